@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { defineConfig } from 'vitest/config';
 
@@ -30,7 +30,9 @@ export const workspaceTests = (root, { slow = false } = {}) =>
     root,
     resolve: { alias: sourceAliases(root) },
     test: {
-      include: [slow ? '{packages,native,apps,tools}/*/src/**/*.slow.test.ts' : '{packages,native,apps,tools}/*/src/**/*.test.ts'],
+      include: [
+        slow ? '{packages,native,apps,tools}/*/src/**/*.slow.test.ts' : '{packages,native,apps,tools}/*/src/**/*.test.ts',
+      ],
       exclude: ['**/node_modules/**', '**/dist/**', ...(slow ? [] : ['**/*.slow.test.ts'])],
       pool: 'forks',
       maxWorkers: 2,

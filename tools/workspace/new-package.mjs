@@ -33,7 +33,12 @@ const manifest = {
 const files = {
   'package.json': `${JSON.stringify(manifest, null, 2)}\n`,
   'tsconfig.json': `${JSON.stringify(
-    { extends: '@kvsift/presets/tsconfig.json', compilerOptions: { rootDir: 'src', outDir: 'dist' }, include: ['src'], references: [] },
+    {
+      extends: '@kvsift/presets/tsconfig.json',
+      compilerOptions: { rootDir: 'src', outDir: 'dist' },
+      include: ['src'],
+      references: [],
+    },
     null,
     2,
   )}\n`,

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // Writes the TypeScript project references of every package from its package.json, and the root list of projects.
 // With --check it writes nothing and fails where a file is out of date.
-import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -9,11 +9,19 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 const check = process.argv.includes('--check');
 const groups = ['packages', 'native', 'apps', 'tools'];
 const folders = groups
-  .flatMap((group) => (existsSync(join(root, group)) ? readdirSync(join(root, group)).sort().map((name) => `${group}/${name}`) : []))
+  .flatMap((group) =>
+    existsSync(join(root, group))
+      ? readdirSync(join(root, group))
+          .sort()
+          .map((name) => `${group}/${name}`)
+      : [],
+  )
   .concat('examples')
   .filter((folder) => existsSync(join(root, folder, 'package.json')) && existsSync(join(root, folder, 'tsconfig.json')))
   .filter((folder) => folder !== 'tools/presets');
-const manifests = new Map(folders.map((folder) => [folder, JSON.parse(readFileSync(join(root, folder, 'package.json'), 'utf8'))]));
+const manifests = new Map(
+  folders.map((folder) => [folder, JSON.parse(readFileSync(join(root, folder, 'package.json'), 'utf8'))]),
+);
 const folderOf = new Map([...manifests].map(([folder, { name }]) => [name, folder]));
 const stale = [];
 
@@ -27,7 +35,12 @@ function write(path, value) {
 for (const [folder, manifest] of manifests) {
   const path = join(root, folder, 'tsconfig.json');
   const config = JSON.parse(readFileSync(path, 'utf8'));
-  const names = Object.keys({ ...manifest.dependencies, ...manifest.peerDependencies, ...manifest.devDependencies, ...manifest.optionalDependencies });
+  const names = Object.keys({
+    ...manifest.dependencies,
+    ...manifest.peerDependencies,
+    ...manifest.devDependencies,
+    ...manifest.optionalDependencies,
+  });
   config.references = names
     .filter((name) => folderOf.has(name))
     .map((name) => ({ path: relative(join(root, folder), join(root, folderOf.get(name))) }))

@@ -1,0 +1,226 @@
+import type { DType, KvType } from './dtype.js';
+import type { AttentionSegment, KvView, Selection } from './kv.js';
+import type { RandomKey } from './random.js';
+import type { Shape } from './shape.js';
+import type { HostArray, StoredTensor, Tensor, WeightRole } from './tensor.js';
+
+/** Bytes held by tensors of a backend, as its allocator counts them in stream order. Mapped weight files are not in it. */
+export interface MemoryUse {
+  readonly bytes: number;
+  /** Largest `bytes` since creation or the last `resetPeak`. */
+  readonly peakBytes: number;
+  /** Part of `bytes` that `load` made: repacked or converted weights. */
+  readonly weightBytes: number;
+}
+
+export interface BackendInfo {
+  readonly name: 'reference' | 'cpu' | 'cuda' | (string & {});
+  /** What computes: kernel path, threads, device. Goes into manifests. */
+  readonly description: string;
+  readonly threads: number;
+  /** 'f32': products in float32 (float64 in the reference). 'int8': activations quantised per block for integer dot products. */
+  readonly compute: 'f32' | 'int8' | 'bf16';
+}
+
+/** Softmax attention as the model defines it. */
+export interface AttentionShape {
+  readonly queryHeads: number;
+  /** Factor on q·k, usually 1 / √headDim. */
+  readonly scale: number;
+  /** cap · tanh(x / cap) on scaled logits (Gemma 2); absent means none. */
+  readonly softcap?: number;
+  /** Sliding window in positions: a query sees itself and the `window` − 1 positions before it; absent means all. */
+  readonly window?: number;
+}
+
+export interface AttentionOptions extends AttentionShape {
+  /** Ask for the natural log-sum-exp of each row: f32 [rows, queryHeads]. */
+  readonly logSumExp?: boolean;
+  /** i32 [rows]: position of each query; needed with `window`. */
+  readonly positions?: Tensor;
+}
+
+export interface AttentionResult {
+  /** f32 [rows, queryHeads · headDim] */
+  readonly output: Tensor;
+  readonly logSumExp?: Tensor;
+}
+
+/** Which probabilities are reduced over the query rows into one number per key. */
+export type ColumnStatistic = 'sum' | 'max';
+
+export interface ColumnOptions extends AttentionShape {
+  /** 'causal': row i of m sees the entries 0 … length − m + i + `ahead` of its head. 'none': every row sees every entry (NACL). */
+  readonly mask: 'causal' | 'none';
+  /** Entries after the last query row that no row may see under the causal mask: the rows end at entry length − 1 − behind. Default 0. */
+  readonly behind?: number;
+  /** i32 [m]: positions of the query rows; needed with `window`. */
+  readonly positions?: Tensor;
+  /** f32 [m, queryHeads]: row log-sum-exp where it is known already (spares one pass; causal only). */
+  readonly logSumExp?: Tensor;
+}
+
+export interface RopeOptions {
+  readonly heads: number;
+  /** f32 [rotary / 2]: angle per position of each pair (c, c + rotary / 2); a smaller rotary part leaves the other channels alone. */
+  readonly inverseFrequencies: Tensor;
+  /** Factor on cos and sin (yarn, longrope); default 1. */
+  readonly scale?: number;
+}
+
+export interface NormOptions {
+  readonly epsilon: number;
+  /** Added to the weight: 1 for Gemma. Default 0. */
+  readonly weightOffset?: number;
+}
+
+export interface LinearOptions {
+  /** f32 [outputs] */
+  readonly bias?: Tensor;
+  /** f32 [rows, outputs], added to the result. */
+  readonly residual?: Tensor;
+}
+
+/** How one row of logits becomes a token. */
+export interface SamplingRule {
+  /** 0 is greedy (ties: lowest id). */
+  readonly temperature: number;
+  /** Keep the k most likely; 0 means all. */
+  readonly topK: number;
+  /** Then the smallest set of the most likely whose probabilities sum to at least p; 1 means all. */
+  readonly topP: number;
+  /** Then those with probability ≥ minP × the largest; 0 means all. */
+  readonly minP: number;
+  /** Uniform number in (0, 1) that decides. */
+  readonly uniform: number;
+}
+
+export type UnaryOp = 'exp' | 'log' | 'sqrt' | 'abs' | 'neg' | 'square' | 'reciprocal' | 'floor' | 'isfinite';
+export type BinaryOp = 'add' | 'sub' | 'mul' | 'div' | 'max' | 'min' | 'less';
+export type ReduceOp = 'sum' | 'mean' | 'max' | 'min' | 'variance';
+
+/** Protection and quota of a top-k selection. */
+export interface TopOptions {
+  /** Entries to keep per head, protected ones included: one number, or i32 [kvHeads] with their sum and upper bound. */
+  readonly keep: number | { readonly counts: Tensor; readonly total: number; readonly max: number };
+  /** The first entries of each head are kept whatever their score. Default 0. */
+  readonly protectFirst?: number;
+  /** The last entries of each head likewise. Default 0. */
+  readonly protectLast?: number;
+  /** f32 [kvHeads, n]: entries where it is not 0 are kept likewise. */
+  readonly protect?: Tensor;
+}
+
+/** A recorded sequence of ops, run again with whatever its input tensors hold then. */
+export interface Program extends Disposable {
+  run(): void;
+  dispose(): void;
+}
+
+/**
+ * Everything that computes. Ops validate their arguments at once (`shape_mismatch`, `dtype_mismatch`, `disposed`, `invalid_argument`), enqueue and
+ * return; they run in submission order off the JavaScript thread. Activations are f32 row matrices [rows, columns], token rows of a batch packed
+ * back to back. Ops never modify their inputs, except `write`, `kvAppend`, `kvGather` and `rope` with `inPlace`.
+ */
+export interface Backend extends AsyncDisposable {
+  readonly info: BackendInfo;
+
+  // Memory and stream
+  /** Copies host data in. @throws `shape_mismatch` where the data do not fill the shape */
+  upload(data: HostArray, dtype: DType, shape: Shape): Tensor;
+  /** Uninitialised memory. */
+  empty(dtype: DType, shape: Shape): Tensor;
+  /** Replaces the contents of a tensor in stream order; the data are copied at the call. */
+  write(tensor: Tensor, data: HostArray): void;
+  /** Makes a weight from a file. Several sources with equal columns are stacked by rows and may differ in dtype. Mapped where possible. */
+  load(sources: StoredTensor | readonly StoredTensor[], role: WeightRole): Promise<Tensor>;
+  /** f32 [rows, columns] values of a weight. */
+  dequantize(weight: Tensor): Tensor;
+  /** Same elements under another shape; shares the memory. */
+  reshape(x: Tensor, shape: Shape): Tensor;
+  /** Resolves when every op enqueued so far has run; rejects with the first error since the last call. */
+  finish(): Promise<void>;
+  memory(): MemoryUse;
+  /** Sets the peak to the bytes in use, in stream order. */
+  resetPeak(): void;
+  /** Records the ops that `build` enqueues instead of running them; tensors made inside live as long as the program. Absent: not supported. */
+  record?(build: () => void): Program;
+  /** Stops the stream and frees everything; later calls throw `disposed`. */
+  dispose(): Promise<void>;
+
+  // Model
+  /** Rows `ids` (i32 [n]) of an embedding, times `scale`: f32 [n, columns]. Ids out of range fail the stream with `invalid_argument`. */
+  embedding(table: Tensor, ids: Tensor, scale?: number): Tensor;
+  /** x · weight / √(mean(x²) + ε) over the last axis. weight: f32 [columns]. */
+  rmsNorm(x: Tensor, weight: Tensor, options: NormOptions): Tensor;
+  /** x · Wᵀ (+ bias) (+ residual): [rows, inputs] → f32 [rows, outputs]. */
+  linear(x: Tensor, weight: Tensor, options?: LinearOptions): Tensor;
+  /** act(x[:, :half]) · x[:, half:]: [rows, 2 · half] → [rows, half]. */
+  gated(x: Tensor, activation: 'silu' | 'gelu_tanh' | 'gelu'): Tensor;
+  /** cap · tanh(x / cap). */
+  softcap(x: Tensor, cap: number): Tensor;
+  /** Cuts the columns of a matrix into pieces of the given widths. */
+  splitColumns(x: Tensor, widths: readonly number[]): Tensor[];
+  /** Rotates [rows, heads · headDim] to the positions i32 [rows]; pairs are (c, c + rotary / 2). Angles in float64 or as exact. */
+  rope(x: Tensor, positions: Tensor, options: RopeOptions): Tensor;
+  /** Next token of each row of logits [rows, vocabulary]: ids i32 [rows], natural-log probabilities (of the unmodified logits) f32 [rows]. */
+  sample(logits: Tensor, rules: readonly SamplingRule[]): { ids: Tensor; logProbs: Tensor };
+
+  // Cache
+  /** Writes the rows of k and v (f32 [rows, kvHeads · headDim], packed over the segments) behind the entries of each view and lengthens it. `positions`: i32 [rows], stored where a view keeps positions. */
+  kvAppend(segments: readonly AttentionSegment[], k: Tensor, v: Tensor, positions: Tensor): void;
+  /** Copies the selected entries of `from` into the empty view `to`, in order, and sets its lengths. 'all' copies every entry. */
+  kvGather(from: KvView, selection: Selection | 'all', to: KvView): void;
+  /** Keys or values of a uniform view as f32 [kvHeads, n, headDim]. */
+  kvRead(view: KvView, part: 'keys' | 'values'): Tensor;
+  /** Softmax attention of packed query rows f32 [rows, queryHeads · headDim], causal to the end of each view: row i of m sees entries 0 … length − m + i of each head. */
+  attention(q: Tensor, segments: readonly AttentionSegment[], options: AttentionOptions): AttentionResult;
+
+  // Scores and selection
+  /** Σ or max over query rows [m, queryHeads · headDim] of the probability of each key of a uniform view: f32 [queryHeads, n]. Never holds an m × n matrix. */
+  attentionColumns(q: Tensor, view: KvView, statistic: ColumnStatistic, options: ColumnOptions): Tensor;
+  /** The probabilities themselves for few rows: f32 [queryHeads, m, n]; entries that a row does not see are 0. */
+  attentionRows(q: Tensor, view: KvView, options: ColumnOptions): Tensor;
+  /** Pooling along the last axis, stride 1, odd kernel; 'average' pads zeros and divides by the kernel size, 'max' pads −∞. */
+  pool(x: Tensor, kernelSize: number, kind: 'average' | 'max'): Tensor;
+  /** Best entries per head of scores f32 [kvHeads, n] in the canonical order: higher first, equal scores lower index first, NaN last. */
+  top(scores: Tensor, options: TopOptions): Selection;
+  /** How many of the `total` best of all heads' scores [kvHeads, n] each head has (order: score, head, index): i32 [kvHeads]. */
+  topShares(scores: Tensor, total: number): Tensor;
+  /** Integers that sum to `total`, nearest to the shares f32 [k] by largest remainder (ties: lower index), none below 0 or above `cap`: i32 [k]. */
+  roundShares(shares: Tensor, total: number, cap: number): Tensor;
+  /** Selection from explicit indices i32 [total] and offsets i32 [kvHeads + 1], both known to the host. */
+  selection(indices: Int32Array, offsets: Int32Array): Selection;
+  /** Uniform numbers in (0, 1), `uniformAt(key, row, index)`: f32 [rows, columns]. */
+  uniform(key: RandomKey, rows: number, columns: number): Tensor;
+
+  // Algebra on f32 tensors of up to 4 axes
+  map(x: Tensor, op: UnaryOp): Tensor;
+  /** Broadcasts as NumPy does. 'less' gives 1 or 0. */
+  zip(a: Tensor, b: Tensor | number, op: BinaryOp): Tensor;
+  /** Reduces one axis away (negative counts from the end). 'variance' divides by n − 1. */
+  reduce(x: Tensor, axis: number, op: ReduceOp): Tensor;
+  /** Over the last axis, maximum subtracted. */
+  softmax(x: Tensor): Tensor;
+  /** Running sums along the last axis. */
+  cumsum(x: Tensor): Tensor;
+  /** Position of each element in ascending order of its row (last axis; ties: lower index first), as f32. */
+  rank(x: Tensor): Tensor;
+  /** [..., i, k] × [..., k, j] with leading axes broadcast; `transposeB` takes b as [..., j, k]. */
+  matmul(a: Tensor, b: Tensor, options?: { transposeB?: boolean }): Tensor;
+  /** Elements start … end − 1 along an axis, copied. */
+  slice(x: Tensor, axis: number, start: number, end: number): Tensor;
+  concat(parts: readonly Tensor[], axis: number): Tensor;
+  /** Axes in a new order, copied. */
+  transpose(x: Tensor, order: readonly number[]): Tensor;
+  /** f32 from any element type (i32, u8, f16, bf16). */
+  toFloat(x: Tensor): Tensor;
+  /** i32 from f32, fraction dropped. */
+  toInt(x: Tensor): Tensor;
+}
+
+/** Storage type and backend of a cache: what layouts are created with. */
+export interface KvStorage {
+  readonly backend: Backend;
+  readonly dtype: KvType;
+}
