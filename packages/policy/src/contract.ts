@@ -1,0 +1,144 @@
+import type { AttentionShape, Backend, KvView, Selection, Tensor } from '@kvsift/tensor';
+
+/** The numbers of a model that policies and budgets depend on. */
+export interface ModelShape {
+  readonly layers: number;
+  readonly queryHeads: number;
+  readonly kvHeads: number;
+  readonly headDim: number;
+  readonly hidden: number;
+  /** Bytes of one cache entry of one KV head: key and value in the cache's dtype (and its position where positions are kept). */
+  readonly entryBytes: number;
+  /** Sliding window in positions per layer; undefined entries attend to everything. Absent: no layer has one. */
+  readonly windows?: readonly (number | undefined)[];
+}
+
+/** How much to keep. `share` is of the prompt, exact: numerator / denominator. `bytes` is for the whole cache, all layers. */
+export type Budget =
+  | { readonly kind: 'tokens'; readonly tokens: number }
+  | { readonly kind: 'share'; readonly numerator: number; readonly denominator: number }
+  | { readonly kind: 'bytes'; readonly bytes: number };
+
+/** What one sequence brings to a policy before its first layer runs. */
+export interface SequenceContext {
+  readonly model: ModelShape;
+  /** Tokens of the prompt (of the part that may be evicted). */
+  readonly promptLength: number;
+  readonly budget: Budget;
+  /** Seed and index of the sequence; random policies draw from streams named by them. */
+  readonly seed: number;
+  readonly sequence: number;
+}
+
+/** Which rows of a prefill a policy wants to see. */
+export type ObservedRows = 'none' | 'all' | { readonly last: number };
+
+/**
+ * What the engine keeps of a layer's prefill for `select`. Everything is 'none' unless asked for; what is not asked for costs nothing.
+ * A closed set: a policy that needs something else extends it together with the engine.
+ */
+export interface Observation {
+  /** Rotated queries, f32 [rows, queryHeads · headDim]. */
+  readonly queries?: ObservedRows;
+  /** Queries before rotation (after q-norm), same shape. */
+  readonly queriesBeforeRotation?: ObservedRows;
+  /** Keys before rotation (after k-norm), f32 [n, kvHeads · headDim]. */
+  readonly keysBeforeRotation?: boolean;
+  /** Input of the attention block after its norm, f32 [rows, hidden]. */
+  readonly hidden?: ObservedRows;
+  /** Natural log-sum-exp of the attention rows, f32 [n, queryHeads]. */
+  readonly logSumExp?: boolean;
+  /** The output projection as f32 [hidden, queryHeads · headDim]. */
+  readonly outputProjection?: boolean;
+}
+
+/** Entries that one layer may keep. */
+export interface LayerBudget {
+  /** Entries per KV head, protected ones included; an average where `ragged`. */
+  readonly perHead: number;
+  /** Entries over all KV heads. */
+  readonly total: number;
+}
+
+/** One layer of one sequence, as a policy sees it. */
+export interface LayerView {
+  readonly layer: number;
+  readonly model: ModelShape;
+  /** Entries per KV head before eviction. */
+  readonly length: number;
+  /** Tokens that the sequence has seen so far, evicted ones included. */
+  readonly seen: number;
+  readonly budget: LayerBudget;
+  /** Tensors made through this backend are released once the layer has been compacted; call `keep` for those that must live on. */
+  readonly backend: Backend;
+  readonly keep: (tensor: Tensor) => Tensor;
+  /** All entries, not yet evicted. */
+  readonly cache: KvView;
+  readonly attention: AttentionShape;
+  readonly rope: { readonly inverseFrequencies: Tensor; readonly scale: number };
+  readonly seed: number;
+  readonly sequence: number;
+  readonly queries?: Tensor;
+  readonly queriesBeforeRotation?: Tensor;
+  readonly keysBeforeRotation?: Tensor;
+  readonly hidden?: Tensor;
+  readonly logSumExp?: Tensor;
+  readonly outputProjection?: Tensor;
+}
+
+/** What a policy decides for one layer. */
+export interface Survivors {
+  readonly selection: Selection;
+  /** New keys of the survivors, f32 [kvHeads, kept, headDim] (re-rotation, merging); uniform selections only. */
+  readonly keys?: Tensor;
+  /** New values, likewise. */
+  readonly values?: Tensor;
+}
+
+/** Kept entries of one layer; 'all' leaves the layer as it is. */
+export type Decision = Selection | Survivors | 'all';
+
+/** Eviction while text is generated: called per layer after a step has appended its entries and attended to them. */
+export interface DecodeRule {
+  /** What the engine buffers of the latest decode rows (and of the prompt's end, where the prefill observed it). */
+  readonly observe: Observation;
+  /** `view.length` counts the new entries; `view.queries` and the others hold the latest rows, oldest first. */
+  step(view: LayerView): Decision | Promise<Decision>;
+}
+
+/** Attention that takes what was evicted into account (RatchetKV): called after each decode attention of a layer. */
+export interface Compensation {
+  /** q f32 [rows, queryHeads · headDim], output likewise, logSumExp f32 [rows, queryHeads]: the corrected output. */
+  correct(layer: number, backend: Backend, q: Tensor, output: Tensor, logSumExp: Tensor): Tensor;
+}
+
+/** A policy at work on one sequence. All state of the sequence lives here and nowhere else. */
+export interface PolicyRun extends Disposable {
+  readonly observe: Observation;
+  /** Entries each layer may keep, fixed before layer 0 runs. */
+  readonly budgets: readonly LayerBudget[];
+  /** Survivors of one layer, decided before the next layer runs. Never called where the budget covers the prompt. */
+  select(view: LayerView): Decision | Promise<Decision>;
+  /** Earlier layers to shrink again now that `layer` is done (cascades): slots of the compacted cache. */
+  revise?(layer: number, backend: Backend): readonly { readonly layer: number; readonly selection: Selection }[];
+  readonly decode?: DecodeRule;
+  readonly compensation?: Compensation;
+  /** 'kept': the next token's position is the number of kept entries (re-rotation). Default 'seen': the true position. */
+  readonly nextPosition?: 'seen' | 'kept';
+  dispose(): void;
+}
+
+/** A value that a policy parameter may have. */
+export type ParameterValue = number | string | boolean | EvictionPolicy | readonly number[];
+
+/** An eviction policy: an immutable description that starts a run per sequence. */
+export interface EvictionPolicy {
+  /** Name in expressions: `snapkv`. */
+  readonly name: string;
+  /** All parameters with their values, defaults filled in; wrapped policies are values too. */
+  readonly parameters: Readonly<Record<string, ParameterValue>>;
+  /** Whether heads of a layer may keep different numbers of entries. */
+  readonly ragged: boolean;
+  /** @throws KvsiftError `budget_invalid` where the budget cannot hold what the policy protects */
+  begin(context: SequenceContext): PolicyRun;
+}
