@@ -1,1 +1,4 @@
+export * from './cache.js';
+export { ContiguousLayer } from './contiguous.js';
 export * from './layer.js';
+export { PagedLayer } from './paged.js';

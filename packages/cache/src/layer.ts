@@ -1,32 +1,43 @@
 import type { KvView, Selection, Tensor } from '@kvsift/tensor';
 
+/** New keys and values of the survivors, f32 [kvHeads, kept, headDim] each; uniform selections only. */
+export interface Replacement {
+  readonly keys?: Tensor;
+  readonly values?: Tensor;
+}
+
 /** Key/value storage of one layer of one sequence. */
 export interface LayerCache extends Disposable {
   /** What attention reads now. A new object after every change. */
   readonly view: KvView;
-  /** Bytes of keys, values, positions and block tables as allocated. */
-  readonly bytes: number;
-  /** Bytes that the entries themselves need: what an exact allocation would take. */
-  readonly entryBytes: number;
   /** Entries over all heads. */
   readonly entries: number;
+  /** Bytes of keys, values and positions as allocated, head-room included. */
+  readonly bytes: number;
+  /** Bytes that the entries themselves need: what an exact allocation takes. */
+  readonly entryBytes: number;
+  /** Entries per head that were appended since the last eviction: what `rollback` can take back. */
+  readonly appended: number;
   /** Makes room for `rows` more entries per head, growing geometrically; returns the view to append to. */
   reserve(rows: number): KvView;
   /** Tells that `rows` entries per head were appended to the view that `reserve` returned. */
   advance(rows: number): void;
-  /** Keeps the selected entries and releases the memory of the others. New keys and values replace those of the survivors. */
-  compact(selection: Selection, replacement?: { readonly keys?: Tensor; readonly values?: Tensor }): void | Promise<void>;
-  /** Drops the last `rows` entries of every head. @throws `invalid_argument` where fewer are there */
+  /**
+   * Keeps the selected entries and releases the memory of the others.
+   * @throws KvsiftError `policy_violation` where the layout cannot hold the selection
+   */
+  compact(selection: Selection, replacement?: Replacement): Promise<void>;
+  /** Drops the last `rows` entries of every head. @throws KvsiftError `invalid_argument` where fewer were appended since the last eviction */
   rollback(rows: number): void;
-  /** A second owner of the same memory; whoever appends first copies. */
+  /** A second owner of the same memory; whoever changes it first copies. */
   fork(): LayerCache;
   dispose(): void;
 }
 
-/** What all layers of a cache have in common. */
+/** What the layers of a cache have in common. */
 export interface LayerShape {
   readonly kvHeads: number;
   readonly headDim: number;
-  /** Entries remember their original position (needed with sliding windows). */
+  /** Entries remember their original position (needed with sliding windows, and to show what was kept). */
   readonly positions: boolean;
 }

@@ -120,7 +120,7 @@ export interface Program extends Disposable {
 /**
  * Everything that computes. Ops validate their arguments at once (`shape_mismatch`, `dtype_mismatch`, `disposed`, `invalid_argument`), enqueue and
  * return; they run in submission order off the JavaScript thread. Activations are f32 row matrices [rows, columns], token rows of a batch packed
- * back to back. Ops never modify their inputs, except `write`, `kvAppend`, `kvGather` and `rope` with `inPlace`.
+ * back to back. Ops never modify their inputs, except `write`, `kvAppend`, `kvGather` and `kvReplace`.
  */
 export interface Backend extends AsyncDisposable {
   readonly info: BackendInfo;
@@ -173,6 +173,8 @@ export interface Backend extends AsyncDisposable {
   kvGather(from: KvView, selection: Selection | 'all', to: KvView): void;
   /** Keys or values of a uniform view as f32 [kvHeads, n, headDim]. */
   kvRead(view: KvView, part: 'keys' | 'values'): Tensor;
+  /** Overwrites the keys or values of a uniform view with f32 [kvHeads, n, headDim] (re-rotation, merging). */
+  kvReplace(view: KvView, part: 'keys' | 'values', x: Tensor): void;
   /** Softmax attention of packed query rows f32 [rows, queryHeads · headDim], causal to the end of each view: row i of m sees entries 0 … length − m + i of each head. */
   attention(q: Tensor, segments: readonly AttentionSegment[], options: AttentionOptions): AttentionResult;
 

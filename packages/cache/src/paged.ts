@@ -1,0 +1,187 @@
+import { type KvStorage, KvsiftError, type KvView, type Selection, type Tensor } from '@kvsift/tensor';
+import { entryBytes, LayerBuffers } from './buffers.js';
+import { growth } from './growth.js';
+import type { LayerCache, LayerShape, Replacement } from './layer.js';
+
+/**
+ * Fixed-size blocks per head with a table. The host knows how many entries each head holds, so an eviction to ragged heads waits for the
+ * counts once. Blocks that an eviction frees go back to the system with the pool they were in.
+ */
+export class PagedLayer implements LayerCache {
+  #buffers: LayerBuffers;
+  #table: Tensor;
+  /** Block numbers per head. */
+  #blocks: number[][];
+  #lengths: number[];
+  #nextBlock = 0;
+  #appended = 0;
+  #alive = true;
+  #view: KvView;
+
+  constructor(
+    readonly storage: KvStorage,
+    readonly shape: LayerShape,
+    capacity: number,
+    readonly blockSize = 16,
+  ) {
+    if (!Number.isInteger(blockSize) || blockSize < 1) {
+      throw new KvsiftError('invalid_argument', `block size must be a positive integer, not ${blockSize}`);
+    }
+    this.#blocks = Array.from({ length: shape.kvHeads }, () => []);
+    this.#lengths = new Array<number>(shape.kvHeads).fill(0);
+    const perHead = this.#blocksFor(capacity);
+    this.#buffers = this.#pool(shape.kvHeads * perHead);
+    this.#assign(this.#lengths.map(() => perHead));
+    this.#table = this.#uploadTable();
+    this.#view = this.#describe();
+  }
+
+  get view(): KvView {
+    if (!this.#alive) throw new KvsiftError('disposed', 'this cache layer was disposed');
+    return this.#view;
+  }
+
+  get entries(): number {
+    return this.#lengths.reduce((sum, length) => sum + length, 0);
+  }
+
+  get bytes(): number {
+    return this.#alive ? this.#buffers.bytes : 0;
+  }
+
+  get entryBytes(): number {
+    return this.entries * entryBytes(this.storage, this.shape);
+  }
+
+  get appended(): number {
+    return this.#appended;
+  }
+
+  reserve(rows: number): KvView {
+    const wanted = this.#lengths.map((length) => this.#blocksFor(length + rows));
+    if (this.#buffers.shared) this.#move(this.#lengths.map((length) => this.#blocksFor(length + growth(length, rows))));
+    const missing = wanted.reduce((sum, count, head) => sum + Math.max(0, count - (this.#blocks[head]?.length ?? 0)), 0);
+    if (missing === 0) return this.view;
+    if (this.#nextBlock + missing > this.#buffers.rows / this.blockSize) {
+      this.#move(this.#lengths.map((length) => this.#blocksFor(length + growth(length, rows))));
+    } else {
+      this.#assign(wanted);
+      this.#showTable();
+    }
+    return this.view;
+  }
+
+  advance(rows: number): void {
+    this.#lengths = this.#lengths.map((length) => length + rows);
+    this.#appended += rows;
+    this.#view = this.#describe();
+  }
+
+  async compact(selection: Selection, replacement?: Replacement): Promise<void> {
+    const { backend } = this.storage;
+    const counts =
+      selection.perHead === undefined ? await readCounts(selection) : this.#lengths.map(() => selection.perHead ?? 0);
+    this.#move(
+      counts.map((count) => this.#blocksFor(count)),
+      selection,
+    );
+    this.#lengths = counts;
+    this.#appended = 0;
+    this.#view = this.#describe();
+    if (replacement?.keys) backend.kvReplace(this.view, 'keys', replacement.keys);
+    if (replacement?.values) backend.kvReplace(this.view, 'values', replacement.values);
+  }
+
+  rollback(rows: number): void {
+    if (rows > this.#appended) {
+      throw new KvsiftError(
+        'invalid_argument',
+        `cannot take back ${rows} tokens: ${this.#appended} were appended since the last eviction`,
+      );
+    }
+    if (rows === 0) return;
+    if (this.#buffers.shared) this.#move(this.#blocks.map((blocks) => blocks.length));
+    this.#lengths = this.#lengths.map((length) => length - rows);
+    this.#appended -= rows;
+    this.storage.backend.write(this.#buffers.lengths, Int32Array.from(this.#lengths));
+    this.#view = this.#describe();
+  }
+
+  fork(): PagedLayer {
+    const twin = new PagedLayer(this.storage, this.shape, 0, this.blockSize);
+    twin.#buffers.release();
+    twin.#buffers = this.#buffers.share();
+    twin.#blocks = this.#blocks.map((blocks) => [...blocks]);
+    twin.#lengths = [...this.#lengths];
+    twin.#nextBlock = this.#nextBlock;
+    twin.#appended = this.#appended;
+    twin.#showTable();
+    return twin;
+  }
+
+  dispose(): void {
+    if (!this.#alive) return;
+    this.#alive = false;
+    this.#table.dispose();
+    this.#buffers.release();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  #blocksFor(entries: number): number {
+    return Math.ceil(entries / this.blockSize);
+  }
+
+  #pool(blocks: number): LayerBuffers {
+    const starts = this.storage.backend.upload(new Int32Array(this.shape.kvHeads), 'i32', [this.shape.kvHeads]);
+    return LayerBuffers.allocate(this.storage, this.shape, blocks * this.blockSize, starts);
+  }
+
+  /** Gives each head the next free blocks until it has `wanted`. */
+  #assign(wanted: readonly number[]): void {
+    this.#blocks.forEach((blocks, head) => {
+      while (blocks.length < (wanted[head] ?? 0)) blocks.push(this.#nextBlock++);
+    });
+  }
+
+  #uploadTable(): Tensor {
+    const width = Math.max(1, ...this.#blocks.map((blocks) => blocks.length));
+    const table = new Int32Array(this.shape.kvHeads * width);
+    this.#blocks.forEach((blocks, head) => table.set(blocks, head * width));
+    return this.storage.backend.upload(table, 'i32', [this.shape.kvHeads, width]);
+  }
+
+  /** Copies the selected entries to a pool of its own with that many blocks per head. */
+  #move(blocksPerHead: readonly number[], selection: Selection | 'all' = 'all'): void {
+    const from = this.view;
+    const old = { buffers: this.#buffers, table: this.#table };
+    this.#buffers = this.#pool(blocksPerHead.reduce((sum, count) => sum + count, 0));
+    this.#blocks = blocksPerHead.map(() => []);
+    this.#nextBlock = 0;
+    this.#assign(blocksPerHead);
+    this.#table = this.#uploadTable();
+    this.storage.backend.kvGather(from, selection, this.#describe(0));
+    old.buffers.release();
+    old.table.dispose();
+    this.#view = this.#describe();
+  }
+
+  #showTable(): void {
+    this.#table.dispose();
+    this.#table = this.#uploadTable();
+    this.#view = this.#describe();
+  }
+
+  #describe(length?: number): KvView {
+    const maxLength = length ?? Math.max(...this.#lengths);
+    const uniform = length !== undefined || this.#lengths.every((count) => count === maxLength);
+    return this.#buffers.view(this.storage, this.shape, maxLength, uniform, { table: this.#table, size: this.blockSize });
+  }
+}
+
+async function readCounts(selection: Selection): Promise<number[]> {
+  const offsets = Array.from(await selection.offsets.read());
+  return offsets.slice(1).map((end, head) => end - (offsets[head] ?? 0));
+}
