@@ -1,0 +1,139 @@
+import { type Backend, elementCount, type RopeOptions, type Tensor } from '@kvsift/tensor';
+import type { LayerConfig, ModelConfig } from './config.js';
+import type { LayerWeights } from './weights.js';
+
+/** Queries, keys and values of some token rows. */
+export interface Projection extends Disposable {
+  /** Input of the attention block after its norm, f32 [rows, hidden]. */
+  readonly normed: Tensor;
+  /** Rotated, f32 [rows, queryHeads · headDim] and [rows, kvHeads · headDim]. */
+  readonly q: Tensor;
+  readonly k: Tensor;
+  readonly v: Tensor;
+  /** Before rotation, after the head norms. */
+  readonly qBeforeRotation: Tensor;
+  readonly kBeforeRotation: Tensor;
+}
+
+interface LoadedLayer {
+  readonly attentionNorm: Tensor;
+  readonly qkv: Tensor;
+  readonly qkvBias?: Tensor;
+  readonly queryNorm?: Tensor;
+  readonly keyNorm?: Tensor;
+  readonly output: Tensor;
+  readonly outputBias?: Tensor;
+  readonly postAttentionNorm?: Tensor;
+  readonly feedForwardNorm: Tensor;
+  readonly gateUp: Tensor;
+  readonly gateUpBias?: Tensor;
+  readonly down: Tensor;
+  readonly downBias?: Tensor;
+  readonly postFeedForwardNorm?: Tensor;
+}
+
+/** One transformer block without its attention: what happens to token rows before and after it. */
+export class DecoderLayer implements Disposable {
+  private constructor(
+    readonly backend: Backend,
+    readonly model: ModelConfig,
+    readonly config: LayerConfig,
+    private readonly weights: LoadedLayer,
+  ) {}
+
+  static async load(backend: Backend, model: ModelConfig, config: LayerConfig, stored: LayerWeights): Promise<DecoderLayer> {
+    const vector = (source: Parameters<Backend['load']>[0]) => backend.load(source, 'vector');
+    const matrix = (source: Parameters<Backend['load']>[0]) => backend.load(source, 'linear');
+    const weights: LoadedLayer = {
+      attentionNorm: await vector(stored.attentionNorm),
+      qkv: await matrix(stored.qkv),
+      ...(stored.qkvBias && { qkvBias: await vector(stored.qkvBias) }),
+      ...(stored.queryNorm && { queryNorm: await vector(stored.queryNorm) }),
+      ...(stored.keyNorm && { keyNorm: await vector(stored.keyNorm) }),
+      output: await matrix(stored.output),
+      ...(stored.outputBias && { outputBias: await vector(stored.outputBias) }),
+      ...(stored.postAttentionNorm && { postAttentionNorm: await vector(stored.postAttentionNorm) }),
+      feedForwardNorm: await vector(stored.feedForwardNorm),
+      gateUp: await matrix(stored.gateUp),
+      ...(stored.gateUpBias && { gateUpBias: await vector(stored.gateUpBias) }),
+      down: await matrix(stored.down),
+      ...(stored.downBias && { downBias: await vector(stored.downBias) }),
+      ...(stored.postFeedForwardNorm && { postFeedForwardNorm: await vector(stored.postFeedForwardNorm) }),
+    };
+    return new DecoderLayer(backend, model, config, weights);
+  }
+
+  /** The output projection [hidden, queryHeads · headDim], still in its stored form. */
+  get outputProjection(): Tensor {
+    return this.weights.output;
+  }
+
+  /** Norm, projections, head norms and rotation of rows f32 [rows, hidden] at positions i32 [rows]. */
+  project(hidden: Tensor, positions: Tensor, rope: Omit<RopeOptions, 'heads'>): Projection {
+    const { backend, model, weights } = this;
+    const { queryHeads, kvHeads, headDim } = model;
+    const normed = this.#norm(hidden, weights.attentionNorm);
+    using stacked = backend.linear(normed, weights.qkv, weights.qkvBias && { bias: weights.qkvBias });
+    const [qRaw, kRaw, v] = backend.splitColumns(stacked, [queryHeads * headDim, kvHeads * headDim, kvHeads * headDim]) as [
+      Tensor,
+      Tensor,
+      Tensor,
+    ];
+    const qBeforeRotation = this.#headNorm(qRaw, weights.queryNorm);
+    const kBeforeRotation = this.#headNorm(kRaw, weights.keyNorm);
+    const q = backend.rope(qBeforeRotation, positions, { ...rope, heads: queryHeads });
+    const k = backend.rope(kBeforeRotation, positions, { ...rope, heads: kvHeads });
+    return {
+      normed,
+      q,
+      k,
+      v,
+      qBeforeRotation,
+      kBeforeRotation,
+      [Symbol.dispose]() {
+        for (const tensor of [normed, q, k, v, qBeforeRotation, kBeforeRotation]) tensor.dispose();
+      },
+    };
+  }
+
+  /** Output projection, residual and feed-forward block: the rows that enter the next layer. */
+  finish(hidden: Tensor, attention: Tensor): Tensor {
+    const { backend, model, weights } = this;
+    using attended = this.#branch(hidden, attention, weights.output, weights.outputBias, weights.postAttentionNorm);
+    using normed = this.#norm(attended, weights.feedForwardNorm);
+    using gateUp = backend.linear(normed, weights.gateUp, weights.gateUpBias && { bias: weights.gateUpBias });
+    using gated = backend.gated(gateUp, model.activation);
+    return this.#branch(attended, gated, weights.down, weights.downBias, weights.postFeedForwardNorm);
+  }
+
+  dispose(): void {
+    for (const tensor of Object.values(this.weights) as Tensor[]) tensor.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  /** residual + norm?(x · Wᵀ + bias) */
+  #branch(residual: Tensor, x: Tensor, weight: Tensor, bias: Tensor | undefined, norm: Tensor | undefined): Tensor {
+    const { backend } = this;
+    if (norm === undefined) return backend.linear(x, weight, { ...(bias && { bias }), residual });
+    using projected = backend.linear(x, weight, bias && { bias });
+    using normed = this.#norm(projected, norm);
+    return backend.zip(residual, normed, 'add');
+  }
+
+  #norm(x: Tensor, weight: Tensor): Tensor {
+    return this.backend.rmsNorm(x, weight, { epsilon: this.model.normEpsilon, weightOffset: this.model.normWeightOffset });
+  }
+
+  /** Takes over `x`. */
+  #headNorm(x: Tensor, weight: Tensor | undefined): Tensor {
+    if (weight === undefined) return x;
+    const { backend } = this;
+    using owned = x;
+    using perHead = backend.reshape(owned, [elementCount(owned.shape) / this.model.headDim, this.model.headDim]);
+    using normed = this.#norm(perHead, weight);
+    return backend.reshape(normed, owned.shape);
+  }
+}
