@@ -67,6 +67,6 @@ export class LayerBuffers {
 }
 
 /** Bytes of one entry of one head. */
-export function entryBytes(storage: KvStorage, shape: LayerShape): number {
+export function entryBytes(storage: Pick<KvStorage, 'dtype'>, shape: LayerShape): number {
   return 2 * byteLength(storage.dtype, [shape.headDim]) + (shape.positions ? 4 : 0);
 }

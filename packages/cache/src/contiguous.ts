@@ -43,6 +43,10 @@ export class ContiguousLayer implements LayerCache {
     return this.#entries * entryBytes(this.storage, this.shape);
   }
 
+  get headRoom(): number {
+    return this.#buffers.shared ? 0 : this.#headRoom;
+  }
+
   get appended(): number {
     return this.#appended;
   }

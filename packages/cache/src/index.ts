@@ -1,3 +1,4 @@
+export { entryBytes } from './buffers.js';
 export * from './cache.js';
 export { ContiguousLayer } from './contiguous.js';
 export * from './layer.js';

@@ -18,6 +18,8 @@ export interface LayerCache extends Disposable {
   readonly entryBytes: number;
   /** Entries per head that were appended since the last eviction: what `rollback` can take back. */
   readonly appended: number;
+  /** Entries that every head can take before memory moves. */
+  readonly headRoom: number;
   /** Makes room for `rows` more entries per head, growing geometrically; returns the view to append to. */
   reserve(rows: number): KvView;
   /** Tells that `rows` entries per head were appended to the view that `reserve` returned. */

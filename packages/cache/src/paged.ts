@@ -53,6 +53,11 @@ export class PagedLayer implements LayerCache {
     return this.entries * entryBytes(this.storage, this.shape);
   }
 
+  get headRoom(): number {
+    if (this.#buffers.shared) return 0;
+    return Math.min(...this.#lengths.map((length, head) => (this.#blocks[head]?.length ?? 0) * this.blockSize - length));
+  }
+
   get appended(): number {
     return this.#appended;
   }

@@ -125,6 +125,8 @@ export interface PolicyRun extends Disposable {
   readonly compensation?: Compensation;
   /** 'kept': the next token's position is the number of kept entries (re-rotation). Default 'seen': the true position. */
   readonly nextPosition?: 'seen' | 'kept';
+  /** A second run with a copy of this one's state, for a forked sequence. Needed only with `decode` or `compensation`. */
+  fork?(): PolicyRun;
   dispose(): void;
 }
 

@@ -1,0 +1,175 @@
+import type { DecoderLayer, DecoderModel, Projection } from '@kvsift/models';
+import type { AttentionSegment, Backend, Program, Tensor } from '@kvsift/tensor';
+import { applyDecision, attentionShape, describeLayer } from './layer-view.js';
+import { scoped } from './scope.js';
+import type { Sequence } from './sequence.js';
+
+/**
+ * Decodes one token per sequence and step: all sequences in one pass, each over its own cache. Where nothing but the caches changes, the step is
+ * recorded once and replayed.
+ */
+export class DecodeLoop implements Disposable {
+  readonly #backend: Backend;
+  #recorded: { readonly program: Program; readonly logits: Tensor; readonly memory: readonly Tensor[] } | undefined;
+  readonly #ids: Tensor;
+  readonly #positions: Tensor;
+
+  constructor(
+    private readonly model: DecoderModel,
+    private readonly sequences: readonly Sequence[],
+  ) {
+    this.#backend = model.backend;
+    this.#ids = this.#backend.upload(new Int32Array(sequences.length), 'i32', [sequences.length]);
+    this.#positions = this.#backend.upload(new Int32Array(sequences.length), 'i32', [sequences.length]);
+  }
+
+  /** Feeds one id per sequence; returns logits f32 [sequences, vocabulary], valid until the next step. */
+  async step(ids: Int32Array): Promise<Tensor> {
+    const backend = this.#backend;
+    backend.write(this.#ids, ids);
+    backend.write(
+      this.#positions,
+      Int32Array.from(this.sequences, ({ cache }) => cache.nextPosition),
+    );
+    const plain = this.sequences.every(({ run }) => run?.decode === undefined && run?.compensation === undefined);
+    const logits = plain && backend.record !== undefined ? this.#replay() : await this.#compute();
+    for (const { cache, run } of this.sequences) {
+      cache.seen += 1;
+      cache.nextPosition = run?.nextPosition === 'kept' ? cache.layer(0).view.maxLength : cache.nextPosition + 1;
+    }
+    return logits;
+  }
+
+  #lastLogits: Tensor | undefined;
+
+  [Symbol.dispose](): void {
+    this.#recorded?.program.dispose();
+    this.#recorded?.logits.dispose();
+    this.#lastLogits?.dispose();
+    this.#ids.dispose();
+    this.#positions.dispose();
+  }
+
+  async #compute(): Promise<Tensor> {
+    const { model } = this;
+    let hidden = model.embed(this.#ids);
+    for (const [index, layer] of model.layers.entries()) {
+      using before = hidden;
+      using projection = this.#project(layer, before);
+      this.#append(index, projection);
+      using attended = this.#attend(index, projection);
+      hidden = layer.finish(before, attended);
+      await this.#shrink(index, projection);
+    }
+    using last = hidden;
+    this.#lastLogits?.dispose();
+    this.#lastLogits = model.logits(last);
+    return this.#lastLogits;
+  }
+
+  /** Runs the recorded step; records it anew where a cache has moved to other memory. */
+  #replay(): Tensor {
+    const layers = this.model.layers.map((_, index) => index);
+    const memory = layers.flatMap((index) =>
+      this.sequences.flatMap(({ cache }) => {
+        const view = cache.layer(index).reserve(1);
+        return [view.keys, view.blocks?.table ?? view.lengths];
+      }),
+    );
+    if (this.#recorded === undefined || memory.some((tensor, index) => tensor !== this.#recorded?.memory[index])) {
+      this.#recorded?.program.dispose();
+      this.#recorded?.logits.dispose();
+      this.#recorded = { ...this.#record(), memory };
+    }
+    this.#recorded.program.run();
+    for (const index of layers) for (const { cache } of this.sequences) cache.layer(index).advance(1);
+    return this.#recorded.logits;
+  }
+
+  #record(): { program: Program; logits: Tensor } {
+    const { model } = this;
+    const result: { logits?: Tensor } = {};
+    const program = this.#backend.record?.(() => {
+      let hidden = model.embed(this.#ids);
+      for (const [index, layer] of model.layers.entries()) {
+        using before = hidden;
+        using projection = this.#project(layer, before);
+        // A replay reads the true lengths; the host's bound must hold until the memory moves.
+        const segments = this.#segments(index).map(({ view, rows }, at) => ({
+          rows,
+          view: { ...view, maxLength: view.maxLength + (this.sequences[at]?.cache.layer(index).headRoom ?? 0), uniform: false },
+        }));
+        this.#backend.kvAppend(segments, projection.k, projection.v, this.#positions);
+        using attended = this.#backend.attention(projection.q, segments, this.#attention(index)).output;
+        hidden = layer.finish(before, attended);
+      }
+      using last = hidden;
+      result.logits = model.logits(last);
+    });
+    if (program === undefined || result.logits === undefined) throw new Error('recording is not supported');
+    return { program, logits: result.logits };
+  }
+
+  #project(layer: DecoderLayer, hidden: Tensor): Projection {
+    const [first] = this.sequences;
+    return layer.project(hidden, this.#positions, this.model.rope(layer, first?.ropeLength ?? 0));
+  }
+
+  #segments(layer: number): AttentionSegment[] {
+    return this.sequences.map(({ cache }) => ({ view: cache.layer(layer).view, rows: 1 }));
+  }
+
+  #attention(layer: number) {
+    const shape = attentionShape(this.model.config, layer);
+    return shape.window === undefined ? shape : { ...shape, positions: this.#positions };
+  }
+
+  #append(layer: number, projection: Projection): void {
+    const segments = this.sequences.map(({ cache }) => ({ view: cache.layer(layer).reserve(1), rows: 1 }));
+    this.#backend.kvAppend(segments, projection.k, projection.v, this.#positions);
+    for (const { cache } of this.sequences) cache.layer(layer).advance(1);
+  }
+
+  #attend(layer: number, projection: Projection): Tensor {
+    const backend = this.#backend;
+    const compensated = this.sequences.some(({ run }) => run?.compensation !== undefined);
+    const { output, logSumExp } = backend.attention(projection.q, this.#segments(layer), {
+      ...this.#attention(layer),
+      ...(compensated && { logSumExp: true }),
+    });
+    if (logSumExp === undefined) return output;
+    using scope = scoped(backend);
+    using raw = output;
+    using lse = logSumExp;
+    const rows = this.sequences.map(({ run }, row) => {
+      const own = scope.backend.slice(raw, 0, row, row + 1);
+      if (run?.compensation === undefined) return own;
+      const q = scope.backend.slice(projection.q, 0, row, row + 1);
+      return run.compensation.correct(layer, scope.backend, q, own, scope.backend.slice(lse, 0, row, row + 1));
+    });
+    return backend.concat(rows, 0);
+  }
+
+  /** Lets each sequence's decode rule shrink the layer. */
+  async #shrink(layer: number, projection: Projection): Promise<void> {
+    for (const [row, sequence] of this.sequences.entries()) {
+      const { run, cache, window } = sequence;
+      const budget = run?.budgets[layer];
+      if (run?.decode === undefined || budget === undefined) continue;
+      using scope = scoped(this.#backend);
+      const cut = (tensor: Tensor) => scope.backend.slice(tensor, 0, row, row + 1);
+      window?.push(this.#backend, layer, {
+        queries: cut(projection.q),
+        queriesBeforeRotation: cut(projection.qBeforeRotation),
+        hidden: cut(projection.normed),
+      });
+      const decision = await run.decode.step({
+        ...describeLayer(this.model, cache, layer, sequence.ropeLength, scope, { seed: sequence.seed, sequence: sequence.index }),
+        budget,
+        seen: cache.seen + 1,
+        ...window?.rows(layer),
+      });
+      await applyDecision(cache.layer(layer), decision, layer);
+    }
+  }
+}

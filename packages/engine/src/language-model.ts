@@ -1,0 +1,87 @@
+import type { DecoderModel } from '@kvsift/models';
+import { type Budget, parseBudget } from '@kvsift/policy';
+import { KvsiftError, type KvType } from '@kvsift/tensor';
+import type { ChatMessage, Tokenizer } from '@kvsift/tokenizer';
+import { estimateMemory, type MemoryEstimate } from './estimate.js';
+import type { ModelFiles } from './load.js';
+import { chunkRows } from './prefill.js';
+import { type Chunk, type GenerateOptions, type PrefillInput, Session, type SessionOptions } from './session.js';
+
+/** A prompt as text, ids, or a conversation that the model's chat template turns into text. */
+export type Prompt = string | readonly number[] | Int32Array | readonly ChatMessage[];
+
+/** A loaded model: start a session, or just generate. Release it with `dispose` (or `using`); its backend stays. */
+export class LanguageModel implements Disposable {
+  constructor(
+    readonly decoder: DecoderModel,
+    readonly files: ModelFiles,
+    readonly contextLength: number,
+  ) {}
+
+  /** @throws KvsiftError `invalid_argument` where the model's files have no tokenizer */
+  get tokenizer(): Tokenizer {
+    const { tokenizer, path } = this.files;
+    if (tokenizer === undefined)
+      throw new KvsiftError('invalid_argument', `${path} has no tokenizer: pass token ids instead of text`);
+    return tokenizer;
+  }
+
+  /** A conversation of its own: one cache, one policy at work. */
+  session(options: SessionOptions = {}): Session {
+    return new Session(
+      { decoder: this.decoder, tokenizer: this.files.tokenizer, contextLength: this.contextLength, eosIds: this.files.eosIds },
+      options,
+    );
+  }
+
+  /**
+   * Reads a prompt, evicts what the policy does not keep, and streams the answer.
+   * @throws KvsiftError `context_length_exceeded`, `budget_invalid`, `aborted`, `template_invalid`
+   */
+  async *generate(
+    prompt: Prompt,
+    options: SessionOptions & PrefillInput & GenerateOptions = {},
+  ): AsyncGenerator<Chunk, void, undefined> {
+    using session = this.session(options);
+    await session.prefill(this.encode(prompt, options.addSpecial), options);
+    yield* session.generate(options);
+  }
+
+  /** Token ids of a prompt. */
+  encode(prompt: Prompt, addSpecial = true): Int32Array {
+    if (typeof prompt === 'string') return this.tokenizer.encode(prompt, { addSpecial });
+    if (isConversation(prompt)) {
+      const text = this.tokenizer.chat(prompt, { addGenerationPrompt: true });
+      return this.tokenizer.encode(text, { addSpecial: false });
+    }
+    return Int32Array.from(prompt);
+  }
+
+  /** Memory that a prompt of `context` tokens needs, from shapes alone. */
+  estimate(options: Pick<SessionOptions, 'policy' | 'budget' | 'kvType'> & { readonly context: number }): MemoryEstimate {
+    const budget: Budget | undefined =
+      options.budget === undefined || typeof options.budget === 'object' ? options.budget : parseBudget(String(options.budget));
+    const kvType: KvType = options.kvType ?? (this.decoder.backend.info.compute === 'f32' ? 'f32' : 'f16');
+    return estimateMemory({
+      config: this.files.config,
+      tensors: this.files.weights.tensors.values(),
+      context: options.context,
+      kvType,
+      ...(options.policy && { policy: options.policy }),
+      ...(budget && { budget }),
+      chunkRows: chunkRows(this.decoder.config),
+    });
+  }
+
+  dispose(): void {
+    this.decoder.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
+
+function isConversation(prompt: readonly number[] | Int32Array | readonly ChatMessage[]): prompt is readonly ChatMessage[] {
+  return typeof prompt[0] === 'object';
+}

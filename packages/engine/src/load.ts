@@ -1,0 +1,73 @@
+import { configFromGguf, configFromHuggingFace, DecoderModel, type ModelConfig } from '@kvsift/models';
+import { type Backend, KvsiftError } from '@kvsift/tensor';
+import { loadTokenizer, type Tokenizer } from '@kvsift/tokenizer';
+import { openWeights, readModelConfig, type WeightFile } from '@kvsift/weights';
+import { LanguageModel } from './language-model.js';
+
+export interface LoadOptions {
+  /** What computes: `createCpuBackend()`, `createReferenceBackend()`, … The model does not own it. */
+  readonly backend: Backend;
+  /** Longest sequence in tokens. Default: what the model was made for. A larger one is allowed and may answer badly. */
+  readonly contextLength?: number;
+  readonly signal?: AbortSignal;
+  /** Layers loaded so far, of all. */
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+/** A model on disk: headers, config and vocabulary, no weights. */
+export interface ModelFiles {
+  readonly path: string;
+  readonly weights: WeightFile;
+  readonly config: ModelConfig;
+  /** Absent where the files have no tokenizer. */
+  readonly tokenizer?: Tokenizer;
+  readonly eosIds: ReadonlySet<number>;
+}
+
+/**
+ * Opens a .gguf file or a Hugging Face folder without loading its weights.
+ * @throws KvsiftError `file_not_found`, `file_malformed`, `config_invalid`, `model_unsupported`, `tokenizer_invalid`
+ */
+export async function openModel(path: string): Promise<ModelFiles> {
+  const weights = await openWeights(path);
+  if (weights.format === 'gguf') {
+    const config = await configFromGguf({
+      path,
+      value: (key) => weights.metadata.get(key),
+      floats: async (name) => {
+        const stored = weights.tensors.get(name);
+        return stored && weights.readFloat32(stored);
+      },
+      rows: (name) => weights.tensors.get(name)?.shape[0],
+    });
+    const tokenizer = weights.metadata.has('tokenizer.ggml.model') ? await loadTokenizer(path) : undefined;
+    return { path, weights, config, ...(tokenizer && { tokenizer }), eosIds: new Set(tokenizer?.eosIds) };
+  }
+  const { config: json, generation } = await readModelConfig(path);
+  const config = configFromHuggingFace(json, `${path}/config.json`);
+  const tokenizer = await loadTokenizer(path).catch((error: unknown) => {
+    if (error instanceof KvsiftError && error.code === 'file_not_found') return undefined;
+    throw error;
+  });
+  const eos = [generation?.eos_token_id, json.eos_token_id, tokenizer?.eosIds].flat().filter((id) => typeof id === 'number');
+  return { path, weights, config, ...(tokenizer && { tokenizer }), eosIds: new Set(eos) };
+}
+
+/**
+ * Loads a model for inference.
+ * @param path a .gguf file or a Hugging Face folder
+ * @throws KvsiftError as `openModel`, and `aborted`, `out_of_memory`
+ */
+export async function load(path: string, options: LoadOptions): Promise<LanguageModel> {
+  const files = await openModel(path);
+  const { contextLength = files.config.contextLength } = options;
+  if (!Number.isInteger(contextLength) || contextLength < 1) {
+    throw new KvsiftError('invalid_argument', `contextLength must be a positive integer, not ${contextLength}`);
+  }
+  const decoder = await DecoderModel.load(
+    options.backend,
+    { config: files.config, format: files.weights.format, tensors: files.weights.tensors, path },
+    { ...(options.signal && { signal: options.signal }), ...(options.onProgress && { onProgress: options.onProgress }) },
+  );
+  return new LanguageModel(decoder, files, contextLength);
+}

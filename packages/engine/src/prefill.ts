@@ -1,0 +1,198 @@
+import type { KvCache } from '@kvsift/cache';
+import type { DecoderLayer, DecoderModel, ModelConfig } from '@kvsift/models';
+import type { LayerView, Observation, PolicyRun } from '@kvsift/policy';
+import type { Backend, KvView, Tensor } from '@kvsift/tensor';
+import { throwIfAborted } from './abort.js';
+import { applyDecision, attentionShape, describeLayer } from './layer-view.js';
+import { RowCollector } from './observed-rows.js';
+import { Pace } from './pace.js';
+import { scoped } from './scope.js';
+
+/** What an observer may look at after a layer has read the prompt, before anything is evicted. */
+export interface LayerDone {
+  readonly layer: number;
+  readonly view: KvView;
+  /** Rows that enter the next layer, f32 [rows, hidden], in chunks. Released after the call. */
+  readonly hidden: readonly Tensor[];
+}
+
+export interface PrefillOptions {
+  /** Decides what each layer keeps; absent: everything stays. */
+  readonly run?: PolicyRun;
+  readonly signal?: AbortSignal;
+  /** Tokens × layers done so far, of all. */
+  readonly onProgress?: (done: number, total: number) => void;
+  /** Looks at each layer; makes the last layer compute all rows. */
+  readonly onLayer?: (done: LayerDone) => void | Promise<void>;
+  readonly seed: number;
+  readonly sequence: number;
+  /** Tokens that the sequence is expected to reach; picks the rope table of dynamic and longrope models. */
+  readonly expectedLength?: number;
+}
+
+/** Token rows that one chunk holds: few enough that a chunk takes a fraction of the time an abort may take. */
+export function chunkRows(config: ModelConfig): number {
+  const { hidden, intermediate, queryHeads, kvHeads, headDim } = config;
+  const layerWeights = hidden * (headDim * (2 * queryHeads + 2 * kvHeads) + 3 * intermediate);
+  const rows = 2 ** Math.floor(Math.log2(1.2e10 / layerWeights));
+  return Math.min(512, Math.max(32, rows));
+}
+
+const observesNothing: Observation = {};
+
+/**
+ * Reads tokens layer by layer: a layer reads all of them in row chunks, its policy chooses, the rest is released, and only then the next layer
+ * starts. So the peak is one full layer, the kept part of the others, and activations of a row of hidden states per token.
+ * @returns hidden state of the last token, f32 [1, hidden], owned by the caller
+ */
+export async function prefill(model: DecoderModel, cache: KvCache, ids: Int32Array, options: PrefillOptions): Promise<Tensor> {
+  const { backend } = model;
+  const { run, signal } = options;
+  const count = ids.length;
+  const first = cache.nextPosition;
+  const rows = chunkRows(model.config);
+  const starts = Array.from({ length: Math.ceil(count / rows) }, (_, index) => index * rows);
+  const positions: Tensor[] = [];
+  let hidden: Tensor[] = [];
+  const pace = new Pace(backend);
+  try {
+    for (const start of starts) {
+      const part = ids.subarray(start, Math.min(count, start + rows));
+      positions.push(
+        backend.upload(
+          part.map((_, index) => first + start + index),
+          'i32',
+          [part.length],
+        ),
+      );
+      using partIds = backend.upload(part, 'i32', [part.length]);
+      hidden.push(model.embed(partIds));
+    }
+    const length = Math.max(options.expectedLength ?? 0, first + count);
+    for (const [index, layer] of model.layers.entries()) {
+      const lastOnly = index === model.layers.length - 1 && options.onLayer === undefined;
+      using pass = new LayerPass(model, layer, cache, index, run?.observe ?? observesNothing, count, length);
+      for (const [chunk, start] of starts.entries()) {
+        throwIfAborted(signal, 'prefill');
+        const before = hidden[chunk];
+        const at = positions[chunk];
+        if (before === undefined || at === undefined) continue;
+        const needed = !lastOnly || chunk === starts.length - 1;
+        const after = pass.chunk(before, at, start, needed);
+        before.dispose();
+        hidden[chunk] = after;
+        await pace.chunk();
+        options.onProgress?.(index * count + start + (at.shape[0] ?? 0), model.layers.length * count);
+      }
+      await options.onLayer?.({ layer: index, view: cache.layer(index).view, hidden });
+      if (run !== undefined) await pass.evict(run, options);
+    }
+    await pace.drain();
+    cache.seen += count;
+    cache.nextPosition = run?.nextPosition === 'kept' ? cache.layer(0).view.maxLength : first + count;
+    const last = hidden.at(-1);
+    if (last === undefined) throw new Error('no rows');
+    const lastRows = last.shape[0] ?? 0;
+    return backend.slice(last, 0, lastRows - 1, lastRows);
+  } finally {
+    for (const tensor of [...positions, ...hidden]) if (tensor.alive) tensor.dispose();
+    hidden = [];
+  }
+}
+
+/** One layer reading the chunks of one sequence. */
+class LayerPass implements Disposable {
+  readonly #backend: Backend;
+  readonly #queries: RowCollector;
+  readonly #queriesBefore: RowCollector;
+  readonly #keysBefore: RowCollector;
+  readonly #normed: RowCollector;
+  readonly #logSumExp: RowCollector;
+
+  constructor(
+    private readonly model: DecoderModel,
+    private readonly layer: DecoderLayer,
+    private readonly cache: KvCache,
+    private readonly index: number,
+    private readonly observe: Observation,
+    private readonly count: number,
+    private readonly length: number,
+  ) {
+    this.#backend = model.backend;
+    this.#queries = new RowCollector(model.backend, observe.queries, count);
+    this.#queriesBefore = new RowCollector(model.backend, observe.queriesBeforeRotation, count);
+    this.#keysBefore = new RowCollector(model.backend, observe.keysBeforeRotation ? 'all' : 'none', count);
+    this.#normed = new RowCollector(model.backend, observe.hidden, count);
+    this.#logSumExp = new RowCollector(model.backend, observe.logSumExp ? 'all' : 'none', count);
+  }
+
+  /** Appends the chunk's keys and values; returns the rows for the next layer, or an empty tensor where they are not `needed`. */
+  chunk(hidden: Tensor, positions: Tensor, start: number, needed: boolean): Tensor {
+    const backend = this.#backend;
+    const rows = positions.shape[0] ?? 0;
+    const rope = this.model.rope(this.layer, this.length);
+    using projection = this.layer.project(hidden, positions, rope);
+    const storage = this.cache.layer(this.index, this.count);
+    // The whole prompt's room at once: chunks never make it grow.
+    const view = storage.reserve(start === 0 ? this.count : rows);
+    backend.kvAppend([{ view, rows }], projection.k, projection.v, positions);
+    storage.advance(rows);
+    this.#queries.add(projection.q, start);
+    this.#queriesBefore.add(projection.qBeforeRotation, start);
+    this.#keysBefore.add(projection.kBeforeRotation, start);
+    this.#normed.add(projection.normed, start);
+    if (!needed && !this.observe.logSumExp) return backend.empty('f32', [0, this.model.config.hidden]);
+    const { output, logSumExp } = backend.attention(projection.q, [{ view: storage.view, rows }], {
+      ...attentionShape(this.model.config, this.index),
+      ...(storage.view.positions && { positions }),
+      ...(this.observe.logSumExp && { logSumExp: true }),
+    });
+    using attended = output;
+    if (logSumExp !== undefined) {
+      this.#logSumExp.add(logSumExp, start);
+      logSumExp.dispose();
+    }
+    return needed ? this.layer.finish(hidden, attended) : backend.empty('f32', [0, this.model.config.hidden]);
+  }
+
+  /** Lets the policy choose and releases what it does not keep. */
+  async evict(run: PolicyRun, options: PrefillOptions): Promise<void> {
+    const budget = run.budgets[this.index];
+    const storage = this.cache.layer(this.index);
+    if (budget === undefined || budget.total >= storage.entries) return;
+    using scope = scoped(this.#backend);
+    const view: LayerView = {
+      ...describeLayer(this.model, this.cache, this.index, this.length, scope, options),
+      budget,
+      seen: this.cache.seen + this.count,
+      ...this.#observed(scope.backend),
+    };
+    await applyDecision(storage, await run.select(view), this.index);
+    for (const { layer, selection } of run.revise?.(this.index, scope.backend) ?? [])
+      await this.cache.layer(layer).compact(selection);
+  }
+
+  /** The collected rows; released with the scope because they pass through it. */
+  #observed(backend: Backend): Partial<LayerView> {
+    const pass = (name: keyof LayerView, tensor: Tensor | undefined): Partial<LayerView> => {
+      if (tensor === undefined) return {};
+      const alias = backend.reshape(tensor, tensor.shape);
+      tensor.dispose();
+      return { [name]: alias };
+    };
+    return {
+      ...pass('queries', this.#queries.take()),
+      ...pass('queriesBeforeRotation', this.#queriesBefore.take()),
+      ...pass('keysBeforeRotation', this.#keysBefore.take()),
+      ...pass('hidden', this.#normed.take()),
+      ...pass('logSumExp', this.#logSumExp.take()),
+      ...(this.observe.outputProjection && { outputProjection: backend.dequantize(this.layer.outputProjection) }),
+    };
+  }
+
+  [Symbol.dispose](): void {
+    for (const collector of [this.#queries, this.#queriesBefore, this.#keysBefore, this.#normed, this.#logSumExp]) {
+      collector[Symbol.dispose]();
+    }
+  }
+}

@@ -1,0 +1,52 @@
+import { KvsiftError, type SamplingRule, uniformAt } from '@kvsift/tensor';
+
+/** How the next token is drawn. The default is greedy. */
+export interface SamplingOptions {
+  /** 0 is greedy. Default 0. */
+  readonly temperature?: number;
+  /** Only the k most likely; 0 means all. Default 0. */
+  readonly topK?: number;
+  /** Only the most likely that together reach this probability. Default 1: all. */
+  readonly topP?: number;
+  /** Only those with at least this share of the largest probability. Default 0: all. */
+  readonly minP?: number;
+  /** Equal seeds give equal texts. Default 0. */
+  readonly seed?: number;
+}
+
+/** Purpose numbers of random streams; policies use others. */
+const samplingPurpose = 1;
+
+/** @throws KvsiftError `invalid_argument` naming the option */
+export function checkSampling(options: SamplingOptions): void {
+  const ranges: readonly (readonly [keyof SamplingOptions, number, number])[] = [
+    ['temperature', 0, 100],
+    ['topK', 0, Number.MAX_SAFE_INTEGER],
+    ['topP', 0, 1],
+    ['minP', 0, 1],
+    ['seed', 0, 2 ** 32 - 1],
+  ];
+  for (const [name, low, high] of ranges) {
+    const value = options[name];
+    if (value !== undefined && !(value >= low && value <= high)) {
+      throw new KvsiftError('invalid_argument', `${name} must be between ${low} and ${high}, not ${value}`, { name, value });
+    }
+  }
+  for (const name of ['topK', 'seed'] as const) {
+    const value = options[name];
+    if (value !== undefined && !Number.isInteger(value)) {
+      throw new KvsiftError('invalid_argument', `${name} must be an integer, not ${value}`, { name, value });
+    }
+  }
+}
+
+/** The rule for token `index` of a sequence. */
+export function samplingRule(options: SamplingOptions, sequence: number, index: number): SamplingRule {
+  return {
+    temperature: options.temperature ?? 0,
+    topK: options.topK ?? 0,
+    topP: options.topP ?? 1,
+    minP: options.minP ?? 0,
+    uniform: uniformAt({ seed: options.seed ?? 0, sequence, layer: 0, purpose: samplingPurpose }, 0, index),
+  };
+}

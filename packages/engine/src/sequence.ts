@@ -1,0 +1,77 @@
+import type { KvCache } from '@kvsift/cache';
+import type { Observation, PolicyRun } from '@kvsift/policy';
+import type { Backend, Tensor } from '@kvsift/tensor';
+
+/** The latest rows of one kind in one layer, oldest first, at most `limit`. */
+class RowBuffer {
+  #rows: Tensor | undefined;
+
+  push(backend: Backend, row: Tensor, limit: number): void {
+    const before = this.#rows;
+    const joined = before === undefined ? backend.reshape(row, row.shape) : backend.concat([before, row], 0);
+    before?.dispose();
+    const count = joined.shape[0] ?? 0;
+    if (count <= limit) {
+      this.#rows = joined;
+      return;
+    }
+    this.#rows = backend.slice(joined, 0, count - limit, count);
+    joined.dispose();
+  }
+
+  get rows(): Tensor | undefined {
+    return this.#rows;
+  }
+
+  dispose(): void {
+    this.#rows?.dispose();
+    this.#rows = undefined;
+  }
+}
+
+type BufferedKind = 'queries' | 'queriesBeforeRotation' | 'hidden';
+const bufferedKinds: readonly BufferedKind[] = ['queries', 'queriesBeforeRotation', 'hidden'];
+
+/** What a decode rule observes of one sequence: the latest rows per layer. */
+export class DecodeWindow implements Disposable {
+  readonly #buffers = new Map<string, RowBuffer>();
+
+  constructor(private readonly observe: Observation) {}
+
+  push(backend: Backend, layer: number, rows: Readonly<Record<BufferedKind, Tensor>>): void {
+    for (const kind of bufferedKinds) {
+      const wanted = this.observe[kind];
+      if (wanted === undefined || wanted === 'none') continue;
+      const key = `${kind} ${layer}`;
+      const buffer = this.#buffers.get(key) ?? new RowBuffer();
+      this.#buffers.set(key, buffer);
+      buffer.push(backend, rows[kind], wanted === 'all' ? Number.POSITIVE_INFINITY : wanted.last);
+    }
+  }
+
+  /** The buffered rows of a layer, owned by this window. */
+  rows(layer: number): Partial<Record<BufferedKind, Tensor>> {
+    const found: Partial<Record<BufferedKind, Tensor>> = {};
+    for (const kind of bufferedKinds) {
+      const rows = this.#buffers.get(`${kind} ${layer}`)?.rows;
+      if (rows !== undefined) found[kind] = rows;
+    }
+    return found;
+  }
+
+  [Symbol.dispose](): void {
+    for (const buffer of this.#buffers.values()) buffer.dispose();
+    this.#buffers.clear();
+  }
+}
+
+/** One sequence in a decode step. */
+export interface Sequence {
+  readonly cache: KvCache;
+  readonly run?: PolicyRun;
+  readonly window?: DecodeWindow;
+  readonly seed: number;
+  readonly index: number;
+  /** Length that picked the rope table at prefill; later tokens keep it. */
+  readonly ropeLength: number;
+}

@@ -1,0 +1,369 @@
+import { type CacheStatistics, KvCache, type LayoutKind } from '@kvsift/cache';
+import type { DecoderModel } from '@kvsift/models';
+import { type Budget, type EvictionPolicy, type PolicyRun, parseBudget } from '@kvsift/policy';
+import { type KvStorage, KvsiftError, type KvType, type Tensor } from '@kvsift/tensor';
+import type { Tokenizer } from '@kvsift/tokenizer';
+import { DecodeLoop } from './decode.js';
+import { modelShape } from './layer-view.js';
+import { type LayerDone, prefill } from './prefill.js';
+import { readRetained } from './retained.js';
+import { checkSampling, type SamplingOptions, samplingRule } from './sampling.js';
+import { DecodeWindow, type Sequence } from './sequence.js';
+import { StopFinder } from './stop.js';
+
+export interface SessionOptions {
+  /** Which entries to keep; absent: all. */
+  readonly policy?: EvictionPolicy;
+  /** How much to keep: tokens (512 or '512'), a share ('20%') or bytes ('64MiB'). Needed with a policy. */
+  readonly budget?: Budget | number | string;
+  /** Storage of the cache. Default: f32 where the backend computes exactly, else f16. */
+  readonly kvType?: KvType;
+  /** Default: dense, or flattened where the policy keeps ragged heads. */
+  readonly layout?: LayoutKind;
+  /** Rows per block of the paged layout. */
+  readonly blockSize?: number;
+  /** Seed of random policies. Default 0. */
+  readonly seed?: number;
+  /** Number of this sequence: sequences with equal seeds and other numbers draw other numbers. Default 0. */
+  readonly sequence?: number;
+  /** Remember the original position of every entry, so that `retained` can tell. Costs 4 bytes per entry. */
+  readonly trackPositions?: boolean;
+}
+
+export interface PrefillInput {
+  readonly signal?: AbortSignal;
+  /** Work done so far, of all (tokens × layers). */
+  readonly onProgress?: (done: number, total: number) => void;
+  /** Looks at each layer before it is evicted. */
+  readonly onLayer?: (done: LayerDone) => void | Promise<void>;
+  /** Put the tokenizer's BOS before text. Default: as the tokenizer says. Ids are taken as they are. */
+  readonly addSpecial?: boolean;
+}
+
+export interface GenerateOptions extends SamplingOptions {
+  /** Most tokens to generate. Default 256. */
+  readonly maxTokens?: number;
+  /** Texts that end the answer; they are not part of it. */
+  readonly stop?: readonly string[];
+  /** Go on past end-of-text tokens. Default false. */
+  readonly ignoreEos?: boolean;
+  readonly signal?: AbortSignal;
+}
+
+/** Why an answer ended. */
+export type FinishReason = 'eos' | 'stop' | 'length' | 'context';
+
+/** One generated token. */
+export interface Chunk {
+  /** Text that is complete so far: may be empty where a character or a stop string is still open. */
+  readonly text: string;
+  readonly id: number;
+  /** Natural logarithm of the probability that the model gave to this token. */
+  readonly logProb: number;
+  readonly cache: CacheStatistics;
+  /** Present on the last chunk. */
+  readonly finishReason?: FinishReason;
+}
+
+/** What a session needs from its model. */
+export interface SessionModel {
+  readonly decoder: DecoderModel;
+  readonly tokenizer: Tokenizer | undefined;
+  readonly contextLength: number;
+  readonly eosIds: ReadonlySet<number>;
+}
+
+/** One conversation: a cache, what a policy did to it, and the position in the text. */
+export class Session implements Disposable {
+  readonly #storage: KvStorage;
+  #cache: KvCache;
+  #run: PolicyRun | undefined;
+  #window: DecodeWindow | undefined;
+  #logits: Tensor | undefined;
+  #loop: DecodeLoop | undefined;
+  #ropeLength = 0;
+  /** Sampled but not yet fed to the model. */
+  #unfed: number[] = [];
+  #generated = 0;
+  #busy = false;
+
+  constructor(
+    private readonly model: SessionModel,
+    readonly options: SessionOptions = {},
+  ) {
+    const { backend, config } = model.decoder;
+    this.#storage = { backend, dtype: options.kvType ?? (backend.info.compute === 'f32' ? 'f32' : 'f16') };
+    if (options.policy !== undefined && options.budget === undefined) {
+      throw new KvsiftError(
+        'budget_invalid',
+        `the policy ${options.policy.name} needs a budget: tokens (512), a share ("20%") or bytes ("64MiB")`,
+      );
+    }
+    this.#cache = new KvCache({
+      storage: this.#storage,
+      layout: options.layout ?? (options.policy?.ragged ? 'flattened' : 'dense'),
+      layers: config.layers.map((layer) => ({
+        kvHeads: config.kvHeads,
+        headDim: config.headDim,
+        positions: layer.window !== undefined || options.trackPositions === true,
+      })),
+      ...(options.blockSize !== undefined && { blockSize: options.blockSize }),
+    });
+  }
+
+  /** Tokens seen, evicted ones included. */
+  get length(): number {
+    return this.#cache.seen + this.#unfed.length;
+  }
+
+  /** What the cache holds. */
+  statistics(): CacheStatistics {
+    return this.#cache.statistics();
+  }
+
+  /** Cache of this session, for tools that look inside. */
+  get cache(): KvCache {
+    return this.#cache;
+  }
+
+  /**
+   * Reads a prompt. The first call evicts what the policy does not keep; later calls append (a second turn, a question about a compressed text).
+   * @throws KvsiftError `context_length_exceeded`, `aborted`, `budget_invalid`
+   */
+  async prefill(input: string | readonly number[] | Int32Array, options: PrefillInput = {}): Promise<void> {
+    const ids = this.#encode(input, options.addSpecial);
+    await this.#exclusive(async () => {
+      const all = Int32Array.from([...this.#unfed, ...ids]);
+      if (all.length === 0) throw new KvsiftError('invalid_argument', 'the prompt is empty: it needs at least one token');
+      this.#checkLength(all.length);
+      const first = this.#cache.seen === 0;
+      if (first) this.#begin(all.length);
+      this.#stopLoop();
+      const { decoder } = this.model;
+      this.#ropeLength = Math.max(this.#ropeLength, this.#cache.nextPosition + all.length);
+      using last = await prefill(decoder, this.#cache, all, {
+        ...(first && this.#run && { run: this.#run }),
+        ...options,
+        seed: this.options.seed ?? 0,
+        sequence: this.options.sequence ?? 0,
+        expectedLength: this.#ropeLength,
+      });
+      this.#unfed = [];
+      this.#logits?.dispose();
+      this.#logits = decoder.logits(last);
+      await decoder.backend.finish();
+    });
+  }
+
+  /** Logits of the next token, f32 [vocabulary]. */
+  async logits(): Promise<Float32Array> {
+    return this.#exclusive(async () => {
+      await this.#feed();
+      return (await this.#ready().read()) as Float32Array;
+    });
+  }
+
+  /** Appends one token as it is and returns the logits that follow it: teacher forcing. */
+  async force(id: number): Promise<Float32Array> {
+    return this.#exclusive(async () => {
+      await this.#feed();
+      this.#unfed.push(this.#checkId(id));
+      await this.#feed();
+      return (await this.#ready().read()) as Float32Array;
+    });
+  }
+
+  /** Generates an answer, token by token. Leaving the loop stops the work; the session stays usable. */
+  async *generate(options: GenerateOptions = {}): AsyncGenerator<Chunk, void, undefined> {
+    checkSampling(options);
+    const { maxTokens = 256, stop = [], signal, ignoreEos = false } = options;
+    if (!Number.isInteger(maxTokens) || maxTokens < 1) {
+      throw new KvsiftError('invalid_argument', `maxTokens must be a positive integer, not ${maxTokens}`);
+    }
+    const { decoder, tokenizer, eosIds, contextLength } = this.model;
+    const finder = new StopFinder(stop);
+    const stream = tokenizer?.stream();
+    for (let count = 1; ; count++) {
+      const drawn = await this.#exclusive(async () => {
+        await this.#feed(signal);
+        const rule = samplingRule(options, this.options.sequence ?? 0, this.#generated);
+        const { ids, logProbs } = decoder.backend.sample(this.#ready(), [rule]);
+        using idTensor = ids;
+        using logProbTensor = logProbs;
+        const [id, logProb] = await Promise.all([idTensor.read(), logProbTensor.read()]);
+        this.#generated += 1;
+        return { id: id[0] ?? 0, logProb: logProb[0] ?? 0 };
+      });
+      if (!ignoreEos && eosIds.has(drawn.id)) {
+        yield {
+          ...drawn,
+          text: finder.push(stream?.end() ?? '').text + finder.end(),
+          cache: this.statistics(),
+          finishReason: 'eos',
+        };
+        return;
+      }
+      this.#unfed.push(drawn.id);
+      const found = finder.push(stream?.push(drawn.id) ?? '');
+      const reason: FinishReason | undefined = found.stopped
+        ? 'stop'
+        : count >= maxTokens
+          ? 'length'
+          : this.#cache.nextPosition + 1 >= contextLength
+            ? 'context'
+            : undefined;
+      if (reason === undefined) {
+        yield { ...drawn, text: found.text, cache: this.statistics() };
+        continue;
+      }
+      const rest = reason === 'stop' ? '' : finder.push(stream?.end() ?? '').text + finder.end();
+      yield { ...drawn, text: found.text + rest, cache: this.statistics(), finishReason: reason };
+      return;
+    }
+  }
+
+  /**
+   * A second session with the same past; memory is shared until one of them changes.
+   * @throws KvsiftError `unsupported` where the policy evicts while decoding and cannot copy its state
+   */
+  fork(): Session {
+    const twin = new Session(this.model, this.options);
+    twin.#cache = this.#cache.fork();
+    twin.#run = forkRun(this.#run);
+    twin.#ropeLength = this.#ropeLength;
+    twin.#unfed = [...this.#unfed];
+    twin.#generated = this.#generated;
+    if (this.#logits !== undefined) twin.#logits = this.model.decoder.backend.reshape(this.#logits, this.#logits.shape);
+    return twin;
+  }
+
+  /** Takes back the last tokens. Generation can go on once something was appended. @throws `invalid_argument` where an eviction lies in between */
+  rollback(tokens: number): void {
+    const pending = Math.min(tokens, this.#unfed.length);
+    this.#unfed.splice(this.#unfed.length - pending, pending);
+    if (tokens === pending) return;
+    this.#cache.rollback(tokens - pending);
+    this.#logits?.dispose();
+    this.#logits = undefined;
+  }
+
+  /** Original positions that each KV head of a layer still holds, ascending. Needs `trackPositions`, or a layer with a sliding window. */
+  async retained(layer: number): Promise<Int32Array[]> {
+    return readRetained(this.#cache.layer(layer).view);
+  }
+
+  dispose(): void {
+    this.#stopLoop();
+    this.#window?.[Symbol.dispose]();
+    this.#logits?.dispose();
+    this.#logits = undefined;
+    this.#run?.dispose();
+    this.#cache.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  #encode(input: string | readonly number[] | Int32Array, addSpecial: boolean | undefined): Int32Array {
+    if (typeof input !== 'string') return Int32Array.from(input, (id) => this.#checkId(id));
+    const { tokenizer } = this.model;
+    if (tokenizer === undefined)
+      throw new KvsiftError('invalid_argument', 'this model has no tokenizer: pass token ids instead of text');
+    return tokenizer.encode(input, { addSpecial: addSpecial ?? this.length === 0 });
+  }
+
+  #checkId(id: number): number {
+    const { vocabulary } = this.model.decoder.config;
+    if (Number.isInteger(id) && id >= 0 && id < vocabulary) return id;
+    throw new KvsiftError('invalid_argument', `token id ${id} is not in the vocabulary of ${vocabulary}`, { id });
+  }
+
+  #checkLength(added: number): void {
+    const { contextLength } = this.model;
+    const length = this.#cache.nextPosition + added;
+    if (length <= contextLength) return;
+    throw new KvsiftError(
+      'context_length_exceeded',
+      `the text has ${length} tokens, the context holds ${contextLength}: shorten it, or load the model with a larger contextLength`,
+      { tokens: length, contextLength },
+    );
+  }
+
+  /** Starts the policy for a prompt of this length. */
+  #begin(promptLength: number): void {
+    const { policy, budget, seed = 0, sequence = 0 } = this.options;
+    if (policy === undefined || budget === undefined) return;
+    this.#run = policy.begin({
+      model: modelShape(this.model.decoder.config, this.#storage),
+      promptLength,
+      budget: typeof budget === 'object' ? budget : parseBudget(String(budget)),
+      seed,
+      sequence,
+    });
+    if (this.#run.decode !== undefined) this.#window = new DecodeWindow(this.#run.decode.observe);
+  }
+
+  /** Runs sampled tokens through the model, so that `#logits` belongs to the last of them. */
+  async #feed(signal?: AbortSignal): Promise<void> {
+    for (const id of this.#unfed) {
+      if (signal?.aborted) throw new KvsiftError('aborted', 'generation was aborted', {}, { cause: signal.reason });
+      this.#checkLength(1);
+      this.#loop ??= new DecodeLoop(this.model.decoder, [this.#sequence()]);
+      const logits = await this.#loop.step(Int32Array.of(id));
+      this.#logits?.dispose();
+      this.#logits = this.model.decoder.backend.reshape(logits, logits.shape);
+    }
+    this.#unfed = [];
+    if (signal?.aborted) throw new KvsiftError('aborted', 'generation was aborted', {}, { cause: signal.reason });
+  }
+
+  #sequence(): Sequence {
+    return {
+      cache: this.#cache,
+      ...(this.#run && { run: this.#run }),
+      ...(this.#window && { window: this.#window }),
+      seed: this.options.seed ?? 0,
+      index: this.options.sequence ?? 0,
+      ropeLength: this.#ropeLength,
+    };
+  }
+
+  #ready(): Tensor {
+    if (this.#logits !== undefined) return this.#logits;
+    throw new KvsiftError('invalid_argument', 'nothing to continue: call prefill first');
+  }
+
+  #stopLoop(): void {
+    this.#loop?.[Symbol.dispose]();
+    this.#loop = undefined;
+  }
+
+  /** One piece of work at a time. */
+  async #exclusive<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#busy) throw new KvsiftError('invalid_argument', 'this session is busy: wait for the call in progress, or fork it');
+    this.#busy = true;
+    try {
+      return await work();
+    } finally {
+      this.#busy = false;
+    }
+  }
+}
+
+/** What a fork needs of a policy at work: its decode state where it has one, else only how positions go on. */
+function forkRun(run: PolicyRun | undefined): PolicyRun | undefined {
+  if (run === undefined) return undefined;
+  if (run.fork !== undefined) return run.fork();
+  if (run.decode !== undefined || run.compensation !== undefined) {
+    throw new KvsiftError('unsupported', 'this policy keeps state while decoding and cannot be forked');
+  }
+  return {
+    ...run,
+    observe: run.observe,
+    budgets: run.budgets,
+    select: (view) => run.select(view),
+    dispose() {},
+    [Symbol.dispose]() {},
+  };
+}
