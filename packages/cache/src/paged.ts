@@ -154,7 +154,7 @@ export class PagedLayer implements LayerCache {
   #uploadTable(): Tensor {
     const width = Math.max(1, ...this.#blocks.map((blocks) => blocks.length));
     const table = new Int32Array(this.shape.kvHeads * width);
-    this.#blocks.forEach((blocks, head) => table.set(blocks, head * width));
+    for (const [head, blocks] of this.#blocks.entries()) table.set(blocks, head * width);
     return this.storage.backend.upload(table, 'i32', [this.shape.kvHeads, width]);
   }
 
