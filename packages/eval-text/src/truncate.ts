@@ -24,6 +24,8 @@ export interface TruncateOptions {
   readonly rounding?: HalfRounding;
   /** `joined` decodes both halves together (InfiniteBench), `apart` each by itself (LongBench): differs where the seam splits a character. */
   readonly decode?: 'joined' | 'apart';
+  /** Whether the reference counts a begin-of-text id, which takes one place of the first half. Default false. */
+  readonly bos?: boolean;
 }
 
 /** Length of the longest common ending, in UTF-16 units. */
@@ -40,12 +42,13 @@ function commonEnding(a: string, b: string): number {
 export function truncateMiddle<T extends PromptParts>(
   parts: T,
   tokenizer: TextTokenizer,
-  { maxTokens, rounding = 'floor', decode = 'joined' }: TruncateOptions,
+  { maxTokens, rounding = 'floor', decode = 'joined', bos = false }: TruncateOptions,
 ): T {
   const question = parts.question + (parts.answerPrefix ?? '');
   const ids = tokenizer.encode(parts.context + question);
-  if (ids.length <= maxTokens) return parts;
-  const head = ids.slice(0, Math.floor(maxTokens / 2));
+  const extra = bos ? 1 : 0;
+  if (ids.length + extra <= maxTokens) return parts;
+  const head = ids.slice(0, Math.max(0, Math.floor(maxTokens / 2) - extra));
   const tailLength = rounding === 'floor' ? Math.floor(maxTokens / 2) : Math.ceil(maxTokens / 2);
   const tail = tailLength === 0 ? [] : ids.slice(-tailLength);
   const text = decode === 'apart' ? tokenizer.decode(head) + tokenizer.decode(tail) : tokenizer.decode([...head, ...tail]);

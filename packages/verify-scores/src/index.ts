@@ -1,0 +1,2 @@
+export type { CaseFailure, Counts } from './tally.js';
+export { verifyScores } from './verify-scores.js';

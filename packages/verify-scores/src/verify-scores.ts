@@ -1,0 +1,36 @@
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { CaseFile } from './case-file.js';
+import { infiniteBenchScores } from './files/infinitebench.js';
+import { jiebaCases, lazySegmenter } from './files/jieba.js';
+import { longBenchFiles } from './files/longbench.js';
+import { type CaseFailure, type Counts, describe, Tally } from './tally.js';
+
+const caseFiles = (): readonly CaseFile[] => {
+  const segmenter = lazySegmenter();
+  return [infiniteBenchScores, jiebaCases(segmenter), ...longBenchFiles(segmenter)];
+};
+
+/**
+ * Runs every case file of a folder with the format of `shared/data`, each row under the profile that its column names, and reports each
+ * failed case. A JSON file or column that no check knows is a failure; cases whose rows the folder lacks are skipped and counted.
+ * @throws KvsiftError `file_not_found` where the folder does not exist
+ */
+export async function verifyScores(folder: string, report: (failure: CaseFailure) => void): Promise<Counts> {
+  const names = (await readdir(folder, { recursive: true })).filter((name) => /\.jsonl?$/.test(name)).sort();
+  const tally = new Tally(report);
+  const files = caseFiles();
+  for (const name of names) {
+    const file = files.find(({ pattern }) => pattern.test(name));
+    if (file === undefined) {
+      tally.fail(name, 'no check knows this file');
+      continue;
+    }
+    try {
+      await file.run(join(folder, name), name, tally);
+    } catch (error) {
+      tally.fail(name, describe(error));
+    }
+  }
+  return tally.counts;
+}
