@@ -5,5 +5,6 @@ export * from './errors.js';
 export * from './float16.js';
 export * from './kv.js';
 export * from './random.js';
+export * from './rules/index.js';
 export * from './shape.js';
 export * from './tensor.js';

@@ -20,7 +20,9 @@ function readTensors(path: string): Map<string, Uint8Array> {
 }
 
 describe.skipIf(!present)('block formats against gguf-py (skipped without ../shared)', () => {
-  const types = present ? (JSON.parse(readFileSync(`${folder}quants.json`, 'utf8')) as Record<string, { values_per_block: number }>) : {};
+  const types = present
+    ? (JSON.parse(readFileSync(`${folder}quants.json`, 'utf8')) as Record<string, { values_per_block: number }>)
+    : {};
   const tensors = present ? readTensors(`${folder}quants.safetensors`) : new Map<string, Uint8Array>();
 
   for (const [name, { values_per_block: block }] of Object.entries(types)) {

@@ -7,7 +7,20 @@ import { type BlockReader, blockReader } from './reader.js';
 
 type Decoder = (read: BlockReader, at: number, out: Float32Array, to: number) => void;
 
-const decoders: Readonly<Record<BlockType, Decoder>> = { q4_0, q4_1, q5_0, q5_1, q8_0, q2_k, q3_k, q4_k, q5_k, q6_k, iq4_nl, iq4_xs };
+const decoders: Readonly<Record<BlockType, Decoder>> = {
+  q4_0,
+  q4_1,
+  q5_0,
+  q5_1,
+  q8_0,
+  q2_k,
+  q3_k,
+  q4_k,
+  q5_k,
+  q6_k,
+  iq4_nl,
+  iq4_xs,
+};
 
 /**
  * The values that GGUF block bytes stand for, in order.

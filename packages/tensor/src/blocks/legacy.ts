@@ -1,7 +1,13 @@
 import type { BlockReader } from './reader.js';
 
 /** Writes the 32 values of one block: low nibbles first, then high ones. */
-function nibbles(read: BlockReader, at: number, out: Float32Array, to: number, value: (nibble: number, index: number) => number): void {
+function nibbles(
+  read: BlockReader,
+  at: number,
+  out: Float32Array,
+  to: number,
+  value: (nibble: number, index: number) => number,
+): void {
   for (let index = 0; index < 16; index++) {
     const byte = read.byte(at + index);
     out[to + index] = value(byte & 15, index);

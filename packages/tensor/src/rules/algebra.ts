@@ -1,0 +1,102 @@
+import { KvsiftError } from '../errors.js';
+import { broadcastShape, elementCount, formatShape, type Shape, sameShape } from '../shape.js';
+import type { Tensor } from '../tensor.js';
+import { alive, axisOf, demand, dtypeIs, integer } from './check.js';
+
+export function checkReshape(x: Tensor, shape: Shape): Shape {
+  alive('reshape', 'x', x);
+  for (const size of shape) integer('reshape', 'every size', size, 0);
+  demand(shape.length <= 4, 'reshape', `tensors have at most 4 axes, not ${shape.length}`);
+  if (elementCount(shape) === elementCount(x.shape)) return shape;
+  throw new KvsiftError('shape_mismatch', `reshape: ${formatShape(x.shape)} does not fill ${formatShape(shape)}`, {
+    op: 'reshape',
+  });
+}
+
+export function checkMap(op: string, x: Tensor): Shape {
+  dtypeIs(op, 'x', x, 'f32');
+  return x.shape;
+}
+
+export function checkZip(a: Tensor, b: Tensor | number): Shape {
+  dtypeIs('zip', 'a', a, 'f32');
+  if (typeof b === 'number') return a.shape;
+  dtypeIs('zip', 'b', b, 'f32');
+  const shape = broadcastShape(a.shape, b.shape);
+  if (shape !== undefined) return shape;
+  throw new KvsiftError('shape_mismatch', `zip: ${formatShape(a.shape)} and ${formatShape(b.shape)} do not broadcast`, {
+    op: 'zip',
+  });
+}
+
+/** Shape without the axis, and the axis counted from the front. */
+export function checkReduce(x: Tensor, axis: number): { shape: Shape; axis: number } {
+  dtypeIs('reduce', 'x', x, 'f32');
+  const at = axisOf('reduce', x, axis);
+  return { shape: x.shape.filter((_, index) => index !== at), axis: at };
+}
+
+/** For ops along the last axis. */
+export function checkLastAxis(op: string, x: Tensor): Shape {
+  dtypeIs(op, 'x', x, 'f32');
+  demand(x.shape.length >= 1, op, 'x needs an axis');
+  return x.shape;
+}
+
+export function checkMatmul(a: Tensor, b: Tensor, transposeB: boolean): Shape {
+  dtypeIs('matmul', 'a', a, 'f32');
+  dtypeIs('matmul', 'b', b, 'f32');
+  demand(a.shape.length >= 2 && b.shape.length >= 2, 'matmul', 'both operands need at least two axes');
+  const [rows = 0, inner = 0] = a.shape.slice(-2);
+  const [first = 0, second = 0] = b.shape.slice(-2);
+  const [otherInner, columns] = transposeB ? [second, first] : [first, second];
+  const lead = broadcastShape(a.shape.slice(0, -2), b.shape.slice(0, -2));
+  if (inner !== otherInner || lead === undefined) {
+    throw new KvsiftError(
+      'shape_mismatch',
+      `matmul: ${formatShape(a.shape)} × ${formatShape(b.shape)}${transposeB ? ' transposed' : ''} do not fit`,
+      { op: 'matmul' },
+    );
+  }
+  return [...lead, rows, columns];
+}
+
+export function checkSlice(x: Tensor, axis: number, start: number, end: number): { shape: Shape; axis: number } {
+  alive('slice', 'x', x);
+  const at = axisOf('slice', x, axis);
+  const size = x.shape[at] ?? 0;
+  integer('slice', 'start', start, 0, size);
+  integer('slice', 'end', end, start, size);
+  return { shape: x.shape.map((own, index) => (index === at ? end - start : own)), axis: at };
+}
+
+export function checkConcat(parts: readonly Tensor[], axis: number): { shape: Shape; axis: number } {
+  const [first] = parts;
+  demand(first !== undefined, 'concat', 'needs at least one part');
+  alive('concat', 'part 0', first);
+  const at = axisOf('concat', first, axis);
+  let size = 0;
+  for (const [index, part] of parts.entries()) {
+    dtypeIs('concat', `part ${index}`, part, first.dtype);
+    const expected = first.shape.map((own, place) => (place === at ? (part.shape[at] ?? 0) : own));
+    if (!sameShape(part.shape, expected)) {
+      throw new KvsiftError(
+        'shape_mismatch',
+        `concat: part ${index} is ${formatShape(part.shape)}, beside ${formatShape(first.shape)} on axis ${at}`,
+        { op: 'concat' },
+      );
+    }
+    size += part.shape[at] ?? 0;
+  }
+  return { shape: first.shape.map((own, place) => (place === at ? size : own)), axis: at };
+}
+
+export function checkTranspose(x: Tensor, order: readonly number[]): Shape {
+  alive('transpose', 'x', x);
+  demand(
+    order.length === x.shape.length && [...order].sort((a, b) => a - b).every((axis, index) => axis === index),
+    'transpose',
+    `order must name each of the ${x.shape.length} axes once, not [${order.join(', ')}]`,
+  );
+  return order.map((axis) => x.shape[axis] ?? 0);
+}

@@ -1,0 +1,4 @@
+export * from './algebra.js';
+export * from './cache.js';
+export * from './model.js';
+export * from './scores.js';

@@ -1,0 +1,178 @@
+import type { LinearOptions, NormOptions, RopeOptions, SamplingRule } from '../backend.js';
+import { blockLayout, byteLength, type DType, isBlockType } from '../dtype.js';
+import { KvsiftError } from '../errors.js';
+import { elementCount, formatShape, type Shape } from '../shape.js';
+import type { HostArray, StoredTensor, Tensor, WeightRole } from '../tensor.js';
+import { alive, demand, dtypeIs, finite, integer, is, matrix, shapeIs } from './check.js';
+
+function sizes(op: string, shape: Shape): void {
+  for (const size of shape) integer(op, 'every size', size, 0);
+  demand(shape.length <= 4, op, `tensors have at most 4 axes, not ${shape.length}`);
+}
+
+export function checkEmpty(dtype: DType, shape: Shape): void {
+  sizes('empty', shape);
+  byteLength(dtype, shape);
+}
+
+const hostTypes = { f32: Float32Array, i32: Int32Array, f16: Uint16Array, bf16: Uint16Array, u8: Uint8Array } as const;
+
+function hostData(op: string, data: HostArray, dtype: DType, shape: Shape): void {
+  const type = isBlockType(dtype) ? Uint8Array : hostTypes[dtype];
+  if (!(data instanceof type)) {
+    throw new KvsiftError('dtype_mismatch', `${op}: ${dtype} comes as ${type.name}, not ${data?.constructor?.name}`, {
+      op,
+      dtype,
+    });
+  }
+  const expected = isBlockType(dtype) ? byteLength(dtype, shape) : elementCount(shape);
+  if (data.length !== expected) {
+    throw new KvsiftError(
+      'shape_mismatch',
+      `${op}: ${formatShape(shape)} ${dtype} takes ${expected} elements, not ${data.length}`,
+      { op },
+    );
+  }
+}
+
+export function checkUpload(data: HostArray, dtype: DType, shape: Shape): void {
+  sizes('upload', shape);
+  byteLength(dtype, shape);
+  hostData('upload', data, dtype, shape);
+}
+
+export function checkWrite(x: Tensor, data: HostArray): void {
+  alive('write', 'tensor', x);
+  hostData('write', data, x.dtype, x.shape);
+}
+
+/** Shape of the weight that the sources make together. */
+export function checkLoad(sources: readonly StoredTensor[], role: WeightRole): Shape {
+  const [first] = sources;
+  demand(first !== undefined, 'load', 'needs at least one stored tensor');
+  let rows = 0;
+  const rank = role === 'vector' ? 1 : 2;
+  for (const source of sources) {
+    const { name, dtype, shape, rowOrder } = source;
+    if (shape.length !== rank || (rank === 2 && shape[1] !== first.shape[1])) {
+      throw new KvsiftError(
+        'shape_mismatch',
+        `load: ${name} ${formatShape(shape)} cannot be a ${role} beside ${first.name} ${formatShape(first.shape)}`,
+        {
+          op: 'load',
+          name,
+        },
+      );
+    }
+    if (dtype === 'i32' || dtype === 'u8')
+      throw new KvsiftError('dtype_mismatch', `load: ${name} is ${dtype}, a weight is not`, { op: 'load', name });
+    const height = shape[0] ?? 0;
+    demand(
+      source.byteLength === byteLength(dtype, shape),
+      'load',
+      `${name} claims ${source.byteLength} bytes, its shape needs ${byteLength(dtype, shape)}`,
+    );
+    for (const row of rowOrder ?? []) integer('load', `row of ${name}`, row, 0, height - 1);
+    demand(
+      rowOrder === undefined || blockLayout(dtype).values === 1 || rank === 2,
+      'load',
+      `${name}: rows of a block vector cannot be reordered`,
+    );
+    rows += rowOrder?.length ?? height;
+  }
+  return rank === 1 ? [rows] : [rows, first.shape[1] ?? 0];
+}
+
+export function checkEmbedding(table: Tensor, ids: Tensor): Shape {
+  alive('embedding', 'table', table);
+  dtypeIs('embedding', 'ids', ids, 'i32');
+  demand(ids.shape.length === 1, 'embedding', `ids must be a vector, not ${formatShape(ids.shape)}`);
+  return [ids.shape[0] ?? 0, table.shape[1] ?? 0];
+}
+
+export function checkRmsNorm(x: Tensor, weight: Tensor, options: NormOptions): Shape {
+  dtypeIs('rmsNorm', 'x', x, 'f32');
+  dtypeIs('rmsNorm', 'weight', weight, 'f32');
+  shapeIs('rmsNorm', 'weight', weight, [x.shape.at(-1) ?? 1]);
+  demand(
+    options.epsilon >= 0 && Number.isFinite(options.epsilon),
+    'rmsNorm',
+    `epsilon must be finite and not negative, not ${options.epsilon}`,
+  );
+  finite('rmsNorm', 'weightOffset', options.weightOffset ?? 0);
+  return x.shape;
+}
+
+export function checkLinear(x: Tensor, weight: Tensor, options: LinearOptions): Shape {
+  const [rows, inputs] = matrix('linear', 'x', x);
+  alive('linear', 'weight', weight);
+  const [outputs, columns] = weight.shape;
+  if (weight.shape.length !== 2 || columns !== inputs || outputs === undefined) {
+    throw new KvsiftError(
+      'shape_mismatch',
+      `linear: x has ${inputs} columns, weight ${formatShape(weight.shape)} takes ${columns}`,
+      { op: 'linear' },
+    );
+  }
+  if (options.bias) is('linear', 'bias', options.bias, 'f32', [outputs]);
+  if (options.residual) is('linear', 'residual', options.residual, 'f32', [rows, outputs]);
+  return [rows, outputs];
+}
+
+export function checkGated(x: Tensor): Shape {
+  const [rows, columns] = matrix('gated', 'x', x);
+  demand(columns % 2 === 0, 'gated', `x needs an even number of columns, not ${columns}`);
+  return [rows, columns / 2];
+}
+
+export function checkSoftcap(x: Tensor, cap: number): Shape {
+  dtypeIs('softcap', 'x', x, 'f32');
+  demand(cap > 0 && Number.isFinite(cap), 'softcap', `cap must be positive, not ${cap}`);
+  return x.shape;
+}
+
+export function checkSplitColumns(x: Tensor, widths: readonly number[]): Shape[] {
+  const [rows, columns] = matrix('splitColumns', 'x', x);
+  for (const width of widths) integer('splitColumns', 'width', width, 0);
+  const sum = widths.reduce((total, width) => total + width, 0);
+  if (sum !== columns)
+    throw new KvsiftError('shape_mismatch', `splitColumns: widths sum to ${sum}, x has ${columns} columns`, {
+      op: 'splitColumns',
+    });
+  return widths.map((width) => [rows, width]);
+}
+
+export function checkRope(x: Tensor, positions: Tensor, options: RopeOptions): Shape {
+  const [rows, columns] = matrix('rope', 'x', x);
+  is('rope', 'positions', positions, 'i32', [rows]);
+  integer('rope', 'heads', options.heads, 1);
+  dtypeIs('rope', 'inverseFrequencies', options.inverseFrequencies, 'f32');
+  const headDim = columns / options.heads;
+  const pairs = options.inverseFrequencies.shape[0] ?? 0;
+  if (options.inverseFrequencies.shape.length !== 1 || !Number.isInteger(headDim) || 2 * pairs > headDim) {
+    throw new KvsiftError(
+      'shape_mismatch',
+      `rope: ${columns} columns are not ${options.heads} heads that hold ${pairs} rotary pairs`,
+      { op: 'rope' },
+    );
+  }
+  finite('rope', 'scale', options.scale ?? 1);
+  return x.shape;
+}
+
+export function checkSample(logits: Tensor, rules: readonly SamplingRule[]): number {
+  const [rows, vocabulary] = matrix('sample', 'logits', logits);
+  demand(rules.length === rows, 'sample', `${rows} rows of logits need as many rules, not ${rules.length}`);
+  demand(vocabulary > 0, 'sample', 'the vocabulary is empty');
+  for (const { temperature, topK, topP, minP, uniform } of rules) {
+    demand(temperature >= 0 && Number.isFinite(temperature), 'sample', `temperature must not be negative, but is ${temperature}`);
+    integer('sample', 'topK', topK, 0);
+    demand(
+      topP >= 0 && topP <= 1 && minP >= 0 && minP <= 1,
+      'sample',
+      `topP and minP are between 0 and 1, not ${topP} and ${minP}`,
+    );
+    demand(uniform > 0 && uniform < 1, 'sample', `uniform is between 0 and 1, not ${uniform}`);
+  }
+  return rows;
+}
