@@ -4,11 +4,12 @@ import type { CaseFile } from './case-file.js';
 import { infiniteBenchScores } from './files/infinitebench.js';
 import { jiebaCases, lazySegmenter } from './files/jieba.js';
 import { longBenchFiles } from './files/longbench.js';
+import { rulerFiles } from './files/ruler.js';
 import { type CaseFailure, type Counts, describe, Tally } from './tally.js';
 
 const caseFiles = (): readonly CaseFile[] => {
   const segmenter = lazySegmenter();
-  return [infiniteBenchScores, jiebaCases(segmenter), ...longBenchFiles(segmenter)];
+  return [infiniteBenchScores, jiebaCases(segmenter), ...longBenchFiles(segmenter), ...rulerFiles];
 };
 
 /**

@@ -1,0 +1,78 @@
+import { KvsiftError } from '@kvsift/tensor';
+import { type Generated, type GeneratorSetting, type SampleRandom, textOf } from './generated.js';
+import { RandomStream } from './random.js';
+
+/** How samples of growing size are made. */
+export interface SizedGenerator {
+  /** Smallest size, and the step of retries. */
+  readonly unit: number;
+  /** The upper bound of the search is `maximum(units that fit by estimate)`; the reference triples the estimate. */
+  readonly maximum?: (estimate: number) => number;
+  readonly make: (size: number, random: SampleRandom, index: number) => Generated;
+}
+
+/** Purposes of the streams of a sample. */
+const OWN = 1;
+const REPEATED = 2;
+/** Sample number of the streams with which the size is searched. */
+const SEARCH = 0xffffffff;
+
+/**
+ * Finds the largest size whose sample, with the tokens to generate, fits the length (the reference's binary search), then makes samples:
+ * one that is too long by chance is made again a unit smaller.
+ */
+export class SampleSizer {
+  #size: number | undefined;
+
+  constructor(
+    private readonly generator: SizedGenerator,
+    private readonly setting: GeneratorSetting,
+    private readonly tokensToGenerate: number,
+  ) {}
+
+  #random(index: number): SampleRandom {
+    const { seed, freshShuffles } = this.setting;
+    return {
+      own: new RandomStream({ seed, sample: index, purpose: OWN }),
+      repeated: new RandomStream({ seed, sample: freshShuffles ? index : SEARCH, purpose: REPEATED }),
+    };
+  }
+
+  #make(size: number, index: number): Generated & { readonly tokens: number } {
+    const sample = this.generator.make(size, this.#random(index), index);
+    return { ...sample, tokens: this.setting.tokenizer.encode(textOf(sample)).length + this.tokensToGenerate };
+  }
+
+  #search(): number {
+    const { unit, maximum = (estimate: number) => 3 * estimate } = this.generator;
+    const { length } = this.setting;
+    const perUnit = this.#make(unit, SEARCH).tokens / unit;
+    let best = unit;
+    let low = unit;
+    let high = Math.max(Math.floor(maximum(length / perUnit)), 2 * unit);
+    while (low <= high) {
+      const middle = Math.floor((low + high) / 2);
+      if (this.#make(middle, SEARCH).tokens <= length) {
+        best = middle;
+        low = middle + 1;
+      } else high = middle - 1;
+    }
+    return best;
+  }
+
+  /** @throws KvsiftError `invalid_argument` where even the smallest sample is too long */
+  sample(index: number): Generated & { readonly tokens: number } {
+    const { unit } = this.generator;
+    this.#size ??= this.#search();
+    for (let size = this.#size; ; size = Math.max(size - unit, unit)) {
+      const sample = this.#make(size, index);
+      if (sample.tokens <= this.setting.length) return sample;
+      if (size <= unit) {
+        throw new KvsiftError(
+          'invalid_argument',
+          `expected a RULER length that holds the smallest sample (${sample.tokens} tokens), got ${this.setting.length}; ask for a greater length`,
+        );
+      }
+    }
+  }
+}
