@@ -1,4 +1,5 @@
 import { KvsiftError } from '@kvsift/tensor';
+import { applyChatTemplate } from './chat.js';
 import { type AddedToken, addedTokenSplitter } from './text/added-tokens.js';
 import { type TokenCoding, tokenBytes } from './text/token-bytes.js';
 import { tokenStream } from './text/token-stream.js';
@@ -83,6 +84,18 @@ export function assembleTokenizer(parts: TokenizerParts): Tokenizer {
     idOf: (token) => ids.get(token),
     stream: ({ skipSpecial = false, continues = false } = {}) =>
       tokenStream(skipSpecial ? bytesOfText : bytesOf, coding.kind === 'pieces' && !continues ? coding.leadingSpaces : 0),
+    chat(messages, options = {}) {
+      if (parts.chatTemplate === undefined) {
+        throw new KvsiftError(
+          'template_invalid',
+          'chat template: expected one with the model, found none; give the prompt as plain text',
+        );
+      }
+      const eosId = parts.eosIds[0];
+      const bosToken = bosId === undefined ? '' : (tokens[bosId] ?? '');
+      const eosToken = eosId === undefined ? '' : (tokens[eosId] ?? '');
+      return applyChatTemplate(parts.chatTemplate, messages, { bosToken, eosToken, ...options });
+    },
   };
   return tokenizer;
 }

@@ -1,6 +1,5 @@
 import { Template } from '@huggingface/jinja';
 import { KvsiftError } from '@kvsift/tensor';
-import type { Tokenizer } from './tokenizer.js';
 
 /** One turn of a conversation. Templates may read further keys (`tool_calls`, `name`, ...). */
 export interface ChatMessage {
@@ -39,31 +38,4 @@ export function applyChatTemplate(template: string, messages: readonly ChatMessa
     const reason = error instanceof Error ? error.message : String(error);
     throw new KvsiftError('template_invalid', `chat template: ${reason}`, { reason }, { cause: error });
   }
-}
-
-/** Text of a conversation in the model's own format. @throws KvsiftError `template_invalid`, also where the model has no template */
-export function chatText(tokenizer: Tokenizer, messages: readonly ChatMessage[], options: ChatTemplateOptions = {}): string {
-  if (tokenizer.chatTemplate === undefined) {
-    throw new KvsiftError(
-      'template_invalid',
-      'chat template: expected one with the model, found none; give the prompt as plain text',
-    );
-  }
-  const text = (id: number | undefined) => (id === undefined ? {} : tokenizer.tokenText(id));
-  const bosToken = text(tokenizer.bosId);
-  const eosToken = text(tokenizer.eosIds[0]);
-  return applyChatTemplate(tokenizer.chatTemplate, messages, {
-    ...(typeof bosToken === 'string' && { bosToken }),
-    ...(typeof eosToken === 'string' && { eosToken }),
-    ...options,
-  });
-}
-
-/** Ids of a conversation. The template writes BOS itself where the model wants it, so none is added. */
-export function encodeChat(
-  tokenizer: Tokenizer,
-  messages: readonly ChatMessage[],
-  options: ChatTemplateOptions = {},
-): Int32Array {
-  return tokenizer.encode(chatText(tokenizer, messages, options), { addSpecial: false });
 }

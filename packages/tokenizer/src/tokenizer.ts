@@ -1,3 +1,5 @@
+import type { ChatMessage, ChatTemplateOptions } from './chat.js';
+
 /** What `encode` adds and recognises. */
 export interface EncodeOptions {
   /** Add what the model expects around a text: BOS, and EOS where it asks for one. Default true. */
@@ -41,4 +43,9 @@ export interface Tokenizer {
   /** Id of a token as the vocabulary writes it. */
   idOf(token: string): number | undefined;
   stream(options?: DecodeOptions): TokenStream;
+  /**
+   * Text of a conversation in the model's own format. Templates write BOS themselves: encode the text with `addSpecial: false`.
+   * @throws KvsiftError `template_invalid` where the model has no template, or as `applyChatTemplate`
+   */
+  chat(messages: readonly ChatMessage[], options?: ChatTemplateOptions): string;
 }

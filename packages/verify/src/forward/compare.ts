@@ -2,7 +2,12 @@
 export type Finding = string | undefined;
 
 /** Largest absolute difference of two arrays against a tolerance. */
-export function closeTo(actual: ArrayLike<number>, expected: ArrayLike<number>, tolerance: number, shape: readonly number[]): Finding {
+export function closeTo(
+  actual: ArrayLike<number>,
+  expected: ArrayLike<number>,
+  tolerance: number,
+  shape: readonly number[],
+): Finding {
   if (actual.length !== expected.length) return `${actual.length} values instead of ${expected.length}`;
   let worst = -1;
   let largest = tolerance;
@@ -19,7 +24,12 @@ export function closeTo(actual: ArrayLike<number>, expected: ArrayLike<number>, 
 }
 
 /** As `closeTo`, relative to each expected value. */
-export function closeRelative(actual: ArrayLike<number>, expected: ArrayLike<number>, tolerance: number, shape: readonly number[]): Finding {
+export function closeRelative(
+  actual: ArrayLike<number>,
+  expected: ArrayLike<number>,
+  tolerance: number,
+  shape: readonly number[],
+): Finding {
   const ratios = Array.from(expected, (value, index) => (actual[index] ?? Number.NaN) / value);
   return closeTo(
     ratios,
@@ -48,7 +58,8 @@ export function sameTop(logits: Float32Array, ids: ArrayLike<number>, tolerance:
   const ours = largest(logits, ids.length);
   for (let rank = 0; rank < ids.length; rank++) {
     const gap = (ours[rank] ?? 0) - (logits[ids[rank] ?? -1] ?? Number.NEGATIVE_INFINITY);
-    if (!(Math.abs(gap) <= 2 * tolerance)) return `rank ${rank}: id ${ids[rank]} is ${gap.toExponential(2)} below the value it should have`;
+    if (!(Math.abs(gap) <= 2 * tolerance))
+      return `rank ${rank}: id ${ids[rank]} is ${gap.toExponential(2)} below the value it should have`;
   }
   return undefined;
 }

@@ -66,7 +66,9 @@ export async function checkSmolLm2(model: LanguageModel, golden: GoldenFile, che
   const excused = difference >= 0 && (margins[difference] ?? 0) < nearTie;
   check(
     'greedy_ids',
-    difference < 0 || excused ? undefined : `step ${difference}: id ${ours[difference]} instead of ${greedy[difference]}, margin ${margins[difference]}`,
+    difference < 0 || excused
+      ? undefined
+      : `step ${difference}: id ${ours[difference]} instead of ${greedy[difference]}, margin ${margins[difference]}`,
   );
 }
 

@@ -45,14 +45,26 @@ export async function checkTiny(model: LanguageModel, golden: GoldenFile, check:
     check(`v_${name}`, closeTo(pass.values.get(layer) ?? [], values.values, absolute, values.shape));
   }
   const hidden = await golden.read('hidden_last');
-  check('hidden_last', closeTo(pass.hiddenLast.flatMap((row) => [...row]), hidden.values, absolute, hidden.shape));
+  check(
+    'hidden_last',
+    closeTo(
+      pass.hiddenLast.flatMap((row) => [...row]),
+      hidden.values,
+      absolute,
+      hidden.shape,
+    ),
+  );
   const lengths = await golden.read('hidden_norm');
   check('hidden_norm', closeRelative(pass.hiddenLast.map(norm), lengths.values, norms, lengths.shape));
   await checkDecode(session, golden, check);
   await checkRope(model, golden, ids.length, check);
 }
 
-async function checkDecode(session: { force(id: number): Promise<Float32Array> }, golden: GoldenFile, check: Check): Promise<void> {
+async function checkDecode(
+  session: { force(id: number): Promise<Float32Array> },
+  golden: GoldenFile,
+  check: Check,
+): Promise<void> {
   const ids = await golden.integers('decode_ids');
   const expected = await golden.read('decode_logits');
   const rows: number[] = [];
