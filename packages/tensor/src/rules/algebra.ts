@@ -100,3 +100,9 @@ export function checkTranspose(x: Tensor, order: readonly number[]): Shape {
   );
   return order.map((axis) => x.shape[axis] ?? 0);
 }
+
+/** Any element type. */
+export function checkToFloat(x: Tensor): Shape {
+  dtypeIs('toFloat', 'x', x, 'f32', 'f16', 'bf16', 'i32', 'u8');
+  return x.shape;
+}

@@ -1,0 +1,135 @@
+import { bfloatToFloat, floatToBfloat, floatToHalf, halfToFloat, KvsiftError, type KvView, type Selection } from '@kvsift/tensor';
+import { integers, storageOf } from '../host-tensor.js';
+
+/** Rows of a view as numbers, with its addressing. */
+export class KvRows {
+  readonly #keys: Float32Array | Uint16Array;
+  readonly #values: Float32Array | Uint16Array;
+  readonly #toFloat: ((bits: number) => number) | undefined;
+  readonly #fromFloat: ((value: number) => number) | undefined;
+  readonly lengths: Int32Array;
+  readonly #starts: Int32Array;
+  readonly #table: Int32Array | undefined;
+  readonly positions: Int32Array | undefined;
+  readonly #rows: number;
+
+  constructor(
+    private readonly op: string,
+    readonly view: KvView,
+  ) {
+    this.#keys = storageOf(view.keys).data as Float32Array | Uint16Array;
+    this.#values = storageOf(view.values).data as Float32Array | Uint16Array;
+    if (view.dtype !== 'f32') {
+      this.#toFloat = view.dtype === 'f16' ? halfToFloat : bfloatToFloat;
+      this.#fromFloat = view.dtype === 'f16' ? floatToHalf : floatToBfloat;
+    }
+    this.lengths = integers(view.lengths);
+    this.#starts = integers(view.starts);
+    this.#table = view.blocks && integers(view.blocks.table);
+    this.positions = view.positions && integers(view.positions);
+    this.#rows = view.keys.shape[0] ?? 0;
+  }
+
+  /** Row of an entry. @throws KvsiftError `invalid_argument` where it lies outside the memory */
+  row(head: number, slot: number): number {
+    const { blocks } = this.view;
+    let row = (this.#starts[head] ?? 0) + slot;
+    if (blocks !== undefined && this.#table !== undefined) {
+      const width = blocks.table.shape[1] ?? 0;
+      const block = Math.floor(slot / blocks.size);
+      row = block < width ? (this.#table[head * width + block] ?? -1) * blocks.size + (slot % blocks.size) : -1;
+    }
+    if (row >= 0 && row < this.#rows) return row;
+    throw new KvsiftError(
+      'invalid_argument',
+      `${this.op}: entry ${slot} of head ${head} lies outside the ${this.#rows} rows of the cache`,
+      {
+        op: this.op,
+      },
+    );
+  }
+
+  /** Entries of one head as [length, headDim]. */
+  head(part: 'keys' | 'values', head: number): Float32Array {
+    const { headDim } = this.view;
+    const length = this.lengths[head] ?? 0;
+    const source = part === 'keys' ? this.#keys : this.#values;
+    const out = new Float32Array(length * headDim);
+    for (let slot = 0; slot < length; slot++) {
+      const from = this.row(head, slot) * headDim;
+      for (let c = 0; c < headDim; c++) {
+        const raw = source[from + c] ?? 0;
+        out[slot * headDim + c] = this.#toFloat ? this.#toFloat(raw) : raw;
+      }
+    }
+    return out;
+  }
+
+  write(part: 'keys' | 'values', row: number, values: Float32Array, from: number): void {
+    const { headDim } = this.view;
+    const target = part === 'keys' ? this.#keys : this.#values;
+    for (let c = 0; c < headDim; c++) {
+      const value = values[from + c] ?? 0;
+      target[row * headDim + c] = this.#fromFloat ? this.#fromFloat(value) : value;
+    }
+  }
+
+  /** Copies an entry bit for bit. */
+  copy(row: number, from: KvRows, source: number): void {
+    const { headDim } = this.view;
+    this.#keys.set(from.#keys.subarray(source * headDim, (source + 1) * headDim), row * headDim);
+    this.#values.set(from.#values.subarray(source * headDim, (source + 1) * headDim), row * headDim);
+    if (this.positions && from.positions) this.positions[row] = from.positions[source] ?? 0;
+  }
+}
+
+export function append(view: KvView, rows: number, k: Float32Array, v: Float32Array, positions: Int32Array, first: number): void {
+  const cache = new KvRows('kvAppend', view);
+  const { kvHeads, headDim } = view;
+  for (let head = 0; head < kvHeads; head++) {
+    const length = cache.lengths[head] ?? 0;
+    for (let index = 0; index < rows; index++) {
+      const row = cache.row(head, length + index);
+      const from = ((first + index) * kvHeads + head) * headDim;
+      cache.write('keys', row, k, from);
+      cache.write('values', row, v, from);
+      if (cache.positions) cache.positions[row] = positions[first + index] ?? 0;
+    }
+    cache.lengths[head] = length + rows;
+  }
+}
+
+export function gather(from: KvView, selection: Selection | 'all', to: KvView): void {
+  const source = new KvRows('kvGather', from);
+  const target = new KvRows('kvGather', to);
+  const indices = selection === 'all' ? undefined : integers(selection.indices);
+  const offsets = selection === 'all' ? undefined : integers(selection.offsets);
+  for (let head = 0; head < from.kvHeads; head++) {
+    const length = source.lengths[head] ?? 0;
+    const start = offsets?.[head] ?? 0;
+    const count = offsets ? (offsets[head + 1] ?? 0) - start : length;
+    for (let slot = 0; slot < count; slot++) {
+      const chosen = indices ? (indices[start + slot] ?? -1) : slot;
+      if (chosen < 0 || chosen >= length) {
+        throw new KvsiftError('invalid_argument', `kvGather: slot ${chosen} of head ${head}, which holds ${length} entries`, {
+          op: 'kvGather',
+        });
+      }
+      target.copy(target.row(head, slot), source, source.row(head, chosen));
+    }
+    target.lengths[head] = count;
+  }
+}
+
+export function readPart(view: KvView, part: 'keys' | 'values', out: Float32Array): void {
+  const cache = new KvRows('kvRead', view);
+  for (let head = 0; head < view.kvHeads; head++) out.set(cache.head(part, head), head * view.maxLength * view.headDim);
+}
+
+export function replacePart(view: KvView, part: 'keys' | 'values', x: Float32Array): void {
+  const cache = new KvRows('kvReplace', view);
+  for (let head = 0; head < view.kvHeads; head++) {
+    for (let slot = 0; slot < view.maxLength; slot++)
+      cache.write(part, cache.row(head, slot), x, (head * view.maxLength + slot) * view.headDim);
+  }
+}

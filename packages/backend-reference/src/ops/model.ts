@@ -1,0 +1,138 @@
+import type { NormOptions, SamplingRule } from '@kvsift/tensor';
+
+export function embedding(table: Float32Array, columns: number, ids: Int32Array, scale: number, out: Float32Array): void {
+  for (const [row, id] of ids.entries()) {
+    for (let column = 0; column < columns; column++) out[row * columns + column] = (table[id * columns + column] ?? 0) * scale;
+  }
+}
+
+export function rmsNorm(
+  x: Float32Array,
+  weight: Float32Array,
+  { epsilon, weightOffset = 0 }: NormOptions,
+  out: Float32Array,
+): void {
+  const columns = weight.length;
+  for (let first = 0; first < x.length; first += columns) {
+    let squares = 0;
+    for (let column = 0; column < columns; column++) squares += (x[first + column] ?? 0) ** 2;
+    const factor = 1 / Math.sqrt(squares / columns + epsilon);
+    for (let column = 0; column < columns; column++) {
+      out[first + column] = (x[first + column] ?? 0) * factor * ((weight[column] ?? 0) + weightOffset);
+    }
+  }
+}
+
+export function linear(
+  x: Float32Array,
+  weight: Float32Array,
+  inputs: number,
+  outputs: number,
+  bias: Float32Array | undefined,
+  residual: Float32Array | undefined,
+  out: Float32Array,
+): void {
+  const rows = inputs === 0 ? 0 : x.length / inputs;
+  for (let output = 0; output < outputs; output++) {
+    const from = output * inputs;
+    for (let row = 0; row < rows; row++) {
+      const at = row * inputs;
+      let sum = 0;
+      for (let k = 0; k < inputs; k++) sum += (x[at + k] as number) * (weight[from + k] as number);
+      const to = row * outputs + output;
+      out[to] = sum + (bias?.[output] ?? 0) + (residual?.[to] ?? 0);
+    }
+  }
+}
+
+const activations = {
+  silu: (x: number) => x / (1 + Math.exp(-x)),
+  gelu_tanh: (x: number) => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3))),
+  gelu: (x: number) => 0.5 * x * (1 + erf(x / Math.SQRT2)),
+};
+
+/** Error function by its series near 0 and by a continued fraction further out; 1e-15. */
+function erf(x: number): number {
+  const size = Math.abs(x);
+  if (size < 2.5) {
+    let term = size;
+    let sum = size;
+    for (let n = 1; n < 60; n++) {
+      term *= (-size * size) / n;
+      sum += term / (2 * n + 1);
+    }
+    return (Math.sign(x) * 2 * sum) / Math.sqrt(Math.PI);
+  }
+  let fraction = 0;
+  for (let n = 60; n > 0; n--) fraction = n / 2 / (size + fraction);
+  return Math.sign(x) * (1 - Math.exp(-size * size) / ((size + fraction) * Math.sqrt(Math.PI)));
+}
+
+export function gated(x: Float32Array, half: number, activation: keyof typeof activations, out: Float32Array): void {
+  const act = activations[activation];
+  for (let index = 0; index < out.length; index++) {
+    const from = Math.floor(index / half) * 2 * half + (index % half);
+    out[index] = act(x[from] ?? 0) * (x[from + half] ?? 0);
+  }
+}
+
+export function softcap(x: Float32Array, cap: number, out: Float32Array): void {
+  for (const [index, value] of x.entries()) out[index] = cap * Math.tanh(value / cap);
+}
+
+export function rope(
+  x: Float32Array,
+  positions: Int32Array,
+  heads: number,
+  headDim: number,
+  frequencies: Float32Array,
+  scale: number,
+  out: Float32Array,
+): void {
+  out.set(x);
+  const half = frequencies.length;
+  for (const [row, position] of positions.entries()) {
+    for (let pair = 0; pair < half; pair++) {
+      const angle = position * (frequencies[pair] ?? 0);
+      const [cos, sin] = [Math.cos(angle) * scale, Math.sin(angle) * scale];
+      for (let head = 0; head < heads; head++) {
+        const at = (row * heads + head) * headDim + pair;
+        const [a, b] = [x[at] ?? 0, x[at + half] ?? 0];
+        out[at] = a * cos - b * sin;
+        out[at + half] = b * cos + a * sin;
+      }
+    }
+  }
+}
+
+/** Id and natural-log probability of one row. */
+export function sampleRow(logits: Float32Array, rule: SamplingRule): readonly [id: number, logProb: number] {
+  const value = (id: number) => {
+    const logit = logits[id] ?? Number.NaN;
+    return Number.isNaN(logit) ? Number.NEGATIVE_INFINITY : logit;
+  };
+  let best = 0;
+  for (let id = 1; id < logits.length; id++) if (value(id) > value(best)) best = id;
+  let sum = 0;
+  for (let id = 0; id < logits.length; id++) sum += Math.exp(value(id) - value(best));
+  const logProb = (id: number) => value(id) - value(best) - Math.log(sum);
+  if (rule.temperature === 0) return [best, logProb(best)];
+  const order = Array.from(logits.keys()).sort((a, b) => value(b) - value(a) || a - b);
+  if (rule.topK > 0) order.length = Math.min(order.length, rule.topK);
+  const weights = order.map((id) => Math.exp((value(id) - value(best)) / rule.temperature));
+  const total = weights.reduce((all, weight) => all + weight, 0);
+  let kept = 0;
+  for (let mass = 0; kept < weights.length; kept++) {
+    if (kept > 0 && mass >= rule.topP) break;
+    if ((weights[kept] ?? 0) < rule.minP) break;
+    mass += (weights[kept] ?? 0) / total;
+  }
+  kept = Math.max(1, kept);
+  let rest = rule.uniform * weights.slice(0, kept).reduce((all, weight) => all + weight, 0);
+  for (let at = 0; at < kept - 1; at++) {
+    rest -= weights[at] ?? 0;
+    if (rest < 0) return [order[at] ?? best, logProb(order[at] ?? best)];
+  }
+  const last = order[kept - 1] ?? best;
+  return [last, logProb(last)];
+}
