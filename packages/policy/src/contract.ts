@@ -25,6 +25,8 @@ export interface SequenceContext {
   /** Tokens of the prompt (of the part that may be evicted). */
   readonly promptLength: number;
   readonly budget: Budget;
+  /** How a share becomes a count; 'kvpress' repeats the rounding of kvpress 0.5.5 for parity tests. Default 'floor'. */
+  readonly counting?: 'floor' | 'kvpress';
   /** Seed and index of the sequence; random policies draw from streams named by them. */
   readonly seed: number;
   readonly sequence: number;

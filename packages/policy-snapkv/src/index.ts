@@ -1,0 +1,1 @@
+export { snapkv } from './snapkv.js';

@@ -1,0 +1,1 @@
+export { streamingLlm } from './streaming-llm.js';

@@ -1,0 +1,108 @@
+import { KvsiftError, type Selection, type Tensor } from '@kvsift/tensor';
+import { formatBudget } from './budget.js';
+import type { EvictionPolicy, LayerBudget, LayerView, Observation, PolicyRun, SequenceContext } from './contract.js';
+
+/** Entries of each head that are kept whatever their score: the first ones (sinks) and the last ones (recent window). */
+export interface Protection {
+  readonly first: number;
+  readonly last: number;
+}
+
+/** Scores the entries of one sequence's layers. All state of the sequence lives here. */
+export interface ScoreRun {
+  readonly observe: Observation;
+  /** f32 [kvHeads, length]: higher is kept first. Values at protected entries are ignored. */
+  score(view: LayerView): Tensor | Promise<Tensor>;
+  /** Told after each selection, for state that follows the survivors. */
+  kept?(view: LayerView, scores: Tensor, selection: Selection): void;
+  /** What scoring while decoding needs; absent: this score makes sense at prefill only. */
+  readonly decode?: {
+    readonly observe: Observation;
+    /** Called after every step, also where nothing is evicted. */
+    step?(view: LayerView): void | Promise<void>;
+  };
+  /** Needed where there is state. */
+  fork?(): ScoreRun;
+  dispose?(): void;
+}
+
+/** A way to score entries, and how many of them it keeps where nobody wraps it. */
+export interface Scoring {
+  readonly protect: Protection;
+  allocate(context: SequenceContext): readonly LayerBudget[];
+  start(context: SequenceContext): ScoreRun;
+}
+
+/** A policy that keeps the best-scored entries; wrappers (adaptive heads, chunks, re-rotation ...) take it apart. */
+export interface ScoredPolicy extends EvictionPolicy {
+  readonly scoring: Scoring;
+}
+
+/** True for policies that expose their scoring. */
+export function isScored(policy: EvictionPolicy): policy is ScoredPolicy {
+  return 'scoring' in policy;
+}
+
+/**
+ * Protection that fits into `perHead` entries. Where it does not, a share of the prompt shrinks it (the window first keeps its end, then the
+ * sinks their start), while a fixed budget is a mistake.
+ * @throws KvsiftError `budget_invalid`
+ */
+export function fitProtection(policy: string, protect: Protection, perHead: number, context: SequenceContext): Protection {
+  const { first, last } = protect;
+  if (first + last <= perHead) return protect;
+  if (context.budget.kind === 'share' || perHead >= context.promptLength) {
+    const window = Math.min(last, perHead);
+    return { first: Math.min(first, perHead - window), last: window };
+  }
+  throw new KvsiftError(
+    'budget_invalid',
+    `${policy} protects ${first + last} entries per head (${first} sinks, ${last} recent); the budget ${formatBudget(context.budget)} leaves ${perHead}`,
+    { policy, protected: first + last, perHead },
+  );
+}
+
+/** Keeps the `view.budget.perHead` best-scored entries of each head, protected ones included. */
+export function selectBest(view: LayerView, scores: Tensor, protect: Protection): Selection {
+  return view.backend.top(scores, {
+    keep: Math.min(view.budget.perHead, view.length),
+    protectFirst: protect.first,
+    protectLast: protect.last,
+  });
+}
+
+/** The policy body for a scoring: the best entries of each head, the same number in every head of a layer. */
+export function keepBest(name: string, scoring: Scoring): Pick<ScoredPolicy, 'ragged' | 'scoring' | 'begin'> {
+  return {
+    ragged: false,
+    scoring,
+    begin(context) {
+      const budgets = scoring.allocate(context);
+      const protections = budgets.map(({ perHead }) => fitProtection(name, scoring.protect, perHead, context));
+      return scoredRun(scoring.start(context), budgets, (view, scores) =>
+        selectBest(view, scores, protections[view.layer] ?? scoring.protect),
+      );
+    },
+  };
+}
+
+/** A run that scores a layer and hands the scores to `choose`. */
+export function scoredRun(
+  run: ScoreRun,
+  budgets: readonly LayerBudget[],
+  choose: (view: LayerView, scores: Tensor) => Selection | Promise<Selection>,
+): PolicyRun {
+  const dispose = () => run.dispose?.();
+  return {
+    observe: run.observe,
+    budgets,
+    async select(view) {
+      const scores = await run.score(view);
+      const selection = await choose(view, scores);
+      run.kept?.(view, scores, selection);
+      return selection;
+    },
+    dispose,
+    [Symbol.dispose]: dispose,
+  };
+}

@@ -1,0 +1,74 @@
+import { type Backend, type ColumnStatistic, KvsiftError, type Tensor } from '@kvsift/tensor';
+import type { LayerView } from './contract.js';
+
+/** How the scores of the query heads of a group become one score of their KV head. */
+export type GroupReduction = 'mean' | 'max' | 'sum';
+
+/** f32 [queryHeads, ...] → f32 [kvHeads, ...]: heads of a group are contiguous (specification 0.3). */
+export function reduceGroups(backend: Backend, x: Tensor, kvHeads: number, how: GroupReduction = 'mean'): Tensor {
+  const [heads = 0, ...rest] = x.shape;
+  return backend.reduce(backend.reshape(x, [kvHeads, heads / kvHeads, ...rest]), 1, how);
+}
+
+/** An observed tensor. @throws KvsiftError `policy_violation` where the engine did not bring what the policy observes */
+export function observed(
+  view: LayerView,
+  name: 'queries' | 'queriesBeforeRotation' | 'keysBeforeRotation' | 'hidden' | 'logSumExp' | 'outputProjection',
+): Tensor {
+  const tensor = view[name];
+  if (tensor === undefined) {
+    throw new KvsiftError('policy_violation', `layer ${view.layer}: the policy observes ${name}, the layer view has none`, {
+      name,
+    });
+  }
+  return tensor;
+}
+
+/** The last `rows` of an observed row matrix, or all where there are fewer. */
+export function lastRows(backend: Backend, x: Tensor, rows: number): Tensor {
+  const [have = 0] = x.shape;
+  return have <= rows ? x : backend.slice(x, 0, have - rows, have);
+}
+
+/** Options of the attention statistics for query rows that end `behind` entries before the end of the layer. */
+export function columnOptions(view: LayerView, rows: number, options: { mask?: 'causal' | 'none'; behind?: number } = {}) {
+  const { mask = 'causal', behind = 0 } = options;
+  const positions = Int32Array.from({ length: rows }, (_, row) => view.seen - behind - rows + row);
+  return {
+    ...view.attention,
+    mask,
+    ...(behind > 0 && { behind }),
+    ...(view.attention.window !== undefined && { positions: view.backend.upload(positions, 'i32', [rows]) }),
+  };
+}
+
+/**
+ * Attention that each entry got from the last `window` queries, summed (or the maximum) over them: f32 [queryHeads, length]
+ * (specification 0.2: the softmax covers all visible entries, the window's own included).
+ */
+export function windowAttention(
+  view: LayerView,
+  window: number,
+  statistic: ColumnStatistic = 'sum',
+  mask: 'causal' | 'none' = 'causal',
+): Tensor {
+  const rows = lastRows(view.backend, observed(view, 'queries'), window);
+  return view.backend.attentionColumns(rows, view.cache, statistic, columnOptions(view, rows.shape[0] ?? 0, { mask }));
+}
+
+/** f32 of one value. */
+export function filled(backend: Backend, shape: readonly number[], value: number): Tensor {
+  const size = shape.reduce((product, length) => product * length, 1);
+  return backend.upload(new Float32Array(size).fill(value), 'f32', shape);
+}
+
+/** Scores of the entries before the last `count`, extended by zeros to the whole layer: the rest is protected and needs no score. */
+export function beforeWindow(backend: Backend, scores: Tensor, count: number): Tensor {
+  const [heads = 0] = scores.shape;
+  return count === 0 ? scores : backend.concat([scores, filled(backend, [heads, count], 0)], 1);
+}
+
+/** Euclidean length of the last axis. */
+export function norms(backend: Backend, x: Tensor): Tensor {
+  return backend.map(backend.reduce(backend.map(x, 'square'), -1, 'sum'), 'sqrt');
+}
