@@ -1,3 +1,4 @@
+export { conversationText } from './conversation.js';
 export { type EstimateInput, estimateMemory, type MemoryEstimate } from './estimate.js';
 export { LanguageModel, type Prompt } from './language-model.js';
 export { type LoadOptions, load, type ModelFiles, openModel } from './load.js';

@@ -2,6 +2,7 @@ import type { DecoderModel } from '@kvsift/models';
 import { type Budget, parseBudget } from '@kvsift/policy';
 import { KvsiftError, type KvType } from '@kvsift/tensor';
 import type { ChatMessage, Tokenizer } from '@kvsift/tokenizer';
+import { conversationText } from './conversation.js';
 import { estimateMemory, type MemoryEstimate } from './estimate.js';
 import type { ModelFiles } from './load.js';
 import { chunkRows } from './prefill.js';
@@ -51,8 +52,7 @@ export class LanguageModel implements Disposable {
   encode(prompt: Prompt, addSpecial = true): Int32Array {
     if (typeof prompt === 'string') return this.tokenizer.encode(prompt, { addSpecial });
     if (isConversation(prompt)) {
-      const text = this.tokenizer.chat(prompt, { addGenerationPrompt: true });
-      return this.tokenizer.encode(text, { addSpecial: false });
+      return this.tokenizer.encode(conversationText(this.tokenizer, prompt, true), { addSpecial: false });
     }
     return Int32Array.from(prompt);
   }
@@ -69,7 +69,7 @@ export class LanguageModel implements Disposable {
       kvType,
       ...(options.policy && { policy: options.policy }),
       ...(budget && { budget }),
-      chunkRows: chunkRows(this.decoder.config),
+      chunkRows: chunkRows(this.files.config),
     });
   }
 
