@@ -11,3 +11,4 @@ export {
   type RulerTask,
   type TaskRecipe,
 } from './task-facts.js';
+export { readWordLists, type WordLists } from './words.js';

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { type JsonRow, type JsonValue, readJsonLines } from '@kvsift/eval-text';
 import { KvsiftError } from '@kvsift/tensor';
@@ -39,4 +40,11 @@ export async function readJson(path: string): Promise<JsonValue> {
       { cause },
     );
   }
+}
+
+/** All rows of a file that means refer to; none where the folder does not hold it. */
+export async function readRowsIfThere(path: string): Promise<JsonRow[]> {
+  const rows: JsonRow[] = [];
+  if (existsSync(path)) for await (const row of readJsonLines(path)) rows.push(row);
+  return rows;
 }

@@ -2,14 +2,28 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { CaseFile } from './case-file.js';
 import { infiniteBenchScores } from './files/infinitebench.js';
+import { infiniteBenchAggregates, infiniteBenchPrompts } from './files/infinitebench-facts.js';
 import { jiebaCases, lazySegmenter } from './files/jieba.js';
+import { languageModelling } from './files/language-modelling.js';
 import { longBenchFiles } from './files/longbench.js';
+import { needleScores } from './files/needle.js';
+import { passkeyLandmark } from './files/passkey.js';
 import { rulerFiles } from './files/ruler.js';
 import { type CaseFailure, type Counts, describe, Tally } from './tally.js';
 
 const caseFiles = (): readonly CaseFile[] => {
   const segmenter = lazySegmenter();
-  return [infiniteBenchScores, jiebaCases(segmenter), ...longBenchFiles(segmenter), ...rulerFiles];
+  return [
+    infiniteBenchScores,
+    infiniteBenchAggregates,
+    infiniteBenchPrompts,
+    jiebaCases(segmenter),
+    ...longBenchFiles(segmenter),
+    ...rulerFiles,
+    needleScores,
+    passkeyLandmark,
+    languageModelling,
+  ];
 };
 
 /**

@@ -5,12 +5,13 @@ import {
   RULER_RECIPES,
   RULER_TASKS,
   type RulerTask,
+  readWordLists,
   rulerTaskScore,
   scoreRuler,
   type TaskRecipe,
 } from '@kvsift/eval-ruler';
 import { type JsonRow, type JsonValue, readJsonLines, roundHalfEven, splitWords } from '@kvsift/eval-text';
-import { type CaseFile, readJson, rowFile } from '../case-file.js';
+import { type CaseFile, readJson, readRowsIfThere, rowFile } from '../case-file.js';
 import { expectClose, expectColumns, expectSame } from '../compare.js';
 import { Mismatch } from '../tally.js';
 import { checkRulerText } from './ruler-structure.js';
@@ -80,8 +81,7 @@ const aggregates: CaseFile = {
   pattern: /^ruler-aggregates\.json$/,
   async run(path, name, tally) {
     const rows = new Map<JsonValue | undefined, JsonRow>();
-    for await (const row of readJsonLines(path.replace(/ruler-aggregates\.json$/, 'ruler-scores.jsonl')))
-      rows.set(row.value.id, row);
+    for (const row of await readRowsIfThere(path.replace(/aggregates\.json$/, 'scores.jsonl'))) rows.set(row.value.id, row);
     for (const set of (await readJson(path)) as unknown as Aggregate[]) {
       const found = set.ids.flatMap((id) => rows.get(id) ?? []);
       if (found.length < set.ids.length) {
@@ -151,11 +151,32 @@ const prompts: CaseFile = {
   },
 };
 
+/** The word lists from which prompts are made. */
+const words: CaseFile = {
+  pattern: /^ruler-words\.json$/,
+  async run(path, name, tally) {
+    const {
+      nouns,
+      adjectives,
+      verbs,
+      source: _source,
+      licence_note: _note,
+      ...others
+    } = (await readJson(path)) as Record<string, JsonValue>;
+    tally.run(name, () => {
+      expectColumns(others, []);
+      const { nouns: n, adjectives: a, verbs: v } = readWordLists();
+      expectSame('words', { nouns: n, adjectives: a, verbs: v }, { nouns, adjectives, verbs } as JsonValue);
+    });
+  },
+};
+
 /** Scores, means, templates and sample rows of RULER. */
 export const rulerFiles: readonly CaseFile[] = [
   rowFile(/^ruler[^/]*-scores\.jsonl$/, checkScore),
   aggregates,
   prompts,
+  words,
   {
     pattern: /^ruler-samples\/[^/]+\.jsonl$/,
     async run(path, name, tally) {
