@@ -27,12 +27,14 @@ export function applyChatTemplate(template: string, messages: readonly ChatMessa
   const { addGenerationPrompt = false, bosToken = '', eosToken = '', tools, variables } = options;
   try {
     return new Template(template).render({
+      // transformers passes None, and templates tell it from undefined.
+      documents: null,
+      tools: tools ?? null,
       ...variables,
       messages,
       add_generation_prompt: addGenerationPrompt,
       bos_token: bosToken,
       eos_token: eosToken,
-      ...(tools && { tools }),
     });
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);

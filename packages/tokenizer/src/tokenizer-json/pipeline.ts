@@ -1,4 +1,5 @@
 import { Tokenizer as Library } from '@huggingface/tokenizers';
+import { KvsiftError } from '@kvsift/tensor';
 import type { TokenizerParts } from '../assemble.js';
 import type { AddedToken } from '../text/added-tokens.js';
 import { wordMemory } from '../text/word-memory.js';
@@ -16,6 +17,15 @@ export type JsonParts = Omit<TokenizerParts, 'bosId' | 'eosIds' | 'chatTemplate'
  * @throws KvsiftError `tokenizer_invalid`
  */
 export function readTokenizerJson(value: unknown, path: string): JsonParts {
+  try {
+    return readParts(value, path);
+  } catch (error) {
+    // The library throws plain errors, and components nested without end exhaust the stack.
+    throw error instanceof KvsiftError ? error : invalid(path, error instanceof Error ? error.message : String(error), error);
+  }
+}
+
+function readParts(value: unknown, path: string): JsonParts {
   const { json, tokens } = checkTokenizerJson(value, path);
   const library = createLibrary(json, tokens, path);
   const { normalizer, pre_tokenizer: preTokenizer, model } = library;
@@ -61,11 +71,7 @@ function createLibrary(json: TokenizerJson, tokens: readonly (string | undefined
     decoder: null,
     added_tokens: [],
   };
-  try {
-    return new Library(corrected, {});
-  } catch (error) {
-    throw invalid(path, error instanceof Error ? error.message : String(error), error);
-  }
+  return new Library(corrected, {});
 }
 
 /**

@@ -50,6 +50,10 @@ const ropeSchema = z
       const message = 'expected low_freq_factor and high_freq_factor that differ for rope type llama3';
       context.issues.push({ code: 'custom', path: ['low_freq_factor'], message, input: low });
     }
+    if ((kind === 'longrope' || kind === 'su') && !(context.value.short_factor && context.value.long_factor)) {
+      const message = 'expected short_factor and long_factor for rope type longrope';
+      context.issues.push({ code: 'custom', path: ['short_factor'], message, input: undefined });
+    }
   });
 
 /**
@@ -97,6 +101,14 @@ export const hfConfigSchema = z
     }
     if (!context.value.head_dim && hidden % heads !== 0) {
       issue('hidden_size', `expected a multiple of the ${heads} query heads where head_dim is absent, found ${hidden}`, hidden);
+    }
+    if ((context.value.head_dim ?? hidden / heads) % 2 !== 0) {
+      issue('head_dim', 'expected an even number: RoPE turns pairs', context.value.head_dim);
+    }
+    for (const field of ['bos_token_id', 'eos_token_id'] as const) {
+      const outside = [context.value[field] ?? []].flat().find((id) => id >= context.value.vocab_size);
+      if (outside !== undefined)
+        issue(field, `expected ids below the vocab_size ${context.value.vocab_size}, found ${outside}`, outside);
     }
     if (kinds && kinds.length !== context.value.num_hidden_layers) {
       issue('layer_types', `expected ${context.value.num_hidden_layers} entries, found ${kinds.length}`, kinds.length);

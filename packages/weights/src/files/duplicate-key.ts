@@ -3,32 +3,23 @@
  * two silently. The text must have passed `JSON.parse` before: this scan checks no syntax. No recursion, so depth cannot exhaust the stack.
  */
 export function duplicateKey(text: string): string | undefined {
-  /** Keys seen per open object; null for an open array. */
-  const open: (Set<string> | null)[] = [];
-  const path: string[] = [];
-  let at = 0;
-  while (at < text.length) {
+  /** Open objects with their keys so far and the one being read; null for an open array. */
+  const open: ({ readonly keys: Set<string>; key: string } | null)[] = [];
+  for (let at = 0; at < text.length; at++) {
     const character = text[at];
-    if (character === '{') open.push(new Set());
+    if (character === '{') open.push({ keys: new Set(), key: '' });
     else if (character === '[') open.push(null);
-    else if (character === '}' || character === ']') {
-      open.pop();
-      path.length = Math.min(path.length, open.length);
-    } else if (character === '"') {
+    else if (character === '}' || character === ']') open.pop();
+    else if (character === '"') {
       const end = closingQuote(text, at);
-      const keys = open.at(-1);
-      if (keys && text[nextCharacter(text, end + 1)] === ':') {
-        const key: unknown = JSON.parse(text.slice(at, end + 1));
-        path.length = Math.min(path.length, open.length - 1);
-        if (typeof key === 'string') {
-          if (keys.has(key)) return [...path, key].join('.');
-          keys.add(key);
-          path.push(key);
-        }
+      const object = open.at(-1);
+      if (object && text[nextCharacter(text, end + 1)] === ':') {
+        object.key = String(JSON.parse(text.slice(at, end + 1)));
+        if (object.keys.has(object.key)) return open.flatMap((each) => each?.key ?? []).join('.');
+        object.keys.add(object.key);
       }
       at = end;
     }
-    at++;
   }
   return undefined;
 }
