@@ -141,13 +141,15 @@ export class Session implements Disposable {
       this.#stopLoop();
       const { decoder } = this.model;
       this.#ropeLength = Math.max(this.#ropeLength, this.#cache.nextPosition + all.length);
-      using last = await prefill(decoder, this.#cache, all, {
-        ...(first && this.#run && { run: this.#run }),
-        ...options,
-        seed: this.options.seed ?? 0,
-        sequence: this.options.sequence ?? 0,
-        expectedLength: this.#ropeLength,
-      });
+      using last = await this.#restoring(first, () =>
+        prefill(decoder, this.#cache, all, {
+          ...(first && this.#run && { run: this.#run }),
+          ...options,
+          seed: this.options.seed ?? 0,
+          sequence: this.options.sequence ?? 0,
+          expectedLength: this.#ropeLength,
+        }),
+      );
       this.#unfed = [];
       this.#logits?.dispose();
       this.#logits = decoder.logits(last);
@@ -302,6 +304,23 @@ export class Session implements Disposable {
       sequence,
     });
     if (this.#run.decode !== undefined) this.#window = new DecodeWindow(this.#run.decode.observe);
+  }
+
+  /** Undoes a prefill that failed or was aborted half-way. */
+  async #restoring<T>(first: boolean, work: () => Promise<T>): Promise<T> {
+    const layers = Array.from({ length: first ? 0 : this.#cache.layerCount }, (_, index) => this.#cache.layer(index));
+    const before = layers.map((layer) => layer.appended);
+    try {
+      return await work();
+    } catch (error) {
+      if (first) {
+        this.#cache.dispose();
+        this.#run?.dispose();
+        this.#run = undefined;
+      }
+      for (const [index, layer] of layers.entries()) layer.rollback(layer.appended - (before[index] ?? 0));
+      throw error;
+    }
   }
 
   /** Runs sampled tokens through the model, so that `#logits` belongs to the last of them. */

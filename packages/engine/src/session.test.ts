@@ -1,0 +1,197 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createReferenceBackend } from '@kvsift/backend-reference';
+import { full } from '@kvsift/policy-full';
+import { snapkv } from '@kvsift/policy-snapkv';
+import { streamingLlm } from '@kvsift/policy-streaming-llm';
+import fc from 'fast-check';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { LanguageModel } from './language-model.js';
+import { load } from './load.js';
+import type { SessionOptions } from './session.js';
+import { smallModel, writeRandomModel } from './testing/random-model.js';
+
+const backend = createReferenceBackend();
+const prompt = Int32Array.from({ length: 40 }, (_, index) => (index * 17 + 5) % 60);
+let folder: string;
+let model: LanguageModel;
+let windowed: LanguageModel;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'kvsift-engine-'));
+  model = await load(await writeRandomModel(join(folder, 'llama')), { backend });
+  windowed = await load(await writeRandomModel(join(folder, 'mistral'), { ...smallModel, window: 8 }), { backend });
+});
+
+afterAll(async () => {
+  model.dispose();
+  windowed.dispose();
+  await rm(folder, { recursive: true });
+});
+
+async function answer(options: SessionOptions, ids = prompt, of = model): Promise<number[]> {
+  const out: number[] = [];
+  for await (const { id } of of.generate(ids, { ...options, maxTokens: 6, ignoreEos: true })) out.push(id);
+  return out;
+}
+
+describe('a session', () => {
+  it('gives the same logits whether tokens come at once or one by one', async () => {
+    using whole = model.session();
+    await whole.prefill(prompt);
+    using split = model.session();
+    await split.prefill(prompt.subarray(0, 11));
+    for (const id of prompt.subarray(11, 39)) await split.force(id);
+    const [expected, actual] = [await whole.logits(), await split.force(prompt[39] ?? 0)];
+    for (const [index, value] of expected.entries()) expect(actual[index]).toBeCloseTo(value, 4);
+  });
+
+  it('answers alike in all layouts, to the bit', async () => {
+    const policy = snapkv({ window: 4, kernelSize: 3 });
+    const answers = await Promise.all(
+      (['dense', 'flattened', 'paged'] as const).map((layout) => answer({ policy, budget: 12, layout, blockSize: 4 })),
+    );
+    expect(answers[1]).toEqual(answers[0]);
+    expect(answers[2]).toEqual(answers[0]);
+  });
+
+  it('holds exactly its budget after the prompt and frees the rest', async () => {
+    const before = backend.memory().bytes;
+    {
+      using session = model.session({ policy: snapkv({ window: 4 }), budget: 10 });
+      await session.prefill(prompt);
+      const { bytes, entryBytes, entries, seen } = session.statistics();
+      const perEntry = 2 * 4 * (smallModel.hidden / smallModel.queryHeads);
+      expect({ bytes, entryBytes, entries, seen }).toEqual({
+        bytes: smallModel.layers * smallModel.kvHeads * 10 * perEntry,
+        entryBytes: smallModel.layers * smallModel.kvHeads * 10 * perEntry,
+        entries: smallModel.layers * smallModel.kvHeads * 10,
+        seen: 40,
+      });
+    }
+    // Rope tables stay with the model; nothing else may.
+    expect(backend.memory().bytes - before).toBeLessThanOrEqual(smallModel.hidden * 4);
+  });
+
+  it('equals the full cache where the budget covers the prompt', async () => {
+    const expected = await answer({});
+    for (const policy of [full(), snapkv({ window: 4 }), streamingLlm({ sinks: 2 })]) {
+      expect(await answer({ policy, budget: 40 })).toEqual(expected);
+      expect(await answer({ policy, budget: '100%' })).toEqual(expected);
+      expect(await answer({ policy, budget: 4000 })).toEqual(expected);
+    }
+  });
+
+  it('tells which positions it kept, in every layout', async () => {
+    for (const layout of ['dense', 'flattened', 'paged'] as const) {
+      using session = model.session({
+        policy: streamingLlm({ sinks: 2 }),
+        budget: 6,
+        layout,
+        blockSize: 4,
+        trackPositions: true,
+      });
+      await session.prefill(prompt);
+      await session.force(3);
+      for (const kept of await session.retained(1)) expect([...kept]).toEqual([0, 1, 36, 37, 38, 39, 40]);
+    }
+  });
+
+  it('goes on with a second turn at the true positions', async () => {
+    using session = model.session({ policy: streamingLlm({ sinks: 2 }), budget: 6, trackPositions: true });
+    await session.prefill(prompt);
+    for await (const { id } of session.generate({ maxTokens: 2, ignoreEos: true })) expect(id).toBeGreaterThanOrEqual(0);
+    await session.prefill([1, 2, 3]);
+    expect(session.length).toBe(45);
+    const [kept] = await session.retained(0);
+    expect([...(kept ?? [])]).toEqual([0, 1, 36, 37, 38, 39, 40, 41, 42, 43, 44]);
+  });
+
+  it('forks: both go on from the same past without disturbing each other', async () => {
+    using session = model.session({ policy: snapkv({ window: 4 }), budget: 12 });
+    await session.prefill(prompt);
+    using twin = session.fork();
+    await twin.force(9);
+    const untouched = await answer({ policy: snapkv({ window: 4 }), budget: 12 });
+    const after: number[] = [];
+    for await (const { id } of session.generate({ maxTokens: 6, ignoreEos: true })) after.push(id);
+    expect(after).toEqual(untouched);
+  });
+
+  it('rolls back what was appended, and no further than the eviction', async () => {
+    using session = model.session({ policy: snapkv({ window: 4 }), budget: 12 });
+    await session.prefill(prompt);
+    const expected = await session.force(7);
+    await session.force(8);
+    session.rollback(2);
+    const again = await session.force(7);
+    expect([...again]).toEqual([...expected]);
+    expect(() => session.rollback(5)).toThrowError(expect.objectContaining({ code: 'invalid_argument' }));
+  });
+
+  it('attends within sliding windows after an eviction', async () => {
+    using whole = windowed.session();
+    await whole.prefill(prompt);
+    using evicted = windowed.session({ policy: streamingLlm({ sinks: 1 }), budget: 12 });
+    await evicted.prefill(prompt);
+    // The window sees the last 8 positions, all of which streaming keeps: nothing may change.
+    const [expected, actual] = [await whole.force(5), await evicted.force(5)];
+    for (const [index, value] of expected.entries()) expect(actual[index]).toBeCloseTo(value, 4);
+  });
+
+  it('repeats a sampled answer with the same seed', async () => {
+    const draw = async (seed: number) => {
+      const ids: number[] = [];
+      for await (const { id } of model.generate(prompt, { temperature: 1, topK: 20, seed, maxTokens: 12, ignoreEos: true }))
+        ids.push(id);
+      return ids;
+    };
+    const first = await draw(1);
+    expect(await draw(1)).toEqual(first);
+    expect(await draw(2)).not.toEqual(first);
+  });
+
+  it('has the same answer for any budget that keeps everything attended to', () =>
+    fc.assert(
+      fc.asyncProperty(fc.integer({ min: 1, max: 60 }), fc.integer({ min: 5, max: 70 }), async (length, budget) => {
+        using session = model.session({ policy: snapkv({ window: 4, kernelSize: 3 }), budget });
+        await session.prefill(Int32Array.from({ length }, (_, index) => (index * 7) % 60));
+        expect(session.statistics().entries).toBe(smallModel.layers * smallModel.kvHeads * Math.min(length, budget));
+      }),
+      { numRuns: 25 },
+    ));
+});
+
+describe('a session refuses', () => {
+  const code = (expected: string) => expect.objectContaining({ code: expected });
+
+  it('an empty prompt, foreign ids, too long a text', async () => {
+    using session = model.session();
+    await expect(session.prefill([])).rejects.toEqual(code('invalid_argument'));
+    await expect(session.prefill([61])).rejects.toEqual(code('invalid_argument'));
+    await expect(session.prefill(new Int32Array(257))).rejects.toEqual(code('context_length_exceeded'));
+    await expect(session.logits()).rejects.toEqual(code('invalid_argument'));
+  });
+
+  it('text without a tokenizer, a policy without a budget, bad sampling', async () => {
+    using session = model.session();
+    await expect(session.prefill('hello')).rejects.toEqual(code('invalid_argument'));
+    expect(() => model.session({ policy: full() })).toThrowError(code('budget_invalid'));
+    await expect(model.generate(prompt, { temperature: -1 }).next()).rejects.toEqual(code('invalid_argument'));
+    await expect(model.generate(prompt, { topK: 1.5 }).next()).rejects.toEqual(code('invalid_argument'));
+  });
+
+  it('work after an abort, and stays usable', async () => {
+    using session = model.session({ policy: snapkv({ window: 4 }), budget: 12 });
+    const controller = new AbortController();
+    const onProgress = (done: number, total: number) => done > total / 2 && controller.abort();
+    await expect(session.prefill(prompt, { signal: controller.signal, onProgress })).rejects.toEqual(code('aborted'));
+    expect(session.statistics().entries).toBe(0);
+    await session.prefill(prompt);
+    const expected = await session.force(4);
+    session.rollback(1);
+    await expect(session.prefill([1, 2], { signal: AbortSignal.abort() })).rejects.toEqual(code('aborted'));
+    expect([...(await session.force(4))]).toEqual([...expected]);
+  });
+});
