@@ -1,5 +1,5 @@
 import type { DecoderLayer, DecoderModel, Projection } from '@kvsift/models';
-import type { AttentionSegment, Backend, Program, Tensor } from '@kvsift/tensor';
+import { type AttentionSegment, type Backend, KvsiftError, type Program, type Tensor } from '@kvsift/tensor';
 import { applyDecision, attentionShape, describeLayer } from './layer-view.js';
 import { scoped } from './scope.js';
 import type { Sequence } from './sequence.js';
@@ -19,6 +19,15 @@ export class DecodeLoop implements Disposable {
     private readonly sequences: readonly Sequence[],
   ) {
     this.#backend = model.backend;
+    const ropes = new Set(
+      sequences.map(({ ropeLength }) => model.layers.map((layer) => model.rope(layer, ropeLength).inverseFrequencies).at(0)),
+    );
+    if (ropes.size > 1) {
+      throw new KvsiftError(
+        'unsupported',
+        'these sequences began with different rope tables (dynamic or longrope scaling) and cannot share a step',
+      );
+    }
     this.#ids = this.#backend.upload(new Int32Array(sequences.length), 'i32', [sequences.length]);
     this.#positions = this.#backend.upload(new Int32Array(sequences.length), 'i32', [sequences.length]);
   }
@@ -106,7 +115,8 @@ export class DecodeLoop implements Disposable {
       using last = hidden;
       result.logits = model.logits(last);
     });
-    if (program === undefined || result.logits === undefined) throw new Error('recording is not supported');
+    if (program === undefined || result.logits === undefined)
+      throw new KvsiftError('unsupported', 'this backend records no steps');
     return { program, logits: result.logits };
   }
 

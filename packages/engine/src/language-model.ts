@@ -2,11 +2,12 @@ import type { DecoderModel } from '@kvsift/models';
 import { type Budget, parseBudget } from '@kvsift/policy';
 import { KvsiftError, type KvType } from '@kvsift/tensor';
 import type { ChatMessage, Tokenizer } from '@kvsift/tokenizer';
+import type { Chunk, GenerateOptions } from './answer.js';
 import { conversationText } from './conversation.js';
 import { estimateMemory, type MemoryEstimate } from './estimate.js';
 import type { ModelFiles } from './load.js';
 import { chunkRows } from './prefill.js';
-import { type Chunk, type GenerateOptions, type PrefillInput, Session, type SessionOptions } from './session.js';
+import { type PrefillInput, Session, type SessionOptions } from './session.js';
 
 /** A prompt as text, ids, or a conversation that the model's chat template turns into text. */
 export type Prompt = string | readonly number[] | Int32Array | readonly ChatMessage[];

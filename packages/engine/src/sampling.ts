@@ -1,4 +1,5 @@
-import { KvsiftError, type SamplingRule, uniformAt } from '@kvsift/tensor';
+import { type Backend, KvsiftError, type SamplingRule, type Tensor, uniformAt } from '@kvsift/tensor';
+import type { Drawn } from './answer.js';
 
 /** How the next token is drawn. The default is greedy. */
 export interface SamplingOptions {
@@ -49,4 +50,13 @@ export function samplingRule(options: SamplingOptions, sequence: number, index: 
     minP: options.minP ?? 0,
     uniform: uniformAt({ seed: options.seed ?? 0, sequence, layer: 0, purpose: samplingPurpose }, 0, index),
   };
+}
+
+/** Draws one token from logits f32 [1, vocabulary]. */
+export async function drawToken(backend: Backend, logits: Tensor, rule: SamplingRule): Promise<Drawn> {
+  const drawn = backend.sample(logits, [rule]);
+  using ids = drawn.ids;
+  using logProbs = drawn.logProbs;
+  const [id, logProb] = await Promise.all([ids.read(), logProbs.read()]);
+  return { id: id[0] ?? 0, logProb: logProb[0] ?? 0 };
 }

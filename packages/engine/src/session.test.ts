@@ -7,6 +7,7 @@ import { snapkv } from '@kvsift/policy-snapkv';
 import { streamingLlm } from '@kvsift/policy-streaming-llm';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { generateBatch } from './batch.js';
 import type { LanguageModel } from './language-model.js';
 import { load } from './load.js';
 import type { SessionOptions } from './session.js';
@@ -193,5 +194,39 @@ describe('a session refuses', () => {
     session.rollback(1);
     await expect(session.prefill([1, 2], { signal: AbortSignal.abort() })).rejects.toEqual(code('aborted'));
     expect([...(await session.force(4))]).toEqual([...expected]);
+  });
+});
+
+describe('a batch', () => {
+  it('answers as each session alone, whatever its length, policy, budget and seed', async () => {
+    const cases = [
+      { length: 40, options: { policy: snapkv({ window: 4 }), budget: 12 }, sampling: { maxTokens: 6 } },
+      { length: 7, options: {}, sampling: { maxTokens: 9, temperature: 1, seed: 3 } },
+      { length: 23, options: { policy: streamingLlm({ sinks: 2 }), budget: '50%', sequence: 2 }, sampling: { maxTokens: 3 } },
+    ];
+    const open = async (sample: (typeof cases)[number]) => {
+      const session = model.session(sample.options);
+      await session.prefill(prompt.subarray(0, sample.length));
+      return session;
+    };
+    const alone: number[][] = [];
+    for (const sample of cases) {
+      using session = await open(sample);
+      const ids: number[] = [];
+      for await (const { id } of session.generate({ ...sample.sampling, ignoreEos: true })) ids.push(id);
+      alone.push(ids);
+    }
+    const sessions = await Promise.all(cases.map(open));
+    const together: number[][] = cases.map(() => []);
+    const options = cases.map(({ sampling }) => ({ ...sampling, ignoreEos: true }));
+    for await (const { id, session } of generateBatch(model.decoder, sessions, options)) together[session]?.push(id);
+    expect(together).toEqual(alone);
+    for (const session of sessions) session.dispose();
+  });
+
+  it('needs an option set per session', async () => {
+    await expect(generateBatch(model.decoder, [], [{}]).next()).rejects.toEqual(
+      expect.objectContaining({ code: 'invalid_argument' }),
+    );
   });
 });

@@ -3,13 +3,13 @@ import type { DecoderModel } from '@kvsift/models';
 import { type Budget, type EvictionPolicy, type PolicyRun, parseBudget } from '@kvsift/policy';
 import { type KvStorage, KvsiftError, type KvType, type Tensor } from '@kvsift/tensor';
 import type { Tokenizer } from '@kvsift/tokenizer';
+import { Answer, type Chunk, type GenerateOptions } from './answer.js';
 import { DecodeLoop } from './decode.js';
 import { modelShape } from './layer-view.js';
 import { type LayerDone, prefill } from './prefill.js';
 import { readRetained } from './retained.js';
-import { checkSampling, type SamplingOptions, samplingRule } from './sampling.js';
+import { drawToken, samplingRule } from './sampling.js';
 import { DecodeWindow, type Sequence } from './sequence.js';
-import { StopFinder } from './stop.js';
 
 export interface SessionOptions {
   /** Which entries to keep; absent: all. */
@@ -38,31 +38,6 @@ export interface PrefillInput {
   readonly onLayer?: (done: LayerDone) => void | Promise<void>;
   /** Put the tokenizer's BOS before text. Default: as the tokenizer says. Ids are taken as they are. */
   readonly addSpecial?: boolean;
-}
-
-export interface GenerateOptions extends SamplingOptions {
-  /** Most tokens to generate. Default 256. */
-  readonly maxTokens?: number;
-  /** Texts that end the answer; they are not part of it. */
-  readonly stop?: readonly string[];
-  /** Go on past end-of-text tokens. Default false. */
-  readonly ignoreEos?: boolean;
-  readonly signal?: AbortSignal;
-}
-
-/** Why an answer ended. */
-export type FinishReason = 'eos' | 'stop' | 'length' | 'context';
-
-/** One generated token. */
-export interface Chunk {
-  /** Text that is complete so far: may be empty where a character or a stop string is still open. */
-  readonly text: string;
-  readonly id: number;
-  /** Natural logarithm of the probability that the model gave to this token. */
-  readonly logProb: number;
-  readonly cache: CacheStatistics;
-  /** Present on the last chunk. */
-  readonly finishReason?: FinishReason;
 }
 
 /** What a session needs from its model. */
@@ -177,51 +152,43 @@ export class Session implements Disposable {
 
   /** Generates an answer, token by token. Leaving the loop stops the work; the session stays usable. */
   async *generate(options: GenerateOptions = {}): AsyncGenerator<Chunk, void, undefined> {
-    checkSampling(options);
-    const { maxTokens = 256, stop = [], signal, ignoreEos = false } = options;
-    if (!Number.isInteger(maxTokens) || maxTokens < 1) {
-      throw new KvsiftError('invalid_argument', `maxTokens must be a positive integer, not ${maxTokens}`);
-    }
-    const { decoder, tokenizer, eosIds, contextLength } = this.model;
-    const finder = new StopFinder(stop);
-    const stream = tokenizer?.stream();
-    for (let count = 1; ; count++) {
-      const drawn = await this.#exclusive(async () => {
-        await this.#feed(signal);
-        const rule = samplingRule(options, this.options.sequence ?? 0, this.#generated);
-        const { ids, logProbs } = decoder.backend.sample(this.#ready(), [rule]);
-        using idTensor = ids;
-        using logProbTensor = logProbs;
-        const [id, logProb] = await Promise.all([idTensor.read(), logProbTensor.read()]);
-        this.#generated += 1;
-        return { id: id[0] ?? 0, logProb: logProb[0] ?? 0 };
+    const answer = this.startAnswer(options);
+    for (;;) {
+      const chunk = await this.#exclusive(async () => {
+        await this.#feed(options.signal);
+        return this.takeToken(answer);
       });
-      if (!ignoreEos && eosIds.has(drawn.id)) {
-        yield {
-          ...drawn,
-          text: finder.push(stream?.end() ?? '').text + finder.end(),
-          cache: this.statistics(),
-          finishReason: 'eos',
-        };
-        return;
-      }
-      this.#unfed.push(drawn.id);
-      const found = finder.push(stream?.push(drawn.id) ?? '');
-      const reason: FinishReason | undefined = found.stopped
-        ? 'stop'
-        : count >= maxTokens
-          ? 'length'
-          : this.#cache.nextPosition + 1 >= contextLength
-            ? 'context'
-            : undefined;
-      if (reason === undefined) {
-        yield { ...drawn, text: found.text, cache: this.statistics() };
-        continue;
-      }
-      const rest = reason === 'stop' ? '' : finder.push(stream?.end() ?? '').text + finder.end();
-      yield { ...drawn, text: found.text + rest, cache: this.statistics(), finishReason: reason };
-      return;
+      yield chunk;
+      if (chunk.finishReason !== undefined) return;
     }
+  }
+
+  /** @internal An answer that `takeToken` fills: how a batch drives its sessions. */
+  startAnswer(options: GenerateOptions): Answer {
+    return new Answer(options, this.model.tokenizer, this.model.eosIds);
+  }
+
+  /** @internal Draws one token from the current logits. It is fed to the model when the next one is needed. */
+  async takeToken(answer: Answer): Promise<Chunk> {
+    const rule = samplingRule(answer.options, this.options.sequence ?? 0, this.#generated);
+    const drawn = await drawToken(this.model.decoder.backend, this.#ready(), rule);
+    this.#generated += 1;
+    const room = this.model.contextLength - this.#cache.nextPosition - 1;
+    const chunk = answer.accept(drawn, room, this.statistics());
+    if (chunk.finishReason !== 'eos') this.#unfed.push(drawn.id);
+    return chunk;
+  }
+
+  /** @internal Runs `work` with this session's sequence and the token it has not fed yet; `work` returns the logits that follow, owned by the session. */
+  async step(work: (sequence: Sequence, id: number) => Promise<Tensor>): Promise<void> {
+    const [id] = this.#unfed;
+    if (id === undefined) return;
+    this.#checkLength(1);
+    this.#stopLoop();
+    const logits = await work(this.#sequence(), id);
+    this.#logits?.dispose();
+    this.#logits = logits;
+    this.#unfed = [];
   }
 
   /**
