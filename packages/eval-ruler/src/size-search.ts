@@ -6,8 +6,8 @@ import { RandomStream } from './random.js';
 export interface SizedGenerator {
   /** Smallest size, and the step of retries. */
   readonly unit: number;
-  /** The upper bound of the search is `maximum(units that fit by estimate)`; the reference triples the estimate. */
-  readonly maximum?: (estimate: number) => number;
+  /** Size beyond which there is nothing to add. Default: none. */
+  readonly largest?: number;
   readonly make: (size: number, random: SampleRandom, index: number) => Generated;
 }
 
@@ -18,8 +18,8 @@ const REPEATED = 2;
 const SEARCH = 0xffffffff;
 
 /**
- * Finds the largest size whose sample, with the tokens to generate, fits the length (the reference's binary search), then makes samples:
- * one that is too long by chance is made again a unit smaller.
+ * Finds the largest size whose sample, with the tokens to generate, fits the length (by doubling, then by halves; the reference estimates the
+ * upper bound instead), then makes samples: one that is too long by chance is made again a unit smaller.
  */
 export class SampleSizer {
   #size: number | undefined;
@@ -44,20 +44,21 @@ export class SampleSizer {
   }
 
   #search(): number {
-    const { unit, maximum = (estimate: number) => 3 * estimate } = this.generator;
-    const { length } = this.setting;
-    const perUnit = this.#make(unit, SEARCH).tokens / unit;
-    let best = unit;
+    const { unit, largest = Infinity } = this.generator;
+    const fits = (size: number) => this.#make(size, SEARCH).tokens <= this.setting.length;
     let low = unit;
-    let high = Math.max(Math.floor(maximum(length / perUnit)), 2 * unit);
-    while (low <= high) {
-      const middle = Math.floor((low + high) / 2);
-      if (this.#make(middle, SEARCH).tokens <= length) {
-        best = middle;
-        low = middle + 1;
-      } else high = middle - 1;
+    let high = Math.min(2 * unit, largest);
+    while (high < largest && fits(high)) {
+      low = high;
+      high = Math.min(2 * high, largest);
     }
-    return best;
+    if (fits(high)) return high;
+    while (high - low > 1) {
+      const middle = Math.floor((low + high) / 2);
+      if (fits(middle)) low = middle;
+      else high = middle;
+    }
+    return low;
   }
 
   /** @throws KvsiftError `invalid_argument` where even the smallest sample is too long */

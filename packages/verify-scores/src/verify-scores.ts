@@ -1,5 +1,6 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { KvsiftError } from '@kvsift/tensor';
 import type { CaseFile } from './case-file.js';
 import { infiniteBenchScores } from './files/infinitebench.js';
 import { infiniteBenchAggregates, infiniteBenchPrompts } from './files/infinitebench-facts.js';
@@ -26,13 +27,21 @@ const caseFiles = (): readonly CaseFile[] => {
   ];
 };
 
+async function listFolder(folder: string): Promise<string[]> {
+  try {
+    return (await readdir(folder, { recursive: true })).map((name) => name.replaceAll('\\', '/'));
+  } catch (cause) {
+    throw new KvsiftError('file_not_found', `expected a folder of case files, got ${folder}`, { path: folder }, { cause });
+  }
+}
+
 /**
  * Runs every case file of a folder with the format of `shared/data`, each row under the profile that its column names, and reports each
  * failed case. A JSON file or column that no check knows is a failure; cases whose rows the folder lacks are skipped and counted.
  * @throws KvsiftError `file_not_found` where the folder does not exist
  */
 export async function verifyScores(folder: string, report: (failure: CaseFailure) => void): Promise<Counts> {
-  const names = (await readdir(folder, { recursive: true })).filter((name) => /\.jsonl?$/.test(name)).sort();
+  const names = (await listFolder(folder)).filter((name) => /\.jsonl?$/.test(name)).sort();
   const tally = new Tally(report);
   const files = caseFiles();
   for (const name of names) {

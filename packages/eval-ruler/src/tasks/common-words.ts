@@ -49,5 +49,5 @@ export function commonWordsGenerator(recipe: CommonRecipe, setting: GeneratorSet
       outputs: sample.common,
     };
   }
-  return { unit: 10, maximum: (estimate) => Math.min(2 * estimate, vocabulary.length), make };
+  return { unit: 10, largest: vocabulary.length, make };
 }

@@ -23,5 +23,5 @@ export function questionGenerator({ documents, questions }: QaData, setting: Gen
       .join('\n\n');
     return { ...assemble(template, answerPrefix, { context, query: question.query }, setting), outputs: question.answers };
   }
-  return { unit: 10, maximum: (estimate) => Math.min(3 * estimate, documents.length), make };
+  return { unit: 10, largest: documents.length, make };
 }

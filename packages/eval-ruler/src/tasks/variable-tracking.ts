@@ -29,9 +29,9 @@ function chainAmongNoise(names: readonly string[], value: string, noise: number,
   return lines.join('\n');
 }
 
-const { template, answerPrefix, tokensToGenerate } = BASE_FACTS.vt;
+const { template, answerPrefix } = BASE_FACTS.vt;
 
-/** A worked example of at most 500 tokens, with names of three letters; made once per task. */
+/** A worked example of at most 500 tokens without its answer, with names of three letters; made once per task. */
 function makeExample(names: readonly string[], setting: GeneratorSetting): string {
   const plain = { ...setting, modelTemplate: '{task_template}', length: EXAMPLE_TOKENS };
   const make = (size: number, { own }: { own: RandomStream }): Generated => ({
@@ -43,7 +43,7 @@ function makeExample(names: readonly string[], setting: GeneratorSetting): strin
     ),
     outputs: names,
   });
-  const sample = new SampleSizer({ unit: 5, make }, plain, tokensToGenerate).sample(0);
+  const sample = new SampleSizer({ unit: 5, make }, plain, 0).sample(0);
   return `${textOf(sample)} ${names.join(' ')}\n\n`;
 }
 
