@@ -1,0 +1,2 @@
+export * from './evict.js';
+export * from './layer-inputs.js';

@@ -72,3 +72,21 @@ export function beforeWindow(backend: Backend, scores: Tensor, count: number): T
 export function norms(backend: Backend, x: Tensor): Tensor {
   return backend.map(backend.reduce(backend.map(x, 'square'), -1, 'sum'), 'sqrt');
 }
+
+/** Place of each entry in its head's order, best first (0 is the best; ties: lower index first): f32 [kvHeads, n]. */
+export function bestFirst(backend: Backend, scores: Tensor): Tensor {
+  return backend.rank(backend.map(scores, 'neg'));
+}
+
+/** Scores with protected entries raised above all others, so that ranks and shares count them first. */
+export function raiseProtected(
+  view: LayerView,
+  scores: Tensor,
+  protect: { readonly first: number; readonly last: number },
+): Tensor {
+  const { first, last } = protect;
+  if (first + last === 0) return scores;
+  const [, length = 0] = scores.shape;
+  const floor = Float32Array.from({ length }, (_, index) => (index < first || index >= length - last ? 1e30 : -3e38));
+  return view.backend.zip(scores, view.backend.upload(floor, 'f32', [1, length]), 'max');
+}

@@ -2,11 +2,12 @@ import { type Backend, KvsiftError } from '@kvsift/tensor';
 import { badFiles } from './bad-files/bad-files.js';
 import { findModel } from './find-model.js';
 import { forward } from './forward/forward.js';
+import { policies } from './policies/policies.js';
 import type { Counts, VerifyOptions, VerifySuite } from './suite.js';
 import { Tally } from './tally.js';
 
 /** Suites by the name of the golden folder whose format they know. */
-export const suites: Readonly<Record<string, VerifySuite>> = { 'bad-files': badFiles, forward };
+export const suites: Readonly<Record<string, VerifySuite>> = { 'bad-files': badFiles, forward, policies };
 
 /**
  * Runs every case of a folder that has the format of `golden/<suite>`. A case that is not understood is a failure.

@@ -1,0 +1,145 @@
+import { definePolicy, filled, keepBest, type LayerView, norms, observed, reduceGroups, resolveBudgets } from '@kvsift/policy';
+import type { Backend, Tensor } from '@kvsift/tensor';
+
+/** Expected Attention (specification 15). */
+export const expectedAttention = definePolicy({
+  name: 'expected-attention',
+  title: 'Expected Attention',
+  idea: 'Future queries look like those of the prompt: Gaussian, rotated to coming positions. Keep what they are expected to attend to, weighted by the size of its value.',
+  paper: {
+    title: 'Expected Attention: KV Cache Compression by Estimating Attention from Future Queries Distribution',
+    authors: 'Devoto, Jeblick, Jégou',
+    venue: 'arXiv 2025',
+    url: 'https://arxiv.org/abs/2510.00636',
+  },
+  parameters: {
+    futurePositions: {
+      kind: 'integer',
+      default: 512,
+      min: 1,
+      unit: 'tokens',
+      description: 'Coming positions over which the rotation is averaged.',
+    },
+    sinks: {
+      kind: 'integer',
+      default: 4,
+      min: 0,
+      unit: 'tokens',
+      description: 'First tokens: always kept, and left out of the query statistics.',
+    },
+    covariance: { kind: 'flag', default: true, description: 'Use the spread of the queries, not only their mean.' },
+    valueNorm: { kind: 'flag', default: true, description: 'Weigh by the norm of the value. Turn it off inside criticalkv.' },
+    epsilon: {
+      kind: 'number',
+      default: 0,
+      min: 0,
+      description: 'Added to the expected attention before the value norm; 0.01 lets large values count everywhere.',
+    },
+  },
+  observes: 'queries before rotation of all rows, keys, values, rope frequencies',
+  costs: '2 · queryHeads · n · headDim² FLOPs twice, O(kvHeads · n · headDim) memory',
+  phases: ['prefill', 'decode'],
+  profiles: { kvpress: { description: 'kvpress ExpectedAttentionPress.', parameters: { futurePositions: 512, sinks: 4 } } },
+  deviations: ['While decoding the rotation starts at the true position; kvpress counts from the length of its buffer.'],
+  create: (options) =>
+    keepBest('expected-attention', {
+      protect: { first: options.sinks, last: 0 },
+      allocate: resolveBudgets,
+      start: () => ({
+        observe: { queriesBeforeRotation: 'all' },
+        decode: { observe: { queriesBeforeRotation: { last: 256 } } },
+        score: (view) => expectedScores(view, options),
+      }),
+    }),
+});
+
+interface Options {
+  readonly futurePositions: number;
+  readonly sinks: number;
+  readonly covariance: boolean;
+  readonly valueNorm: boolean;
+  readonly epsilon: number;
+}
+
+function expectedScores(view: LayerView, { futurePositions, sinks, covariance, valueNorm, epsilon }: Options): Tensor {
+  const { backend, cache, length, model, attention } = view;
+  if (length <= sinks) return filled(backend, [model.kvHeads, length], 0);
+  const group = model.queryHeads / model.kvHeads;
+  const { mean, spread } = statistics(view, sinks, covariance);
+  const turn = averageRotation(view, futurePositions);
+  const keys = backend.slice(backend.kvRead(cache, 'keys'), 1, sinks, length);
+  const centre = backend.reshape(turn(backend.reshape(mean, [model.queryHeads, model.headDim, 1])), [
+    model.kvHeads,
+    group,
+    model.headDim,
+  ]);
+  let logits = backend.zip(backend.matmul(centre, keys, { transposeB: true }), attention.scale, 'mul');
+  if (spread !== undefined) {
+    // R Σ Rᵀ: turn rows, transpose, turn rows again.
+    const turned = turn(backend.transpose(turn(spread), [0, 2, 1]));
+    const half = backend.zip(quadratic(backend, keys, turned, group), attention.scale ** 2 / 2, 'mul');
+    logits = backend.zip(logits, half, 'add');
+  }
+  let scores = backend.reduce(backend.softmax(logits), 1, 'mean');
+  if (valueNorm) {
+    const sizes = norms(backend, backend.slice(backend.kvRead(cache, 'values'), 1, sinks, length));
+    scores = backend.zip(epsilon === 0 ? scores : backend.zip(scores, epsilon, 'add'), sizes, 'mul');
+  }
+  return sinks === 0 ? scores : backend.concat([filled(backend, [model.kvHeads, sinks], 0), scores], 1);
+}
+
+/** Mean [queryHeads, headDim] and population covariance [queryHeads, headDim, headDim] of the queries behind the sinks. */
+function statistics(view: LayerView, sinks: number, covariance: boolean): { mean: Tensor; spread?: Tensor } {
+  const { backend, model } = view;
+  const all = observed(view, 'queriesBeforeRotation');
+  const [rows = 0] = all.shape;
+  // Buffered decode rows no longer contain the sinks.
+  const first = rows === view.seen ? sinks : 0;
+  const wide = backend.reshape(backend.slice(all, 0, first, rows), [rows - first, model.queryHeads, model.headDim]);
+  const queries = backend.transpose(wide, [1, 0, 2]);
+  const mean = backend.reduce(queries, 1, 'mean');
+  if (!covariance) return { mean };
+  const centred = backend.zip(queries, backend.reshape(mean, [model.queryHeads, 1, model.headDim]), 'sub');
+  const products = backend.matmul(backend.transpose(centred, [0, 2, 1]), centred);
+  return { mean, spread: backend.zip(products, rows - first, 'div') };
+}
+
+/** Kᵀ Σ K per query head, [kvHeads, group, n], one head of the groups at a time. */
+function quadratic(backend: Backend, keys: Tensor, spread: Tensor, group: number): Tensor {
+  const [kvHeads = 0, length = 0, headDim = 0] = keys.shape;
+  const grouped = backend.reshape(spread, [kvHeads, group, headDim, headDim]);
+  const parts = Array.from({ length: group }, (_, member) => {
+    const own = backend.reshape(backend.slice(grouped, 1, member, member + 1), [kvHeads, headDim, headDim]);
+    const sums = backend.reduce(backend.zip(backend.matmul(keys, own), keys, 'mul'), 2, 'sum');
+    return backend.reshape(sums, [kvHeads, 1, length]);
+  });
+  return backend.concat(parts, 1);
+}
+
+/**
+ * Rotation averaged over the coming positions, applied to the rows of [heads, headDim, columns]. Rotating a vector of ones (first half of each
+ * pair) and zeros (second half) leaves cosine and sine in its halves, so the backend's own rope gives both.
+ */
+function averageRotation(view: LayerView, count: number): (x: Tensor) => Tensor {
+  const { backend, rope, seen, model } = view;
+  const pairs = rope.inverseFrequencies.shape[0] ?? 0;
+  const unit = Float32Array.from({ length: count * model.headDim }, (_, index) => (index % model.headDim < pairs ? 1 : 0));
+  const positions = Int32Array.from({ length: count }, (_, index) => seen + index);
+  const turned = backend.rope(backend.upload(unit, 'f32', [count, model.headDim]), backend.upload(positions, 'i32', [count]), {
+    heads: 1,
+    ...rope,
+  });
+  const average = backend.reduce(turned, 0, 'mean');
+  const cosine = backend.reshape(backend.slice(average, 0, 0, pairs), [1, pairs, 1]);
+  const sine = backend.reshape(backend.slice(average, 0, pairs, 2 * pairs), [1, pairs, 1]);
+  return (x) => {
+    const first = backend.slice(x, 1, 0, pairs);
+    const second = backend.slice(x, 1, pairs, 2 * pairs);
+    const parts = [
+      backend.zip(backend.zip(first, cosine, 'mul'), backend.zip(second, sine, 'mul'), 'sub'),
+      backend.zip(backend.zip(first, sine, 'mul'), backend.zip(second, cosine, 'mul'), 'add'),
+    ];
+    if (2 * pairs < model.headDim) parts.push(backend.slice(x, 1, 2 * pairs, model.headDim));
+    return backend.concat(parts, 1);
+  };
+}

@@ -1,0 +1,1 @@
+export { expectedAttention } from './expected-attention.js';

@@ -1,0 +1,108 @@
+import {
+  columnOptions,
+  definePolicy,
+  keepBest,
+  type LayerView,
+  observed,
+  reduceGroups,
+  resolveBudgets,
+  type ScoreRun,
+} from '@kvsift/policy';
+import type { Tensor } from '@kvsift/tensor';
+import { FollowedScores } from './followed-scores.js';
+
+const parameters = {
+  window: { kind: 'integer', default: 32, min: 1, unit: 'tokens', description: 'Recent tokens that are always kept.' },
+  mask: {
+    kind: 'choice',
+    choices: ['causal', 'window'] as const,
+    default: 'causal',
+    description: 'window: the old NTK-KV mask, causal only inside the last window; earlier rows see the future. For parity only.',
+  },
+} as const;
+
+/** H2O (specification 5a, 5b): heavy hitters, by the attention of all queries so far. */
+export const h2o = definePolicy({
+  name: 'h2o',
+  title: 'H2O',
+  idea: 'Few tokens receive most of the attention over time. Keep these heavy hitters and the most recent tokens.',
+  paper: {
+    title: 'H2O: Heavy-Hitter Oracle for Efficient Generative Inference of Large Language Models',
+    authors: 'Zhang, Sheng, Zhou, Chen, Zheng, Cai, Song, Tian, Re, Barrett, Wang, Chen',
+    venue: 'NeurIPS 2023',
+    url: 'https://arxiv.org/abs/2306.14048',
+  },
+  parameters,
+  observes: 'rotated queries of all rows and their log-sum-exp',
+  costs: 'queryHeads · n² · headDim FLOPs (a second pass over the causal scores), O(queryHeads · n) memory',
+  phases: ['prefill', 'decode'],
+  profiles: { ntk: { description: 'NTK-KV repository, whose mask sees the future.', parameters: { mask: 'window' } } },
+  deviations: ['Scores are group means per KV head; the references repeat keys to all query heads.'],
+  create: ({ window, mask }) =>
+    keepBest('h2o', {
+      protect: { first: 0, last: window },
+      allocate: resolveBudgets,
+      start: () => accumulated((view) => (mask === 'causal' ? columnSums(view) : windowMasked(view, window)), mask === 'causal'),
+    }),
+});
+
+/** Observed attention (specification 5c): as kvpress scores it, the mean over the queries that can see an entry. */
+export const observedAttention = definePolicy({
+  name: 'observed-attention',
+  title: 'Observed attention',
+  idea: 'Keep what the prompt itself attended to, averaged over the queries that could see it. Nothing is protected.',
+  source: 'kvpress ObservedAttentionPress',
+  parameters: {},
+  observes: 'rotated queries of all rows and their log-sum-exp',
+  costs: 'queryHeads · n² · headDim FLOPs, O(queryHeads · n) memory',
+  phases: ['prefill'],
+  create: () =>
+    keepBest('observed-attention', {
+      protect: { first: 0, last: 0 },
+      allocate: resolveBudgets,
+      start: () => ({
+        observe: { queries: 'all', logSumExp: true },
+        score(view) {
+          const { backend, length } = view;
+          const watchers = Float32Array.from({ length }, (_, index) => length - index);
+          return backend.zip(columnSums(view), backend.upload(watchers, 'f32', [1, length]), 'div');
+        },
+      }),
+    }),
+});
+
+/** Probability that each entry got from all queries that see it, group mean: f32 [kvHeads, n]. */
+function columnSums(view: LayerView): Tensor {
+  const { backend, cache, model } = view;
+  const q = observed(view, 'queries');
+  const sums = backend.attentionColumns(q, cache, 'sum', {
+    ...columnOptions(view, q.shape[0] ?? 0),
+    ...(view.logSumExp && { logSumExp: view.logSumExp }),
+  });
+  return reduceGroups(backend, sums, model.kvHeads);
+}
+
+/** Rows before the window see everything, the window's rows what they should. */
+function windowMasked(view: LayerView, window: number): Tensor {
+  const { backend, cache, model } = view;
+  const q = observed(view, 'queries');
+  const [rows = 0] = q.shape;
+  const early = backend.slice(q, 0, 0, Math.max(0, rows - window));
+  const late = backend.slice(q, 0, Math.max(0, rows - window), rows);
+  const open = backend.attentionColumns(early, cache, 'sum', { ...view.attention, mask: 'none' });
+  const causal = backend.attentionColumns(late, cache, 'sum', columnOptions(view, Math.min(rows, window)));
+  return reduceGroups(backend, backend.zip(open, causal, 'add'), model.kvHeads);
+}
+
+/** Scores that the survivors keep and every later token adds to (block form of 5b: new entries start at 0, all new rows are added). */
+function accumulated(gain: (view: LayerView) => Tensor, logSumExp: boolean, held = new FollowedScores()): ScoreRun {
+  const add = (view: LayerView): Tensor => view.backend.zip(held.read(view), gain(view), 'add');
+  return {
+    observe: { queries: 'all', ...(logSumExp && { logSumExp }) },
+    score: (view) => (held.complete(view) ? held.read(view) : add(view)),
+    kept: (view, scores, selection) => held.follow(view, scores, selection),
+    decode: { observe: { queries: { last: 1 } }, step: (view) => held.write(view, add(view)) },
+    fork: () => accumulated(gain, logSumExp, held.fork()),
+    dispose: () => held.dispose(),
+  };
+}

@@ -1,0 +1,1 @@
+export { h2o, observedAttention } from './h2o.js';

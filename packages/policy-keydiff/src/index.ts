@@ -1,0 +1,1 @@
+export { keydiff } from './keydiff.js';

@@ -1,0 +1,85 @@
+import { bestFirst, definePolicy, filled, keepBest, type LayerView, norms, resolveBudgets } from '@kvsift/policy';
+import type { Backend, Tensor } from '@kvsift/tensor';
+
+/** KeyDiff (specification 13). */
+export const keydiff = definePolicy({
+  name: 'keydiff',
+  title: 'KeyDiff',
+  idea: 'Keys that point away from the mean key direction carry what others do not. Keep those with the smallest cosine to the mean.',
+  paper: {
+    title: 'KeyDiff: Key Similarity-Based KV Cache Eviction for Long-Context LLM Inference in Resource-Constrained Environments',
+    authors: 'Park, Jones, Morse, Goel, Lee, Lott',
+    venue: 'NeurIPS 2025',
+    url: 'https://arxiv.org/abs/2504.15364',
+  },
+  parameters: {
+    blockSize: {
+      kind: 'integer',
+      default: 0,
+      min: 0,
+      unit: 'tokens',
+      description: 'Read the prompt in blocks and re-rank the survivors with each block, as the paper does (128); 0 ranks once.',
+    },
+  },
+  observes: 'keys',
+  costs: '4 · kvHeads · n · headDim FLOPs, times the number of blocks',
+  phases: ['prefill', 'decode'],
+  profiles: {
+    paper: { description: 'Blocks of 128.', parameters: { blockSize: 128 } },
+    kvpress: { description: 'kvpress KeyDiffPress.', parameters: { blockSize: 0 } },
+  },
+  deviations: ['Blocks are simulated on the finished prefill, so its peak is one full layer.'],
+  create: ({ blockSize }) =>
+    keepBest('keydiff', {
+      protect: { first: 0, last: 0 },
+      allocate: resolveBudgets,
+      start: () => ({
+        observe: {},
+        decode: { observe: {} },
+        score: (view) => (blockSize === 0 ? difference(view.backend, unitKeys(view)) : inBlocks(view, blockSize)),
+      }),
+    }),
+});
+
+function unitKeys({ backend, cache }: LayerView): Tensor {
+  const keys = backend.kvRead(cache, 'keys');
+  const [heads = 0, length = 0] = keys.shape;
+  const lengths = backend.zip(norms(backend, keys), 1e-12, 'max');
+  return backend.zip(keys, backend.reshape(lengths, [heads, length, 1]), 'div');
+}
+
+/** −cos(key, mean of the candidates' unit keys): f32 [kvHeads, n]. `candidates`: f32 [kvHeads, n] of ones and zeros; absent: all. */
+function difference(backend: Backend, units: Tensor, candidates?: Tensor): Tensor {
+  const [heads = 0, length = 0, headDim = 0] = units.shape;
+  const anchor =
+    candidates === undefined
+      ? backend.reshape(backend.reduce(units, 1, 'mean'), [heads, 1, headDim])
+      : backend.matmul(backend.reshape(candidates, [heads, 1, length]), units);
+  const size = backend.reshape(backend.zip(norms(backend, anchor), 1e-8, 'max'), [heads, 1, 1]);
+  const cosine = backend.matmul(backend.zip(anchor, size, 'div'), units, { transposeB: true });
+  return backend.map(backend.reshape(cosine, [heads, length]), 'neg');
+}
+
+/** Starts with the first entries, then lets each block compete with the survivors; those out of the race score −10³⁰. */
+function inBlocks(view: LayerView, blockSize: number): Tensor {
+  const { backend, length, model } = view;
+  const units = unitKeys(view);
+  const keep = Math.min(view.budget.perHead, length);
+  const range = (from: number, to: number) =>
+    backend.upload(
+      Float32Array.from({ length: model.kvHeads * length }, (_, index) =>
+        index % length >= from && index % length < to ? 1 : 0,
+      ),
+      'f32',
+      [model.kvHeads, length],
+    );
+  let survivors = range(0, keep);
+  let scores = filled(backend, [model.kvHeads, length], 0);
+  for (let start = keep; start < length; start += blockSize) {
+    const candidates = backend.zip(survivors, range(start, start + blockSize), 'max');
+    const penalty = backend.zip(backend.zip(candidates, 1, 'sub'), 1e30, 'mul');
+    scores = backend.zip(difference(backend, units, candidates), penalty, 'add');
+    survivors = backend.zip(bestFirst(backend, scores), keep, 'less');
+  }
+  return scores;
+}

@@ -1,0 +1,60 @@
+import { definePolicy, keepBest, norms, resolveBudgets, uniformLayer } from '@kvsift/policy';
+
+/** L2 norm, also called Knorm (specification 10). */
+export const knorm = definePolicy({
+  name: 'knorm',
+  title: 'L2 norm of keys',
+  idea: 'Keys with a small norm attract attention. Keep the lowest norms of each head; nothing else is read.',
+  paper: {
+    title: 'A Simple and Effective L2 Norm-Based Strategy for KV Cache Compression',
+    authors: 'Devoto, Zhao, Scardapane, Minervini',
+    venue: 'EMNLP 2024',
+    url: 'https://arxiv.org/abs/2406.11430',
+  },
+  parameters: {
+    keepRatio: {
+      kind: 'number',
+      default: 0,
+      min: 0,
+      max: 1,
+      unit: 'share of the prompt',
+      description: 'Keeps ⌈keepRatio · n⌉ entries in place of the budget, as the reference counts; 0 follows the budget.',
+    },
+    pruneAfter: { kind: 'integer', default: 0, min: 0, unit: 'tokens', description: 'Shorter prompts stay whole.' },
+    skipLayers: {
+      kind: 'numbers',
+      default: [],
+      min: 0,
+      unit: 'layers',
+      description: 'Layers that stay whole (0 and 1 in the reference).',
+    },
+  },
+  observes: 'keys',
+  costs: '2 · kvHeads · n · headDim FLOPs, O(kvHeads · n · headDim) memory',
+  phases: ['prefill', 'decode'],
+  profiles: {
+    reference: {
+      description: 'l2compress, README example.',
+      parameters: { keepRatio: 0.9, pruneAfter: 1048, skipLayers: [0, 1] },
+    },
+    kvpress: { description: 'kvpress KnormPress.', parameters: {} },
+  },
+  deviations: ['No layer is skipped by default: the budget then means the same in every layer.'],
+  create: ({ keepRatio, pruneAfter, skipLayers }) =>
+    keepBest('knorm', {
+      protect: { first: 0, last: 0 },
+      allocate(context) {
+        const { model, promptLength } = context;
+        const whole = uniformLayer(promptLength, model);
+        const kept = uniformLayer(Math.max(1, Math.ceil(keepRatio * promptLength)), model);
+        return resolveBudgets(context).map((budget, layer) =>
+          promptLength < pruneAfter || skipLayers.includes(layer) ? whole : keepRatio > 0 ? kept : budget,
+        );
+      },
+      start: () => ({
+        observe: {},
+        decode: { observe: {} },
+        score: ({ backend, cache }) => backend.map(norms(backend, backend.kvRead(cache, 'keys')), 'neg'),
+      }),
+    }),
+});

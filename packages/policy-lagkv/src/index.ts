@@ -1,0 +1,1 @@
+export { lagkv } from './lagkv.js';

@@ -1,0 +1,2 @@
+export * from './budgets.js';
+export { pyramidkv } from './pyramidkv.js';

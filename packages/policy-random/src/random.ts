@@ -1,0 +1,31 @@
+import { definePolicy, keepBest, resolveBudgets } from '@kvsift/policy';
+
+/** Purpose word of this policy's stream of random numbers. */
+const purpose = 2;
+
+/** Random (specification 2): scores drawn once per entry, so that smaller budgets keep subsets of larger ones. */
+export const random = definePolicy({
+  name: 'random',
+  title: 'Random',
+  idea: 'A uniformly random subset, drawn for every layer and head by itself. The baseline any scorer has to beat.',
+  source: 'kvpress RandomPress',
+  parameters: {
+    sinks: { kind: 'integer', default: 0, min: 0, unit: 'tokens', description: 'First tokens that are always kept.' },
+    window: { kind: 'integer', default: 0, min: 0, unit: 'tokens', description: 'Last tokens that are always kept.' },
+  },
+  observes: 'nothing',
+  costs: 'O(kvHeads · n)',
+  phases: ['prefill', 'decode'],
+  deviations: ['Layers draw independently; kvpress with a seed repeats one pattern in every layer.'],
+  create: ({ sinks, window }) =>
+    keepBest('random', {
+      protect: { first: sinks, last: window },
+      allocate: resolveBudgets,
+      start: () => ({
+        observe: {},
+        decode: { observe: {} },
+        score: ({ backend, seed, sequence, layer, model, length }) =>
+          backend.uniform({ seed, sequence, layer, purpose }, model.kvHeads, length),
+      }),
+    }),
+});

@@ -1,0 +1,1 @@
+export { tova } from './tova.js';

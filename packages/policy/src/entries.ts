@@ -1,0 +1,64 @@
+import type { Backend, KvView, Selection, Tensor } from '@kvsift/tensor';
+import type { LayerView } from './contract.js';
+
+/** The surviving keys and values of a layer as f32 [kvHeads, kept, headDim]; selections that keep the same number in every head. */
+export function gatherEntries(view: LayerView, selection: Selection): { readonly keys: Tensor; readonly values: Tensor } {
+  const { backend, cache } = view;
+  const target = emptyView(backend, cache, selection);
+  backend.kvGather(cache, selection, target);
+  return { keys: backend.kvRead(target, 'keys'), values: backend.kvRead(target, 'values') };
+}
+
+/** Columns f32 [kvHeads, n] of the survivors, f32 [kvHeads, kept]. */
+export function gatherColumns(view: LayerView, columns: Tensor, selection: Selection): Tensor {
+  const { backend } = view;
+  const [kvHeads = 0, length = 0] = columns.shape;
+  const perHead = selection.perHead ?? selection.maxPerHead;
+  // One number per entry is a cache of headDim 1.
+  const rows = backend.reshape(columns, [kvHeads * length, 1]);
+  const from: KvView = {
+    ...contiguous(backend, kvHeads, length, length),
+    dtype: 'f32',
+    kvHeads,
+    headDim: 1,
+    keys: rows,
+    values: rows,
+  };
+  const target = emptyView(backend, from, selection);
+  backend.kvGather(from, selection, target);
+  return backend.reshape(backend.kvRead(target, 'keys'), [kvHeads, perHead]);
+}
+
+function emptyView(backend: Backend, like: Pick<KvView, 'dtype' | 'kvHeads' | 'headDim'>, selection: Selection): KvView {
+  const { dtype, kvHeads, headDim } = like;
+  const perHead = selection.perHead ?? selection.maxPerHead;
+  const shape = [kvHeads * perHead, headDim];
+  return {
+    ...contiguous(backend, kvHeads, perHead, 0),
+    dtype,
+    kvHeads,
+    headDim,
+    keys: backend.empty(dtype, shape),
+    values: backend.empty(dtype, shape),
+    maxLength: perHead,
+  };
+}
+
+function contiguous(backend: Backend, kvHeads: number, capacity: number, length: number) {
+  return {
+    lengths: backend.upload(new Int32Array(kvHeads).fill(length), 'i32', [kvHeads]),
+    starts: backend.upload(
+      Int32Array.from({ length: kvHeads }, (_, head) => head * capacity),
+      'i32',
+      [kvHeads],
+    ),
+    maxLength: length,
+    uniform: true,
+  };
+}
+
+/** Original slots of the survivors, f32 [kvHeads, kept]; selections that keep the same number in every head. */
+export function keptSlots(backend: Backend, selection: Selection): Tensor {
+  const heads = (selection.offsets.shape[0] ?? 1) - 1;
+  return backend.reshape(backend.toFloat(selection.indices), [heads, selection.perHead ?? selection.maxPerHead]);
+}

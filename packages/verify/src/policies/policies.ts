@@ -1,0 +1,42 @@
+import { readdir } from 'node:fs/promises';
+import { sep } from 'node:path';
+import { fileError } from '@kvsift/weights';
+import type { SuiteRun } from '../suite.js';
+import { describe } from '../tally.js';
+import { checkFamily } from './case-file.js';
+import { h2oFamily, l2normFamily, streamingFamily } from './synthetic/one-shot.js';
+import { checkPyramidBudgets, pyramidkvFamily } from './synthetic/pyramidkv.js';
+import { snapkvFamily } from './synthetic/snapkv.js';
+
+type Cases = (run: SuiteRun, file: string) => Promise<void>;
+
+/** What knows the cases of a file, by its path in the folder. */
+const kinds: readonly (readonly [pattern: RegExp, cases: Cases])[] = [
+  [/^synthetic\/snapkv\.json$/, (run, file) => checkFamily(run, file, snapkvFamily)],
+  [/^synthetic\/h2o\.json$/, (run, file) => checkFamily(run, file, h2oFamily)],
+  [/^synthetic\/streamingllm\.json$/, (run, file) => checkFamily(run, file, streamingFamily)],
+  [/^synthetic\/l2norm\.json$/, (run, file) => checkFamily(run, file, l2normFamily)],
+  [/^synthetic\/pyramidkv\.json$/, (run, file) => checkFamily(run, file, pyramidkvFamily)],
+  [/^synthetic\/pyramid-budgets\.json$/, checkPyramidBudgets],
+];
+
+/** Tensors beside the cases that name them, versions, and texts for people. */
+const companions = /(\.md|\/versions\.json|\.safetensors|\/prompt\.json)$/;
+
+/** Every file of a folder of policy goldens. A file that nothing here knows is a failure. */
+export async function policies(run: SuiteRun): Promise<void> {
+  const entries = await readdir(run.folder, { recursive: true, withFileTypes: true }).catch((error: unknown) => {
+    throw fileError(run.folder, error);
+  });
+  const prefix = run.folder.replace(/[\\/]+$/, '').length + 1;
+  const files = entries
+    .filter((entry) => entry.isFile())
+    .map((entry) => `${entry.parentPath}${sep}${entry.name}`.slice(prefix).split(sep).join('/'))
+    .sort();
+  for (const file of files) {
+    if (companions.test(file)) continue;
+    const cases = kinds.find(([pattern]) => pattern.test(file))?.[1];
+    if (!cases) run.tally.fail(file, 'no check knows this file');
+    else await cases(run, file).catch((error: unknown) => run.tally.fail(file, describe(error)));
+  }
+}
