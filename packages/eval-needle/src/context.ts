@@ -36,9 +36,9 @@ export interface ContextMaker {
  * @param text the essays one after the other; repeated as often as needed
  */
 export function createContextMaker(text: string, longest: number, tokenizer: TextTokenizer): ContextMaker {
-  const once = tokenizer.encode(text).length;
-  if (once === 0) throw new KvsiftError('data_malformed', 'expected essays to hide needles in, got empty text');
-  const all = Array.from(tokenizer.encode(text.repeat(Math.ceil(longest / once))));
+  const once = tokenizer.encode(text);
+  if (once.length === 0) throw new KvsiftError('data_malformed', 'expected essays to hide needles in, got empty text');
+  const all = once.length >= longest ? once : tokenizer.encode(text.repeat(Math.ceil(longest / once.length)));
   const isPeriod = periodTest(tokenizer);
 
   /** The end of a sentence at or before a position; 0 where there is none. */
