@@ -42,7 +42,8 @@ export function assembleTokenizer(parts: TokenizerParts): Tokenizer {
   const bytesOf = (id: number): Uint8Array | undefined => {
     const token = tokens[id];
     if (token === undefined) return undefined;
-    const plain = addedById.get(id)?.content;
+    // Added tokens of a byte-level vocabulary are plain text, not byte characters.
+    const plain = coding.kind === 'byte-level' ? addedById.get(id)?.content : undefined;
     known[id] ??= plain === undefined ? tokenBytes(coding, token) : new TextEncoder().encode(plain);
     return known[id];
   };

@@ -6,6 +6,7 @@ const upper = '[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]';
 const lower = '[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]';
 const llama3 = `${contractions}|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|${tail}`;
 const qwen2 = `${contractions}|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|${tail}`;
+const qwen35 = `${contractions}|[^\\r\\n\\p{L}\\p{N}]?[\\p{L}\\p{M}]+|\\p{N}| ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*|${tail}`;
 const cased = (suffix: string, digits: string) =>
   `[^\\r\\n\\p{L}\\p{N}]?${upper}*${lower}+${suffix}|[^\\r\\n\\p{L}\\p{N}]?${upper}+${lower}*${suffix}|` +
   `${digits}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|${tail}`;
@@ -22,21 +23,25 @@ export interface PreTokenizerRule {
   readonly addBos?: boolean;
 }
 
-const families: readonly (readonly [names: readonly string[], rule: PreTokenizerRule])[] = [
-  [['gpt-2', 'gpt2', 'phi-2', 'olmo', 'jina-es', 'jina-de', 'gigachat', 'mellum'], { patterns: [gpt2Pattern] }],
-  [['smollm', 'starcoder', 'refact', 'command-r', 'codeshell', 'exaone', 'minerva-7b'], { patterns: ['\\p{N}', gpt2Pattern] }],
-  [['llama-bpe', 'llama3', 'llama-v3', 'falcon3', 'pixtral', 'lfm2'], { patterns: [llama3], ignoreMerges: true, addBos: true }],
-  [['dbrx', 'smaug-bpe', 'chatglm-bpe', 'glm4'], { patterns: [llama3] }],
-  [['qwen2', 'deepseek-r1-qwen', 'stablelm2', 'megrez', 'hunyuan'], { patterns: [qwen2] }],
-  [['tekken'], { patterns: [cased('', '\\p{N}')], ignoreMerges: true }],
-  [['gpt-4o', 'llama4'], { patterns: [cased(`${contractions}?`, '\\p{N}{1,3}')] }],
-  [['deepseek-v3', 'hunyuan-dense'], { patterns: ['\\p{N}{1,3}', '[一-龥぀-ゟ゠-ヿ]+', deepseek3] }],
-  [['falcon'], { patterns: ['[\\p{P}\\$\\+<=>\\^~\\|`]+', gpt2Pattern, '[0-9][0-9][0-9]'] }],
+const deepseekCoder = ['[\\r\\n]', '\\s?\\p{L}+', '\\s?\\p{P}+', '[一-龥ࠀ-一가-\\x{d7ff}]+', '\\p{N}'];
+
+const families: readonly (readonly [names: string, rule: PreTokenizerRule])[] = [
+  ['gpt-2 phi-2 mpt olmo jais trillion granite-docling exaone4 jina-es jina-de gigachat mellum', { patterns: [gpt2Pattern] }],
+  ['smollm starcoder refact command-r codeshell exaone minerva-7b mellum2', { patterns: ['\\p{N}', gpt2Pattern] }],
+  ['llama-bpe llama3 llama-v3 falcon3 falcon-h1 pixtral midm-2.0 lfm2', { patterns: [llama3], ignoreMerges: true, addBos: true }],
+  ['dbrx smaug-bpe chatglm-bpe glm4', { patterns: [llama3] }],
+  ['qwen2 deepseek-r1-qwen stablelm2 megrez hunyuan kormo solar-open grok-2', { patterns: [qwen2] }],
+  ['qwen35', { patterns: [qwen35] }],
+  ['tekken', { patterns: [cased('', '\\p{N}')], ignoreMerges: true, addBos: true }],
+  ['gpt-4o llama4 kanana2 minimax-m2', { patterns: [cased(`${contractions}?`, '\\p{N}{1,3}')] }],
+  ['deepseek-coder', { patterns: deepseekCoder }],
+  ['deepseek-v3 hunyuan-dense', { patterns: ['\\p{N}{1,3}', '[一-龥぀-ゟ゠-ヿ]+', deepseek3] }],
+  ['falcon', { patterns: ['[\\p{P}\\$\\+<=>\\^~\\|`]+', gpt2Pattern, '[0-9][0-9][0-9]'] }],
   // What llama.cpp does for files older than the key.
-  [['default'], { patterns: ['[\\p{P}\\$\\+<=>\\^~\\|]+', gpt2Pattern, '\\p{N}+', '[0-9][0-9][0-9]'] }],
+  ['default', { patterns: ['[\\p{P}\\$\\+<=>\\^~\\|]+', gpt2Pattern, '\\p{N}+', '[0-9][0-9][0-9]'] }],
 ];
 
 /** Rules by `tokenizer.ggml.pre`, as llama.cpp names them (src/llama-vocab.cpp). */
 export const preTokenizerRules: ReadonlyMap<string, PreTokenizerRule> = new Map(
-  families.flatMap(([names, rule]) => names.map((name): [string, PreTokenizerRule] => [name, rule])),
+  families.flatMap(([names, rule]) => names.split(' ').map((name): [string, PreTokenizerRule] => [name, rule])),
 );

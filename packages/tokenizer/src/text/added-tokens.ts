@@ -22,6 +22,8 @@ interface Node {
   token?: AddedToken;
 }
 
+/** Not \s, which JavaScript takes to hold U+FEFF and to lack U+0085. All are one code unit. */
+const space = /\p{White_Space}/u;
 const wordCharacter = /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]/u;
 const wordAtEnd = new RegExp(`${wordCharacter.source}$`, 'u');
 const wordAtStart = new RegExp(`^${wordCharacter.source}`, 'u');
@@ -52,12 +54,12 @@ function split(text: string, root: Node): Section[] {
       at++;
       continue;
     }
-    const before = text.slice(start, at);
-    const kept = token.lstrip ? before.trimEnd() : before;
-    if (kept !== '') sections.push(kept);
+    let end = at;
+    if (token.lstrip) while (end > start && space.test(text[end - 1] ?? '')) end--;
+    if (end > start) sections.push(text.slice(start, end));
     sections.push(token.id);
     at += token.match.length;
-    if (token.rstrip) while (at < text.length && text.slice(at, at + 1).trim() === '') at++;
+    if (token.rstrip) while (space.test(text[at] ?? '')) at++;
     start = at;
   }
   if (start < text.length) sections.push(text.slice(start));

@@ -4,6 +4,7 @@ import type { TokenizerParts } from '../assemble.js';
 import type { AddedToken } from '../text/added-tokens.js';
 import { wordMemory } from '../text/word-memory.js';
 import { tokenCoding } from './decoder.js';
+import { correctNormalizer } from './normalizer.js';
 import { surroundings } from './post-processor.js';
 import { correctPreTokenizer, isolate } from './pre-tokenizer.js';
 import { checkTokenizerJson, invalid, type TokenizerJson } from './schema.js';
@@ -65,7 +66,7 @@ function readParts(value: unknown, path: string): JsonParts {
 function createLibrary(json: TokenizerJson, tokens: readonly (string | undefined)[], path: string): Library {
   const corrected = {
     ...json,
-    normalizer: json.normalizer ?? null,
+    normalizer: json.normalizer ? correctNormalizer(json.normalizer, path) : null,
     pre_tokenizer: json.pre_tokenizer ? correctPreTokenizer(json.pre_tokenizer, path) : wordCutter(json, tokens),
     post_processor: null,
     decoder: null,

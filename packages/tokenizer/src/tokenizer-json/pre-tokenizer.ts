@@ -12,12 +12,16 @@ export function isolate(regex: string): Component {
 /** GPT-2's characters for bytes, no cutting. */
 export const byteLevelOnly: Component = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: false };
 
+/** A space before a text that does not begin with one. */
+const prefixSpace: Component = { type: 'Metaspace', replacement: ' ', prepend_scheme: 'always' };
+
 const patternSchema = z.union([z.object({ Regex: z.string() }), z.object({ String: z.string() })]);
 
 /**
  * Rewrites pre-tokenizers that @huggingface/tokenizers 0.2.0 runs otherwise than the Rust library into ones that it runs alike:
- * `ByteLevel` with its own pattern (JavaScript's \s holds U+FEFF and lacks U+0085), `Digits` (ASCII only), `Split` other than isolated
- * (the behaviour is ignored), `Metaspace` with `split` (not split).
+ * `ByteLevel` with its own pattern (JavaScript's \s holds U+FEFF and lacks U+0085), `Digits` (ASCII only), `Split` and `Punctuation`
+ * (the behaviour is ignored), `WhitespaceSplit` (\s again), `Metaspace`
+ * with `split` (not split).
  * @throws KvsiftError `tokenizer_invalid` for kinds that would still differ
  */
 export function correctPreTokenizer(component: Component, path: string): Component {
@@ -29,8 +33,7 @@ export function correctPreTokenizer(component: Component, path: string): Compone
     }
     case 'ByteLevel':
       if (component.use_regex === false) return component;
-      // With a prefix space the library must see the text before it is cut.
-      return component.add_prefix_space === true ? component : sequence(isolate(gpt2Pattern), byteLevelOnly);
+      return sequence(...(component.add_prefix_space === true ? [prefixSpace] : []), isolate(gpt2Pattern), byteLevelOnly);
     case 'Digits':
       return isolate(component.individual_digits === true ? '\\p{N}' : '\\p{N}+');
     case 'Split':
@@ -41,8 +44,9 @@ export function correctPreTokenizer(component: Component, path: string): Compone
       return sequence(component, isolate(withNext(escapeRegex(replacement))));
     }
     case 'Punctuation':
+      return correctSplit({ ...component, pattern: { Regex: '[\\p{P}!-\\/:-@\\[-`{-~]' } }, path);
     case 'WhitespaceSplit':
-      return component;
+      return { type: 'Split', pattern: { Regex: '\\s+' }, behavior: 'Removed', invert: false };
     default:
       throw invalid(path, `pre_tokenizer: expected a kind that language models use, found ${component.type.slice(0, 40)}`);
   }

@@ -41,7 +41,19 @@ export function checkTokenizerJson(value: unknown, path: string): { json: Tokeni
   }
   const json = parsed.data;
   const tokens = modelTokens(json.model, path);
-  for (const token of json.added_tokens) tokens[token.id] = token.content;
+  const ids = new Map<string | undefined, number>();
+  tokens.forEach((token, id) => {
+    ids.set(token, id);
+  });
+  for (const { id, content } of json.added_tokens) {
+    const known = ids.get(content) ?? id;
+    if (known !== id || (tokens[id] ?? content) !== content) {
+      const instead = known === id ? `which is "${tokens[id]}"` : `the vocabulary has it as ${known}`;
+      throw invalid(path, `added_tokens: "${content}" has id ${id}, ${instead}`);
+    }
+    tokens[id] = content;
+    ids.set(content, id);
+  }
   return { json, tokens };
 }
 
