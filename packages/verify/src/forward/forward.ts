@@ -1,5 +1,5 @@
 import { readdir } from 'node:fs/promises';
-import { sep } from 'node:path';
+import { join, relative, sep } from 'node:path';
 import { fileError } from '@kvsift/weights';
 import type { SuiteRun } from '../suite.js';
 import { describe } from '../tally.js';
@@ -34,7 +34,7 @@ export async function forward(run: SuiteRun): Promise<void> {
   });
   const files = entries
     .filter((entry) => entry.isFile())
-    .map((entry) => `${entry.parentPath}${sep}${entry.name}`.slice(run.folder.replace(/[\\/]+$/, '').length + 1))
+    .map((entry) => relative(run.folder, join(entry.parentPath, entry.name)))
     .map((file) => file.split(sep).join('/'))
     .sort();
   const all = new Set(files);

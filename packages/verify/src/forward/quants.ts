@@ -68,8 +68,8 @@ export function quantDifference(
     for (let at = start; at < start + block; at++) largest = Math.max(largest, Math.abs(expected[at] ?? 0));
     for (let at = start; at < start + block; at++) {
       const gap = Math.abs((actual[at] ?? Number.NaN) - (expected[at] ?? 0));
-      const excess = gap === 0 ? 0 : gap - tolerance * largest;
-      if (!(excess <= (worst?.excess ?? 0))) worst = { at, excess };
+      const excess = Number.isNaN(gap) ? Number.POSITIVE_INFINITY : gap - tolerance * largest;
+      if (excess > (worst?.excess ?? 0)) worst = { at, excess };
     }
   }
   if (!worst) return undefined;
