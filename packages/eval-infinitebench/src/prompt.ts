@@ -1,29 +1,17 @@
 import { fillTemplate, type PromptParts } from '@kvsift/eval-text';
-import { KvsiftError } from '@kvsift/tensor';
-import type { InfiniteBenchRow } from './row.js';
+import { CALL, type InfiniteBenchRow, TARGET } from './row.js';
 import { type InfiniteBenchTask, TASK_FACTS } from './tasks.js';
-
-function match(pattern: RegExp, row: InfiniteBenchRow, what: string): string {
-  const found = pattern.exec(row.input)?.[0];
-  if (found !== undefined) return found;
-  throw new KvsiftError(
-    'data_malformed',
-    `row ${row.position}: expected ${what} in "input", got ${JSON.stringify(row.input.slice(0, 80))}`,
-  );
-}
 
 /** What the places of the task's template stand for. The instructions of code_run rows are discarded, math_find names its extreme twice. */
 function placesOf(task: InfiniteBenchTask, row: InfiniteBenchRow): Record<string, string> {
   const { context, input } = row;
   switch (task) {
     case 'code_run': {
-      const call = match(/func_[0-9]+\(-?[0-9]+\)/, row, 'a call such as func_1(2)');
+      const call = CALL.exec(input)?.[0] ?? '';
       return { context, func: call.slice(0, call.indexOf('(')), func_call: call };
     }
     case 'math_find': {
-      const target = match(/The .+ of/, row, 'a phrase such as "The largest number of"')
-        .toLowerCase()
-        .slice(0, -3);
+      const target = TARGET.exec(input)?.[0].toLowerCase().slice(0, -3) ?? '';
       return { context, input, prefix: `What is ${target} in the following list?` };
     }
     case 'longbook_choice_eng':
@@ -36,10 +24,7 @@ function placesOf(task: InfiniteBenchTask, row: InfiniteBenchRow): Record<string
   }
 }
 
-/**
- * The prompt of a row, in the pieces of its template; joined it is the reference's text.
- * @throws KvsiftError `data_malformed` where code_run or math_find lack what their template needs
- */
+/** The prompt of a row, in the pieces of its template; joined it is the reference's text. */
 export function buildPrompt(task: InfiniteBenchTask, row: InfiniteBenchRow): PromptParts {
   const places = placesOf(task, row);
   const [context, question, answerPrefix] = TASK_FACTS[task].template.map((piece) => fillTemplate(piece, places)) as [

@@ -1,4 +1,12 @@
-import { type FloatAwareJson, type JsonRow, PythonFloat, parseWithFloats, RowFields, readJsonLines } from '@kvsift/eval-text';
+import {
+  type FloatAwareJson,
+  type JsonRow,
+  type MalformedRow,
+  PythonFloat,
+  parseJsonLines,
+  parseWithFloats,
+  RowFields,
+} from '@kvsift/eval-text';
 import { encodeLabel, type Label } from './label.js';
 import type { InfiniteBenchTask } from './tasks.js';
 
@@ -55,26 +63,37 @@ function textLabel(fields: RowFields): Label {
     : fields.reject('answer', 'a text or a list of texts');
 }
 
+/** The call that a Code.Run row asks for. */
+export const CALL = /func_[0-9]+\(-?[0-9]+\)/;
+/** What a Math.Find row asks for, up to its last "of". */
+export const TARGET = /The .+ of/;
+
+function inputOf(task: InfiniteBenchTask, fields: RowFields): string {
+  if (fields.row.value.input === undefined && task !== 'code_run' && task !== 'math_find') return '';
+  const input = fields.string('input');
+  if (task === 'code_run' && !CALL.test(input)) return fields.reject('input', 'a call such as func_1(2)');
+  if (task === 'math_find' && !TARGET.test(input)) return fields.reject('input', 'a phrase such as "The largest number of"');
+  return input;
+}
+
 /**
  * Reads a row of any release: `content` for `context`, answers plain or in a list, numbers as numbers or as text.
  * @throws KvsiftError `data_malformed` with file, line and field
  */
-export function parseRow(path: string, task: InfiniteBenchTask, row: JsonRow, position: number): InfiniteBenchRow {
+export function parseRow(path: string, task: InfiniteBenchTask, row: JsonRow): InfiniteBenchRow {
   const fields = new RowFields(path, row);
   const isChoice = task === 'longbook_choice_eng' || task === 'code_debug';
   const options = isChoice ? fields.strings('options') : [];
   if (isChoice && options.length !== 4) fields.reject('options', 'four options');
   return {
-    position,
+    position: row.index,
     context: fields.string('content' in row.value ? 'content' : 'context'),
-    input: row.value.input === undefined ? '' : fields.string('input'),
+    input: inputOf(task, fields),
     options,
     label: isChoice ? choiceLabel(fields, options) : NUMERIC_TASKS.has(task) ? numericLabel(fields, row.text) : textLabel(fields),
   };
 }
 
 /** All rows of a file of `task`. @throws KvsiftError as {@link parseRow} and `readJsonLines` */
-export async function* readRows(path: string, task: InfiniteBenchTask): AsyncGenerator<InfiniteBenchRow> {
-  let position = 0;
-  for await (const row of readJsonLines(path)) yield parseRow(path, task, row, position++);
-}
+export const readRows = (path: string, task: InfiniteBenchTask, onMalformed?: MalformedRow): AsyncGenerator<InfiniteBenchRow> =>
+  parseJsonLines(path, (row) => parseRow(path, task, row), onMalformed);

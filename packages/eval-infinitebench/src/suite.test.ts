@@ -74,6 +74,14 @@ describe('rows', () => {
     });
   });
 
+  it('that are wrong are left out where the run is told to go on; the rest keep their numbers', async () => {
+    const errors: string[] = [];
+    const onMalformed = (error: Error) => errors.push(error.message);
+    const samples = await samplesOf('passkey', [{ answer: '1' }, '{', { answer: null }, { answer: '2' }], { onMalformed });
+    expect(samples.map(({ id }) => id)).toEqual(['0', '3']);
+    expect(errors).toEqual([expect.stringContaining('passkey.jsonl:2:'), expect.stringContaining('passkey.jsonl:3:')]);
+  });
+
   it('that are missing are told before the first sample', async () => {
     await expect(
       infiniteBench({ folder })

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { chooseProfile, chooseTasks, groupByTask, type Sample, type SampleOptions, type Suite } from '@kvsift/eval';
-import { guardScore, type HalfRounding, truncateMiddle } from '@kvsift/eval-text';
+import { guardScore, type HalfRounding, requireFiles, truncateMiddle } from '@kvsift/eval-text';
 import { KvsiftError } from '@kvsift/tensor';
 import { INFINITE_BENCH_PROFILES } from './profiles.js';
 import { buildPrompt } from './prompt.js';
@@ -20,11 +20,13 @@ export interface InfiniteBenchOptions {
   readonly rounding?: HalfRounding;
 }
 
+const fileOf = ({ folder }: InfiniteBenchOptions, task: InfiniteBenchTask) => join(folder, `${task}.jsonl`);
+
 async function* samplesOf(task: InfiniteBenchTask, options: InfiniteBenchOptions, wanted: SampleOptions): AsyncGenerator<Sample> {
-  const { maxTokens, tokenizer, limit = Infinity } = wanted;
+  const { maxTokens, tokenizer, limit = Infinity, onMalformed } = wanted;
   const { rounding = 'floor', normalize = false } = options;
   const form = (text: string) => (normalize ? text.normalize('NFC') : text);
-  for await (const row of readRows(join(options.folder, `${task}.jsonl`), task)) {
+  for await (const row of readRows(fileOf(options, task), task, onMalformed)) {
     if (row.position >= limit) return;
     const { context, question, answerPrefix } = buildPrompt(task, row);
     const parts = {
@@ -57,7 +59,9 @@ export function infiniteBench(options: InfiniteBenchOptions): Suite {
       if (wanted.maxTokens !== undefined && wanted.tokenizer === undefined) {
         throw new KvsiftError('config_invalid', `expected a tokenizer beside maxTokens for ${NAME}, got none`);
       }
-      for (const task of chooseTasks(NAME, INFINITE_BENCH_TASKS, wanted.tasks)) yield* samplesOf(task, options, wanted);
+      const tasks = chooseTasks(NAME, INFINITE_BENCH_TASKS, wanted.tasks);
+      await requireFiles(tasks.map((task) => fileOf(options, task)));
+      for (const task of tasks) yield* samplesOf(task, options, wanted);
     },
     score({ task, expected }, prediction, wanted) {
       const profile = chooseProfile(NAME, INFINITE_BENCH_PROFILES, wanted);

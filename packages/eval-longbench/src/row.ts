@@ -1,4 +1,4 @@
-import { type JsonRow, RowFields, readJsonLines } from '@kvsift/eval-text';
+import { type JsonRow, type MalformedRow, parseJsonLines, RowFields } from '@kvsift/eval-text';
 import type { LongBenchExpected } from './score.js';
 
 /** One row of a data file. */
@@ -13,11 +13,11 @@ export interface LongBenchRow {
 }
 
 /** @throws KvsiftError `data_malformed` with file, line and field */
-export function parseRow(path: string, row: JsonRow, position: number): LongBenchRow {
+export function parseRow(path: string, row: JsonRow): LongBenchRow {
   const fields = new RowFields(path, row);
   const { all_classes: classes, _id: id } = row.value;
   return {
-    id: id === undefined ? String(position) : fields.string('_id'),
+    id: id === undefined ? String(row.index) : fields.string('_id'),
     input: fields.string('input'),
     context: fields.string('context'),
     expected: {
@@ -29,13 +29,13 @@ export function parseRow(path: string, row: JsonRow, position: number): LongBenc
 }
 
 /** All rows of a file. @throws KvsiftError as {@link parseRow} and `readJsonLines`; `data_malformed` too where an id comes twice */
-export async function* readRows(path: string): AsyncGenerator<LongBenchRow> {
+export function readRows(path: string, onMalformed?: MalformedRow): AsyncGenerator<LongBenchRow> {
   const seen = new Set<string>();
-  let position = 0;
-  for await (const json of readJsonLines(path)) {
-    const row = parseRow(path, json, position++);
+  const parseNew = (json: JsonRow) => {
+    const row = parseRow(path, json);
     if (seen.has(row.id)) new RowFields(path, json).reject('_id', 'an id that no row before has');
     seen.add(row.id);
-    yield row;
-  }
+    return row;
+  };
+  return parseJsonLines(path, parseNew, onMalformed);
 }

@@ -8,7 +8,7 @@ import {
   type Suite,
   type TaskSummary,
 } from '@kvsift/eval';
-import { fillTemplate, guardScore, type PromptParts, type Segmenter, truncateMiddle } from '@kvsift/eval-text';
+import { fillTemplate, guardScore, type PromptParts, requireFiles, type Segmenter, truncateMiddle } from '@kvsift/eval-text';
 import { KvsiftError } from '@kvsift/tensor';
 import { LONGBENCH_PROFILES } from './profiles.js';
 import { type LongBenchRow, readRows } from './row.js';
@@ -40,12 +40,12 @@ function suiteOf(name: string, tasks: readonly LongBenchTask[], extended: boolea
   const { folder, bos = true, segmenter } = options;
   const scorer = createLongBenchScorer(segmenter);
 
-  async function* samplesOf(
-    task: LongBenchTask,
-    { limit = Infinity, tokenizer, maxTokens }: SampleOptions,
-  ): AsyncGenerator<Sample> {
+  const fileOf = (task: LongBenchTask) => join(folder, `${task}${extended ? '_e' : ''}.jsonl`);
+
+  async function* samplesOf(task: LongBenchTask, wanted: SampleOptions): AsyncGenerator<Sample> {
+    const { limit = Infinity, tokenizer, maxTokens, onMalformed } = wanted;
     let count = 0;
-    for await (const row of readRows(join(folder, `${task}${extended ? '_e' : ''}.jsonl`))) {
+    for await (const row of readRows(fileOf(task), onMalformed)) {
       if (count++ >= limit) return;
       const parts = buildPrompt(task, row);
       yield {
@@ -72,7 +72,9 @@ function suiteOf(name: string, tasks: readonly LongBenchTask[], extended: boolea
       if (wanted.maxTokens !== undefined && wanted.tokenizer === undefined) {
         throw new KvsiftError('config_invalid', `expected a tokenizer beside maxTokens for ${name}, got none`);
       }
-      for (const task of chooseTasks(name, tasks, wanted.tasks)) yield* samplesOf(task, wanted);
+      const chosen = chooseTasks(name, tasks, wanted.tasks);
+      await requireFiles(chosen.map(fileOf));
+      for (const task of chosen) yield* samplesOf(task, wanted);
     },
     score(sample, prediction, wanted) {
       const profile = chooseProfile(name, LONGBENCH_PROFILES, wanted);

@@ -1,5 +1,15 @@
 export { difflibRatio, type EditRatio, fuzzRatio, levenshteinRatio } from './edit-similarity.js';
-export { type FloatAwareJson, type JsonRow, type JsonValue, PythonFloat, parseWithFloats, readJsonLines } from './jsonl.js';
+export {
+  type FloatAwareJson,
+  type JsonRow,
+  type JsonValue,
+  type MalformedRow,
+  PythonFloat,
+  parseJsonLines,
+  parseWithFloats,
+  readJsonLines,
+  requireFiles,
+} from './jsonl.js';
 export { normalizeChinese, normalizeEnglish } from './normalize.js';
 export { stemPorter } from './porter-stemmer.js';
 export { parsePythonFloat, parsePythonInt, roundHalfEven, roundNumpy, sumNumpy } from './python-number.js';

@@ -3,7 +3,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type JsonValue, PythonFloat, parseWithFloats, readJsonLines } from './jsonl.js';
+import {
+  type JsonRow,
+  type JsonValue,
+  PythonFloat,
+  parseJsonLines,
+  parseWithFloats,
+  readJsonLines,
+  requireFiles,
+} from './jsonl.js';
 import { RowFields } from './row-fields.js';
 
 let folder: string;
@@ -38,15 +46,31 @@ describe('readJsonLines', () => {
 
   it.each([
     ['{"a":1}\n{"a":', ':2: expected one JSON object'],
-    ['{"a":1}\n[1]', ':2: expected one JSON object, got [1]'],
-    ['null', ':1: expected one JSON object, got null'],
-    [Uint8Array.of(123, 255, 125), ':1: expected one JSON object, got bytes that are not UTF-8'],
+    ['{"a":1}\n[1]', ':2: expected one JSON object: got [1]'],
+    ['null', ':1: expected one JSON object: got null'],
+    [Uint8Array.of(123, 255, 125), ':1: expected one JSON object: The encoded data was not valid'],
   ])('names file and line of %j', async (content, message) => {
     await expect(read(content)).rejects.toThrow(message);
     await expect(read(content)).rejects.toMatchObject({ code: 'data_malformed', details: { path: join(folder, 'rows.jsonl') } });
   });
 
+  it('goes on past rows that cannot be used where told to', async () => {
+    const path = join(folder, 'mixed.jsonl');
+    await writeFile(path, '{"a":"x"}\n{"a":\n\n{"a":5}\n{"a":"y"}\n');
+    const errors: string[] = [];
+    const rows = [];
+    const parse = (row: JsonRow) => [new RowFields(path, row).string('a'), row.line, row.index];
+    for await (const row of parseJsonLines(path, parse, (error) => errors.push(error.message))) rows.push(row);
+    expect(rows).toEqual([
+      ['x', 1, 0],
+      ['y', 5, 3],
+    ]);
+    expect(errors).toEqual([expect.stringContaining(`${path}:2:`), `${path}:4: expected a string in "a", got 5`]);
+    await expect(parseJsonLines(path, parse).next()).resolves.toMatchObject({ done: false });
+  });
+
   it('tells a missing file', async () => {
+    await expect(requireFiles([folder, join(folder, 'none.jsonl')])).rejects.toMatchObject({ code: 'file_not_found' });
     await expect(readJsonLines(join(folder, 'none.jsonl')).next()).rejects.toMatchObject({ code: 'file_not_found' });
     await expect(readJsonLines(folder).next()).rejects.toMatchObject({ code: 'file_unreadable' });
   });
@@ -69,7 +93,7 @@ it('parseWithFloats keeps 45.0 apart from 45', () => {
 });
 
 it('RowFields names what was expected', () => {
-  const fields = new RowFields('f.jsonl', { value: { a: 1, b: ['x', 2], c: 'text' }, line: 7, text: '' });
+  const fields = new RowFields('f.jsonl', { value: { a: 1, b: ['x', 2], c: 'text' }, line: 7, index: 0, text: '' });
   expect(fields.number('a')).toBe(1);
   expect(fields.string('c')).toBe('text');
   expect(() => fields.string('a')).toThrow('f.jsonl:7: expected a string in "a", got 1');

@@ -1,5 +1,6 @@
-import { createReadStream } from 'node:fs';
-import { KvsiftError } from '@kvsift/tensor';
+import { constants, createReadStream } from 'node:fs';
+import { access } from 'node:fs/promises';
+import { isKvsiftError, KvsiftError } from '@kvsift/tensor';
 import { parse as parseLossless } from 'lossless-json';
 
 /** Anything JSON can hold. */
@@ -9,6 +10,8 @@ export interface JsonRow {
   readonly value: Readonly<Record<string, JsonValue>>;
   /** 1-based line of the file. */
   readonly line: number;
+  /** 0-based number of the row, empty lines not counted. */
+  readonly index: number;
   /** The line as it was read; see {@link parseWithFloats}. */
   readonly text: string;
 }
@@ -39,32 +42,75 @@ async function* byteLines(path: string): AsyncGenerator<Buffer> {
   yield Buffer.concat(rest);
 }
 
+/** What happens to a row that cannot be used: throws by default; where it returns, the row is left out. */
+export type MalformedRow = (error: KvsiftError) => void;
+const throwIt: MalformedRow = (error) => {
+  throw error;
+};
+
+/** The object of one line. @throws an error that says what there is instead */
+function parseObject(text: string): JsonRow['value'] {
+  const value = JSON.parse(text) as JsonValue;
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as JsonRow['value'];
+  throw new TypeError(`got ${JSON.stringify(value).slice(0, 60)}`);
+}
+
 /**
  * Objects of a UTF-8 JSON-lines file, one by one; empty lines are skipped.
- * @throws KvsiftError `file_not_found`, `file_unreadable`, or `data_malformed` with path and line
+ * @throws KvsiftError `file_not_found`, `file_unreadable`; `data_malformed` with path and line goes to `onMalformed`
  */
-export async function* readJsonLines(path: string): AsyncGenerator<JsonRow> {
-  const decoder = new TextDecoder('utf-8', { fatal: true });
+export async function* readJsonLines(path: string, onMalformed: MalformedRow = throwIt): AsyncGenerator<JsonRow> {
+  const utf8 = new TextDecoder('utf-8', { fatal: true });
   let line = 0;
+  let index = 0;
   for await (const bytes of byteLines(path)) {
     line++;
-    const malformed = (what: string, cause?: unknown) =>
-      new KvsiftError('data_malformed', `${path}:${line}: expected one JSON object, got ${what}`, { path, line }, { cause });
-    let text: string;
+    if (bytes.every((byte) => byte === 32 || (byte >= 9 && byte <= 13))) continue;
+    let row: JsonRow | undefined;
+    const position = index++;
     try {
-      text = decoder.decode(bytes);
+      const text = utf8.decode(bytes);
+      row = { value: parseObject(text), line, index: position, text };
     } catch (cause) {
-      throw malformed('bytes that are not UTF-8', cause);
+      const what = cause instanceof Error ? cause.message : String(cause);
+      onMalformed(
+        new KvsiftError('data_malformed', `${path}:${line}: expected one JSON object: ${what}`, { path, line }, { cause }),
+      );
     }
-    if (text.trim() === '') continue;
-    let value: JsonValue;
+    if (row !== undefined) yield row;
+  }
+}
+
+/**
+ * Rows of a file as `parse` makes them.
+ * @param parse throws `data_malformed` for a row of the wrong form, which goes to `onMalformed` as well
+ * @throws KvsiftError as {@link readJsonLines}
+ */
+export async function* parseJsonLines<T>(
+  path: string,
+  parse: (row: JsonRow) => T,
+  onMalformed: MalformedRow = throwIt,
+): AsyncGenerator<T> {
+  for await (const row of readJsonLines(path, onMalformed)) {
+    let parsed: { readonly value: T } | undefined;
     try {
-      value = JSON.parse(text) as JsonValue;
-    } catch (cause) {
-      throw malformed(`${JSON.stringify(text.slice(0, 60))} (${(cause as Error).message})`, cause);
+      parsed = { value: parse(row) };
+    } catch (error) {
+      if (!isKvsiftError(error) || error.code !== 'data_malformed') throw error;
+      onMalformed(error);
     }
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) throw malformed(JSON.stringify(value).slice(0, 60));
-    yield { value: value as JsonRow['value'], line, text };
+    if (parsed !== undefined) yield parsed.value;
+  }
+}
+
+/** @throws KvsiftError `file_not_found` for the first path that cannot be read, before anything is */
+export async function requireFiles(paths: readonly string[]): Promise<void> {
+  for (const path of paths) {
+    try {
+      await access(path, constants.R_OK);
+    } catch (cause) {
+      throw fileError(path, cause);
+    }
   }
 }
 

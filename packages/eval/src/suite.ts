@@ -1,6 +1,6 @@
-import type { JsonValue, TextTokenizer } from '@kvsift/eval-text';
+import type { JsonValue, MalformedRow, TextTokenizer } from '@kvsift/eval-text';
 
-export type { JsonValue, TextTokenizer };
+export type { JsonValue, MalformedRow, TextTokenizer };
 
 /** One prompt to run: `context + question + answerPrefix` is its text. */
 export interface Sample {
@@ -48,6 +48,8 @@ export interface SampleOptions {
   readonly tokenizer?: TextTokenizer;
   /** Most tokens of the prompt; longer ones are cut as the suite's reference does. Default: never cut. */
   readonly maxTokens?: number;
+  /** Told of each data row that cannot be used (file and line are in the error), which is then left out. Default: the first one is thrown. */
+  readonly onMalformed?: MalformedRow;
 }
 
 /** A finished sample, as aggregation needs it. */

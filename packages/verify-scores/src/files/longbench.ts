@@ -140,6 +140,6 @@ export function longBenchFiles(segmenter: () => Segmenter): CaseFile[] {
     kvpressSplits,
     perTask(/^longbench-prompts\.json$/, templateOf),
     perTask(/^longbench-maxlen\.json$/, (task) => TASK_FACTS[task].maxNewTokens),
-    rowFile(/^longbench-samples\/[^/]+\.jsonl$/, (row) => void parseRow('longbench-samples', row, 0)),
+    rowFile(/^longbench-samples\/[^/]+\.jsonl$/, (row) => void parseRow('longbench-samples', row)),
   ];
 }
