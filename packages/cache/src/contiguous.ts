@@ -85,6 +85,25 @@ export class ContiguousLayer implements LayerCache {
     if (replacement?.values) backend.kvReplace(this.view, 'values', replacement.values);
   }
 
+  fill(from: KvView, lengths: Int32Array): void {
+    const { backend } = this.storage;
+    const uniform = lengths.every((length) => length === lengths[0]);
+    if (!uniform && this.kind === 'dense')
+      throw new KvsiftError('policy_violation', 'a dense cache cannot hold ragged heads: use the flattened or paged layout');
+    let total = 0;
+    const starts = lengths.map((length) => {
+      total += length;
+      return total - length;
+    });
+    const target = LayerBuffers.allocate(this.storage, this.shape, total, backend.upload(starts, 'i32', [lengths.length]));
+    backend.kvGather(from, 'all', target.view(this.storage, this.shape, 0, true));
+    this.#replace(target);
+    this.#entries = total;
+    this.#headRoom = 0;
+    this.#appended = 0;
+    this.#show(Math.max(...lengths), uniform);
+  }
+
   rollback(rows: number): void {
     if (rows > this.#appended) {
       throw new KvsiftError(

@@ -29,6 +29,8 @@ export interface LayerCache extends Disposable {
    * @throws KvsiftError `policy_violation` where the layout cannot hold the selection
    */
   compact(selection: Selection, replacement?: Replacement): Promise<void>;
+  /** Fills an empty layer with all entries of another view; `lengths` are those of its heads. */
+  fill(from: KvView, lengths: Int32Array): void;
   /** Drops the last `rows` entries of every head. @throws KvsiftError `invalid_argument` where fewer were appended since the last eviction */
   rollback(rows: number): void;
   /** A second owner of the same memory; whoever changes it first copies. */

@@ -97,6 +97,17 @@ export class PagedLayer implements LayerCache {
     if (replacement?.values) backend.kvReplace(this.view, 'values', replacement.values);
   }
 
+  fill(from: KvView, lengths: Int32Array): void {
+    this.#move(
+      Array.from(lengths, (length) => this.#blocksFor(length)),
+      'all',
+      from,
+    );
+    this.#lengths = Array.from(lengths);
+    this.#appended = 0;
+    this.#view = this.#describe();
+  }
+
   rollback(rows: number): void {
     if (rows > this.#appended) {
       throw new KvsiftError(
@@ -159,8 +170,7 @@ export class PagedLayer implements LayerCache {
   }
 
   /** Copies the selected entries to a pool of its own with that many blocks per head. */
-  #move(blocksPerHead: readonly number[], selection: Selection | 'all' = 'all'): void {
-    const from = this.view;
+  #move(blocksPerHead: readonly number[], selection: Selection | 'all' = 'all', from = this.view): void {
     const old = { buffers: this.#buffers, table: this.#table };
     this.#buffers = this.#pool(blocksPerHead.reduce((sum, count) => sum + count, 0));
     this.#blocks = blocksPerHead.map(() => []);

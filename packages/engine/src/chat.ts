@@ -2,7 +2,8 @@ import type { ChatMessage } from '@kvsift/tokenizer';
 import type { Chunk, GenerateOptions } from './answer.js';
 import { conversationText } from './conversation.js';
 import type { LanguageModel } from './language-model.js';
-import type { PrefillInput, Session, SessionOptions } from './session.js';
+import type { Session } from './session.js';
+import type { PrefillInput, SessionOptions } from './session-options.js';
 
 /**
  * A conversation in turns. A turn reads only what is new: the cache of the turns before it, evicted or not, stays. Where a template rewrites

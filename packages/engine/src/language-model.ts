@@ -5,9 +5,11 @@ import type { ChatMessage, Tokenizer } from '@kvsift/tokenizer';
 import type { Chunk, GenerateOptions } from './answer.js';
 import { conversationText } from './conversation.js';
 import { estimateMemory, type MemoryEstimate } from './estimate.js';
+import { modelFingerprint } from './fingerprint.js';
 import type { ModelFiles } from './load.js';
 import { chunkRows } from './prefill.js';
-import { type PrefillInput, Session, type SessionOptions } from './session.js';
+import { Session } from './session.js';
+import type { PrefillInput, SessionOptions } from './session-options.js';
 
 /** A prompt as text, ids, or a conversation that the model's chat template turns into text. */
 export type Prompt = string | readonly number[] | Int32Array | readonly ChatMessage[];
@@ -30,11 +32,35 @@ export class LanguageModel implements Disposable {
 
   /** A conversation of its own: one cache, one policy at work. */
   session(options: SessionOptions = {}): Session {
+    const { decoder, contextLength, files } = this;
     return new Session(
-      { decoder: this.decoder, tokenizer: this.files.tokenizer, contextLength: this.contextLength, eosIds: this.files.eosIds },
+      { decoder, tokenizer: files.tokenizer, contextLength, eosIds: files.eosIds, fingerprint: () => this.fingerprint() },
       options,
     );
   }
+
+  /**
+   * Continues a session that `Session.save` wrote. The options must name the same policy and kvType; layout and seed may differ.
+   * @throws KvsiftError `cache_mismatch` where the file is of another model, policy, kvType or version
+   */
+  async restore(path: string, options: SessionOptions = {}): Promise<Session> {
+    const session = this.session(options);
+    try {
+      await session.restore(path);
+      return session;
+    } catch (error) {
+      session.dispose();
+      throw error;
+    }
+  }
+
+  /** Short hash that tells this model from others. */
+  fingerprint(): Promise<string> {
+    this.#fingerprint ??= modelFingerprint(this.files);
+    return this.#fingerprint;
+  }
+
+  #fingerprint: Promise<string> | undefined;
 
   /**
    * Reads a prompt, evicts what the policy does not keep, and streams the answer.

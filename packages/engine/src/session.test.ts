@@ -10,7 +10,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { generateBatch } from './batch.js';
 import type { LanguageModel } from './language-model.js';
 import { load } from './load.js';
-import type { SessionOptions } from './session.js';
+import type { SessionOptions } from './session-options.js';
 import { smallModel, writeRandomModel } from './testing/random-model.js';
 
 const backend = createReferenceBackend();
@@ -118,6 +118,29 @@ describe('a session', () => {
     const after: number[] = [];
     for await (const { id } of session.generate({ maxTokens: 6, ignoreEos: true })) after.push(id);
     expect(after).toEqual(untouched);
+  });
+
+  it('is saved and goes on alike, in any layout', async () => {
+    const options = { policy: snapkv({ window: 4 }), budget: 12 };
+    const expected = await answer(options);
+    const path = join(folder, 'session.safetensors');
+    {
+      using session = model.session(options);
+      await session.prefill(prompt);
+      await session.save(path);
+    }
+    for (const layout of ['dense', 'flattened', 'paged'] as const) {
+      using restored = await model.restore(path, { ...options, layout });
+      expect(restored.length).toBe(40);
+      const ids: number[] = [];
+      for await (const { id } of restored.generate({ maxTokens: 6, ignoreEos: true })) ids.push(id);
+      expect(ids).toEqual(expected);
+    }
+    const mismatch = expect.objectContaining({ code: 'cache_mismatch' });
+    await expect(model.restore(path, { policy: snapkv({ window: 5 }), budget: 12 })).rejects.toEqual(mismatch);
+    await expect(model.restore(path, { ...options, kvType: 'f16' })).rejects.toEqual(mismatch);
+    await expect(windowed.restore(path, options)).rejects.toEqual(mismatch);
+    await expect(model.restore(join(folder, 'llama', 'model.safetensors'), options)).rejects.toEqual(mismatch);
   });
 
   it('rolls back what was appended, and no further than the eviction', async () => {

@@ -1,52 +1,16 @@
-import { type CacheStatistics, KvCache, type LayoutKind } from '@kvsift/cache';
-import type { DecoderModel } from '@kvsift/models';
-import { type Budget, type EvictionPolicy, type PolicyRun, parseBudget } from '@kvsift/policy';
-import { type KvStorage, KvsiftError, type KvType, type Tensor } from '@kvsift/tensor';
-import type { Tokenizer } from '@kvsift/tokenizer';
+import { type CacheStatistics, KvCache } from '@kvsift/cache';
+import { formatPolicy, type PolicyRun, parseBudget } from '@kvsift/policy';
+import { type KvStorage, KvsiftError, type Tensor } from '@kvsift/tensor';
 import { Answer, type Chunk, type GenerateOptions } from './answer.js';
 import { DecodeLoop } from './decode.js';
+import { forkRun, idleRun } from './idle-run.js';
 import { modelShape } from './layer-view.js';
-import { type LayerDone, prefill } from './prefill.js';
+import { prefill } from './prefill.js';
 import { readRetained } from './retained.js';
 import { drawToken, samplingRule } from './sampling.js';
 import { DecodeWindow, type Sequence } from './sequence.js';
-
-export interface SessionOptions {
-  /** Which entries to keep; absent: all. */
-  readonly policy?: EvictionPolicy;
-  /** How much to keep: tokens (512 or '512'), a share ('20%') or bytes ('64MiB'). Needed with a policy. */
-  readonly budget?: Budget | number | string;
-  /** Storage of the cache. Default: f32 where the backend computes exactly, else f16. */
-  readonly kvType?: KvType;
-  /** Default: dense, or flattened where the policy keeps ragged heads. */
-  readonly layout?: LayoutKind;
-  /** Rows per block of the paged layout. */
-  readonly blockSize?: number;
-  /** Seed of random policies. Default 0. */
-  readonly seed?: number;
-  /** Number of this sequence: sequences with equal seeds and other numbers draw other numbers. Default 0. */
-  readonly sequence?: number;
-  /** Remember the original position of every entry, so that `retained` can tell. Costs 4 bytes per entry. */
-  readonly trackPositions?: boolean;
-}
-
-export interface PrefillInput {
-  readonly signal?: AbortSignal;
-  /** Work done so far, of all (tokens × layers). */
-  readonly onProgress?: (done: number, total: number) => void;
-  /** Looks at each layer before it is evicted. */
-  readonly onLayer?: (done: LayerDone) => void | Promise<void>;
-  /** Put the tokenizer's BOS before text. Default: as the tokenizer says. Ids are taken as they are. */
-  readonly addSpecial?: boolean;
-}
-
-/** What a session needs from its model. */
-export interface SessionModel {
-  readonly decoder: DecoderModel;
-  readonly tokenizer: Tokenizer | undefined;
-  readonly contextLength: number;
-  readonly eosIds: ReadonlySet<number>;
-}
+import { readSessionFile, type SessionIdentity, writeSessionFile } from './session-file.js';
+import type { PrefillInput, SessionModel, SessionOptions } from './session-options.js';
 
 /** One conversation: a cache, what a policy did to it, and the position in the text. */
 export class Session implements Disposable {
@@ -216,6 +180,51 @@ export class Session implements Disposable {
     this.#logits = undefined;
   }
 
+  /**
+   * Writes the session to a file that `LanguageModel.restore` reads.
+   * @throws KvsiftError `unsupported` where the policy keeps state of its own while decoding; `file_unreadable`
+   */
+  async save(path: string): Promise<void> {
+    await this.#exclusive(async () => {
+      const run = forkRun(this.#run);
+      if (run?.decode !== undefined || run?.compensation !== undefined) {
+        throw new KvsiftError('unsupported', 'this policy keeps state while decoding, which a session file cannot hold');
+      }
+      if (this.#cache.seen === 0) throw new KvsiftError('invalid_argument', 'nothing to save: call prefill first');
+      const progress = {
+        seen: this.#cache.seen,
+        nextPosition: this.#cache.nextPosition,
+        ropeLength: this.#ropeLength,
+        unfed: this.#unfed,
+        generated: this.#generated,
+        renumbered: run?.nextPosition === 'kept',
+      };
+      const logits = this.#unfed.length === 0 ? ((await this.#logits?.read()) as Float32Array | undefined) : undefined;
+      await writeSessionFile(path, await this.#identity(), progress, this.#cache, logits);
+    });
+  }
+
+  /** @internal Continues a saved session; see `LanguageModel.restore`. */
+  async restore(path: string): Promise<void> {
+    await this.#exclusive(async () => {
+      const { progress, logits } = await readSessionFile(path, await this.#identity(), this.#cache);
+      this.#ropeLength = progress.ropeLength;
+      this.#unfed = progress.unfed.map((id) => this.#checkId(id));
+      this.#generated = progress.generated;
+      if (progress.renumbered) this.#run = idleRun('kept');
+      if (logits) this.#logits = this.model.decoder.backend.upload(logits, 'f32', [1, logits.length]);
+    });
+  }
+
+  async #identity(): Promise<SessionIdentity> {
+    const { policy } = this.options;
+    return {
+      model: await this.model.fingerprint(),
+      policy: policy === undefined ? 'none' : formatPolicy(policy),
+      kvType: this.#storage.dtype,
+    };
+  }
+
   /** Original positions that each KV head of a layer still holds, ascending. Needs `trackPositions`, or a layer with a sliding window. */
   async retained(layer: number): Promise<Int32Array[]> {
     return readRetained(this.#cache.layer(layer).view);
@@ -335,21 +344,4 @@ export class Session implements Disposable {
       this.#busy = false;
     }
   }
-}
-
-/** What a fork needs of a policy at work: its decode state where it has one, else only how positions go on. */
-function forkRun(run: PolicyRun | undefined): PolicyRun | undefined {
-  if (run === undefined) return undefined;
-  if (run.fork !== undefined) return run.fork();
-  if (run.decode !== undefined || run.compensation !== undefined) {
-    throw new KvsiftError('unsupported', 'this policy keeps state while decoding and cannot be forked');
-  }
-  return {
-    ...run,
-    observe: run.observe,
-    budgets: run.budgets,
-    select: (view) => run.select(view),
-    dispose() {},
-    [Symbol.dispose]() {},
-  };
 }

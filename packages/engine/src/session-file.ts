@@ -1,0 +1,160 @@
+import { open, rename, rm } from 'node:fs/promises';
+import { dumpLayer, type KvCache, type LayerDump, restoreLayer } from '@kvsift/cache';
+import { blockLayout, type HostArray, KvsiftError, type KvType } from '@kvsift/tensor';
+import { openWeights, type WeightFile } from '@kvsift/weights';
+import { z } from 'zod';
+
+const version = 1;
+
+/** What a saved session is of; all of it must match where it is restored. */
+export interface SessionIdentity {
+  /** `modelFingerprint` */
+  readonly model: string;
+  /** Policy expression, or `none`. */
+  readonly policy: string;
+  readonly kvType: KvType;
+}
+
+/** Where the text stands. */
+const progressSchema = z.object({
+  seen: z.number().int().min(0),
+  nextPosition: z.number().int().min(0),
+  ropeLength: z.number().int().min(0),
+  unfed: z.array(z.number().int().min(0)),
+  generated: z.number().int().min(0),
+  renumbered: z.boolean(),
+});
+export type SessionProgress = z.infer<typeof progressSchema>;
+
+const typeNames: Readonly<Record<KvType | 'i32', string>> = { f32: 'F32', f16: 'F16', bf16: 'BF16', i32: 'I32' };
+
+/** Writes a cache to a safetensors file: all of it or, where writing fails, nothing. */
+export async function writeSessionFile(
+  path: string,
+  identity: SessionIdentity,
+  progress: SessionProgress,
+  cache: KvCache,
+  logits: Float32Array | undefined,
+): Promise<void> {
+  const { storage, layers } = cache.options;
+  const header: Record<string, object> = {
+    __metadata__: { format: 'kvsift-session', version: String(version), ...identity, progress: JSON.stringify(progress) },
+  };
+  const parts: HostArray[] = [];
+  let offset = 0;
+  const add = (name: string, type: KvType | 'i32', shape: readonly number[], data: HostArray) => {
+    header[name] = { dtype: typeNames[type], shape, data_offsets: [offset, offset + data.byteLength] };
+    offset += data.byteLength;
+    parts.push(data);
+  };
+  for (const [index, shape] of layers.entries()) {
+    const { keys, values, positions, lengths } = await dumpLayer(storage, shape, cache.layer(index).view);
+    const rows = lengths.reduce((sum, length) => sum + length, 0);
+    add(`layers.${index}.keys`, storage.dtype, [rows, shape.headDim], keys);
+    add(`layers.${index}.values`, storage.dtype, [rows, shape.headDim], values);
+    add(`layers.${index}.lengths`, 'i32', [shape.kvHeads], lengths);
+    if (positions) add(`layers.${index}.positions`, 'i32', [rows], positions);
+  }
+  if (logits) add('logits', 'f32', [logits.length], logits);
+  const text = JSON.stringify(header);
+  const head = Buffer.from(text.padEnd(Math.ceil(Buffer.byteLength(text) / 8) * 8));
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(head.length));
+  const temporary = `${path}.${process.pid}.part`;
+  try {
+    const file = await open(temporary, 'w');
+    try {
+      for (const part of [length, head, ...parts])
+        await file.write(new Uint8Array(part.buffer, part.byteOffset, part.byteLength));
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw new KvsiftError('file_unreadable', `${path}: the session could not be written`, { path }, { cause: error });
+  }
+}
+
+/**
+ * Fills an empty cache from a session file.
+ * @throws KvsiftError `cache_mismatch` naming what differs; `file_malformed`, `file_not_found`
+ */
+export async function readSessionFile(
+  path: string,
+  identity: SessionIdentity,
+  cache: KvCache,
+): Promise<{ progress: SessionProgress; logits?: Float32Array }> {
+  const file = await openWeights(path);
+  const facts = file.metadata;
+  if (facts.get('format') !== 'kvsift-session')
+    throw new KvsiftError('cache_mismatch', `${path} is not a saved session`, { path });
+  const expected = { version: String(version), ...identity };
+  for (const [name, value] of Object.entries(expected)) {
+    const found = facts.get(name);
+    if (found === value) continue;
+    throw new KvsiftError('cache_mismatch', `${path} was saved with ${name} ${String(found)}, this session has ${value}`, {
+      path,
+      name,
+      found,
+      value,
+    });
+  }
+  const progress = parseProgress(path, facts.get('progress'));
+  const { storage, layers } = cache.options;
+  const dumps: LayerDump[] = [];
+  for (const [index, shape] of layers.entries())
+    dumps.push(await readLayer(path, file, index, shape.kvHeads, shape.headDim, shape.positions, storage.dtype));
+  for (const [index, dump] of dumps.entries()) {
+    const shape = layers[index];
+    if (shape) restoreLayer(cache.layer(index), storage, shape, dump);
+  }
+  cache.seen = progress.seen;
+  cache.nextPosition = progress.nextPosition;
+  const stored = file.tensors.get('logits');
+  return { progress, ...(stored && { logits: await file.readFloat32(stored) }) };
+}
+
+function parseProgress(path: string, text: unknown): SessionProgress {
+  try {
+    return progressSchema.parse(JSON.parse(String(text)));
+  } catch (error) {
+    throw new KvsiftError('file_malformed', `${path}: progress: expected where the text stands`, { path }, { cause: error });
+  }
+}
+
+async function readLayer(
+  path: string,
+  file: WeightFile,
+  index: number,
+  kvHeads: number,
+  headDim: number,
+  positions: boolean,
+  dtype: KvType,
+): Promise<LayerDump> {
+  const read = async (part: string, type: KvType | 'i32', shape: readonly number[]): Promise<HostArray> => {
+    const name = `layers.${index}.${part}`;
+    const stored = file.tensor(name);
+    if (stored.dtype !== type || stored.shape.join() !== shape.join()) {
+      throw new KvsiftError(
+        'cache_mismatch',
+        `${path}: ${name} is ${stored.dtype} [${stored.shape.join(', ')}], expected ${type} [${shape.join(', ')}]`,
+        { path, name },
+      );
+    }
+    const { buffer } = (await file.readBytes(stored)).slice();
+    if (type === 'i32') return new Int32Array(buffer);
+    return blockLayout(type).bytes === 4 ? new Float32Array(buffer) : new Uint16Array(buffer);
+  };
+  const lengths = (await read('lengths', 'i32', [kvHeads])) as Int32Array;
+  if (lengths.some((length) => length < 0))
+    throw new KvsiftError('file_malformed', `${path}: layers.${index}.lengths: a negative length`, { path });
+  const rows = lengths.reduce((sum, length) => sum + length, 0);
+  return {
+    lengths,
+    keys: await read('keys', dtype, [rows, headDim]),
+    values: await read('values', dtype, [rows, headDim]),
+    ...(positions && { positions: (await read('positions', 'i32', [rows])) as Int32Array }),
+  };
+}

@@ -1,0 +1,3 @@
+import { library } from '@kvsift/presets/tsup';
+
+export default library({ entry: ['src/peers.ts', 'src/peers/ours.ts', 'src/peers/llama.ts', 'src/make-models.ts'] });
