@@ -27,6 +27,14 @@ describe('scores', () => {
     expect(scoreRuler('qa_1', 'x', [''], 'fixed')).toBe(0);
   });
 
+  it('raise without references, as dividing by none does', () => {
+    expect(() => scoreRuler('vt', 'x', [], 'reference')).toThrow(
+      expect.objectContaining({ details: { kind: 'ZeroDivisionError' } }),
+    );
+    expect(() => scoreRuler('qa_1', 'x', [], 'kvpress')).toThrow(expect.objectContaining({ details: { kind: 'ValueError' } }));
+    expect(scoreRuler('vt', 'x', [''], 'fixed')).toBe(0);
+  });
+
   it('are 1 for a text that holds all references, under every profile, in any case', () => {
     const names = fc.array(fc.stringMatching(/^[a-z0-9]{1,8}$/), { minLength: 1, maxLength: 5 });
     fc.assert(

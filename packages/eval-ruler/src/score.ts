@@ -1,4 +1,4 @@
-import { roundHalfEven, strip, wholeWord } from '@kvsift/eval-text';
+import { roundHalfEven, scoreError, strip, wholeWord } from '@kvsift/eval-text';
 import { RULER_RECIPES, type RulerTask } from './task-facts.js';
 
 /**
@@ -21,7 +21,8 @@ const bounded = (reference: string) => wholeWord(reference.replace(/[.*+?^${}()|
 
 /**
  * Share of the references inside the prediction (any of them in the question-answering tasks), case ignored.
- * @returns 0 … 1; NaN without references, where the reference divides by zero
+ * @returns 0 … 1
+ * @throws KvsiftError `score_error` where there are no references (`fixed`: 0)
  */
 export function scoreRuler(task: RulerTask, prediction: string, outputs: readonly string[], profile: RulerProfile): number {
   const text = cleanPrediction(prediction, profile);
@@ -30,7 +31,12 @@ export function scoreRuler(task: RulerTask, prediction: string, outputs: readonl
   const found = references.filter((output) =>
     profile === 'fixed' ? bounded(output).test(text) : lower.includes(output.toLowerCase()),
   ).length;
-  return RULER_RECIPES[task].base === 'qa' ? Number(found > 0) : found / references.length;
+  const isAny = RULER_RECIPES[task].base === 'qa';
+  if (references.length === 0) {
+    if (profile === 'fixed') return 0;
+    throw scoreError(isAny ? 'ValueError' : 'ZeroDivisionError', `the sample of ${task} has no reference answers`);
+  }
+  return isAny ? Number(found > 0) : found / references.length;
 }
 
 /** Score of a task as RULER prints it: 100 · mean, two decimals. */

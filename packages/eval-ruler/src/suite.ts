@@ -1,4 +1,5 @@
 import { chooseProfile, chooseTasks, groupByTask, type Suite } from '@kvsift/eval';
+import { guardScore } from '@kvsift/eval-text';
 import { KvsiftError } from '@kvsift/tensor';
 import type { GeneratorSetting } from './generated.js';
 import { createGenerator, type RulerSources } from './generators.js';
@@ -66,7 +67,7 @@ export function ruler({ length, modelTemplate, freshShuffles = false, ...sources
     score(sample, prediction, wanted) {
       const profile = chooseProfile(name, RULER_PROFILES, wanted);
       const [task] = chooseTasks(name, RULER_TASKS, [sample.task]) as [RulerTask];
-      return scoreRuler(task, prediction, sample.expected as readonly string[], profile);
+      return guardScore(() => scoreRuler(task, prediction, sample.expected as readonly string[], profile));
     },
     aggregate: (results, wanted) =>
       [...groupByTask(results)].map(([task, group]) => {

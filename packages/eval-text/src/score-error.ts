@@ -1,7 +1,7 @@
 import { isKvsiftError, KvsiftError } from '@kvsift/tensor';
 
 /** Names of the exceptions with which reference scorers stop; they are part of what a reference profile reproduces. */
-export type ScoreErrorKind = 'ValueError' | 'TypeError' | 'IndexError' | 'AssertionError' | 'KeyError';
+export type ScoreErrorKind = 'ValueError' | 'TypeError' | 'IndexError' | 'AssertionError' | 'ZeroDivisionError';
 
 /** A prediction or label on which the named reference raises. `details.kind` holds the Python exception. */
 export function scoreError(kind: ScoreErrorKind, message: string): KvsiftError {

@@ -20,7 +20,7 @@ const characters = (text: string) => Array.from(text);
  * those of `@node-rs/jieba`; which characters go to the model, and how Latin runs inside are cut, follows the Python package, where
  * jieba-rs differs ("467-8561" stays whole there).
  *
- * Reading the dictionary takes about a second and 100 MB: make one segmenter and keep it.
+ * Reading the dictionary takes about half a second and 150 MB: make one segmenter and keep it.
  */
 export function createJiebaSegmenter(): Segmenter {
   const words = new Set<string>([MISSING_WORD]);
