@@ -21,6 +21,7 @@ class Shape:
     max_positions: int = 16_384
     embed_std: float = 0.05
     copy_scale: float = 0.15
+    looks_ahead: int = 4  # later digits that the hidden state before a first digit is trained to know
     offsets: tuple[int, ...] = (1, 2, 3, 1, 2, 4)  # tokens back that each query head of layer 0 starts looking
 
     @property
@@ -67,6 +68,7 @@ class Network(nn.Module):
         self.norm = nn.Parameter(torch.ones(shape.hidden))
         turn = shape.theta ** (-torch.arange(0, shape.head_dim, 2).float() / shape.head_dim)
         self.register_buffer("turn", turn, persistent=False)
+        self.ahead = nn.Parameter(torch.eye(shape.hidden).repeat(shape.looks_ahead, 1, 1))  # for training only
         initialise(self)
 
     def forward(self, ids, positions):

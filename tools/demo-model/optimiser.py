@@ -38,7 +38,7 @@ def optimisers(net, lr=0.0025, adam_lr=0.002):
         block.qkv.rows, block.gate_up.rows = net.shape.qkv_rows, [net.shape.mlp] * 2
         block.out.rows, block.down.rows = [net.shape.hidden], [net.shape.hidden]
     matrices = [p for p in net.blocks.parameters() if p.ndim == 2]
-    rest = [net.embed, *(p for p in net.parameters() if p.ndim == 1)]
+    rest = [net.embed, net.ahead, *(p for p in net.parameters() if p.ndim == 1)]
     both = [Muon(matrices, lr), torch.optim.AdamW(rest, adam_lr, betas=(0.9, 0.95), weight_decay=0.0)]
     for o in both:
         for group in o.param_groups:

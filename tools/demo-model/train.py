@@ -47,11 +47,32 @@ def batch(rows: Rows, stage):
     return ids, parts, positions_for(ids, r, stage["reach"])
 
 
-def losses(net, ids, parts, positions, text_weight=0.2):
-    """The loss to minimise, and [answer loss, text loss, accuracy on first digits, accuracy on later digits]."""
+def ahead_loss(net, hidden, target, part):
+    """How badly the state before a first digit tells the digits after it (multi-token prediction, Gloeckle et al., 2024).
+
+    With it the end of the question attends to the whole value; without it only to the first digit, and a policy that goes
+    by the question's attention has nothing to see the other digits by.
+    """
+    row, at = (part == FIRST).nonzero(as_tuple=True)
+    total, count = hidden.new_zeros(()), 0
+    for step, turn in enumerate(net.ahead, start=1):
+        inside = at + step < part.shape[1]
+        r, a = row[inside], at[inside]
+        told = part[r, a + step] == ANSWER
+        r, a = r[told], a[told]
+        logits = net.logits(F.linear(hidden[r, a].bfloat16(), turn.bfloat16()))
+        total = total + F.cross_entropy(logits, target[r, a + step], reduction="sum")
+        count += len(r)
+    return total / max(1, count)
+
+
+def losses(net, ids, parts, positions, text_weight=0.2, ahead_weight=0.5):
+    """The loss to minimise, and [answer loss, text loss, loss ahead, accuracy on first digits, accuracy on later digits]."""
     target, part = ids[:, 1:], parts[:, 1:]
+    hidden = net(ids[:, :-1], positions[:, :-1])
+    ahead = ahead_loss(net, hidden, target, part)
     counted = part > IGNORED
-    hidden, target, part = net(ids[:, :-1], positions[:, :-1])[counted], target[counted], part[counted]
+    hidden, target, part = hidden[counted], target[counted], part[counted]
     logits = net.logits(hidden)
     each = F.cross_entropy(logits, target, reduction="none")
     answer = part >= ANSWER
@@ -59,8 +80,8 @@ def losses(net, ids, parts, positions, text_weight=0.2):
     answer_loss = (each[answer] * weight).sum() / weight.sum().clamp(min=1)
     text_loss = each[~answer].sum() / (~answer).sum().clamp(min=1)
     hit = (logits.argmax(-1) == target).float()
-    report = [answer_loss.detach(), text_loss.detach(), hit[part == FIRST].mean(), hit[part == ANSWER].mean()]
-    return answer_loss + text_weight * text_loss, torch.stack(report).nan_to_num(1.0)
+    report = [answer_loss.detach(), text_loss.detach(), ahead.detach(), hit[part == FIRST].mean(), hit[part == ANSWER].mean()]
+    return answer_loss + text_weight * text_loss + ahead_weight * ahead, torch.stack(report).nan_to_num(1.0)
 
 
 def learning_rate(step, done):
@@ -90,7 +111,7 @@ def train(net, tokenizer, stages, minutes, seed, report):
         step, tokens = step + 1, tokens + ids.numel()
         mean = now if mean is None else mean.lerp(now, 0.05)
         if step % 50 == 0:
-            names = ("answer", "text", "first", "later")
+            names = ("answer", "text", "ahead", "first", "later")
             report(dict(step=step, minutes=round(done * minutes, 2), length=stage["length"], tokens=tokens)
                    | {n: round(x, 4) for n, x in zip(names, mean.tolist())})  # fmt: skip
     return step, tokens
