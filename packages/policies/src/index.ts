@@ -1,36 +1,63 @@
 // Written by tools/policies/catalogue.mjs; run it after adding a policy package.
 
 import { type AnyPolicyFactory, createRegistry, type PolicyRegistry, type Preset } from '@kvsift/policy';
+import { adakv, adaPresets } from '@kvsift/policy-adakv';
+import { chunkkv } from '@kvsift/policy-chunkkv';
+import { compactor, leverage, noncausal } from '@kvsift/policy-compactor';
+import { criticalAdakv, criticalkv } from '@kvsift/policy-criticalkv';
+import { cur } from '@kvsift/policy-cur';
+import { decoding } from '@kvsift/policy-decoding';
 import { expectedAttention } from '@kvsift/policy-expected-attention';
+import { finch, finchPresets } from '@kvsift/policy-finch';
 import { full } from '@kvsift/policy-full';
 import { h2o, observedAttention } from '@kvsift/policy-h2o';
 import { keydiff } from '@kvsift/policy-keydiff';
 import { knorm } from '@kvsift/policy-knorm';
 import { lagkv } from '@kvsift/policy-lagkv';
+import { nacl } from '@kvsift/policy-nacl';
+import { perChunk } from '@kvsift/policy-per-chunk';
+import { perLayer } from '@kvsift/policy-per-layer';
 import { pyramidkv } from '@kvsift/policy-pyramidkv';
 import { random } from '@kvsift/policy-random';
+import { rerotate } from '@kvsift/policy-rerotate';
+import { simlayerkv } from '@kvsift/policy-simlayerkv';
 import { snapkv } from '@kvsift/policy-snapkv';
 import { streamingLlm } from '@kvsift/policy-streaming-llm';
 import { tova } from '@kvsift/policy-tova';
 
 /** Every policy of kvsift: what `createRegistry` takes. */
 export const policies: readonly AnyPolicyFactory[] = [
+  adakv,
+  chunkkv,
+  leverage,
+  noncausal,
+  compactor,
+  criticalkv,
+  criticalAdakv,
+  cur,
+  decoding,
   expectedAttention,
+  finch,
   full,
   h2o,
   observedAttention,
   keydiff,
   knorm,
   lagkv,
+  nacl,
+  perChunk,
+  perLayer,
   pyramidkv,
   random,
+  rerotate,
+  simlayerkv,
   snapkv,
   streamingLlm,
   tova,
 ];
 
 /** Named expressions of the policy packages. */
-export const presets: readonly Preset[] = [];
+export const presets: readonly Preset[] = [...adaPresets, ...finchPresets];
 
 /** A registry of all policies, optionally with further ones. */
 export function allPolicies(further: readonly AnyPolicyFactory[] = []): PolicyRegistry {

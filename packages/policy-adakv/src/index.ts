@@ -1,0 +1,1 @@
+export { adakv, adaPresets } from './adakv.js';

@@ -1,0 +1,1 @@
+export { chunkkv } from './chunkkv.js';

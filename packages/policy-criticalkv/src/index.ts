@@ -1,0 +1,1 @@
+export { criticalAdakv, criticalkv } from './criticalkv.js';

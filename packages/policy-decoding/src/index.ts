@@ -1,0 +1,1 @@
+export { decoding } from './decoding.js';

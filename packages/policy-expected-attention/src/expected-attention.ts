@@ -1,4 +1,4 @@
-import { definePolicy, filled, keepBest, type LayerView, norms, observed, reduceGroups, resolveBudgets } from '@kvsift/policy';
+import { definePolicy, filled, keepBest, type LayerView, norms, observed, resolveBudgets } from '@kvsift/policy';
 import type { Backend, Tensor } from '@kvsift/tensor';
 
 /** Expected Attention (specification 15). */

@@ -1,0 +1,1 @@
+export { finch, finchPresets } from './finch.js';

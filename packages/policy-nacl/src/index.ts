@@ -1,0 +1,2 @@
+export { drawWeights, drawWithoutReplacement } from './draw.js';
+export { nacl, proxyScores, ratioCounts } from './nacl.js';

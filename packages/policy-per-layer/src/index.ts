@@ -1,0 +1,1 @@
+export { perLayer } from './per-layer.js';

@@ -1,0 +1,1 @@
+export { rerotate } from './rerotate.js';

@@ -1,0 +1,1 @@
+export { laziness, simlayerkv } from './simlayerkv.js';

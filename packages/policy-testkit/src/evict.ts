@@ -7,8 +7,9 @@ import {
   type LayerView,
   type Observation,
   type SequenceContext,
+  uniformLayer,
 } from '@kvsift/policy';
-import { type Backend, type Scope, type Selection, scoped } from '@kvsift/tensor';
+import { type Backend, type Scope, type Selection, scoped, type Tensor } from '@kvsift/tensor';
 import { type LayerInputs, layerView, modelOf } from './layer-inputs.js';
 
 export interface EvictOptions {
@@ -102,6 +103,19 @@ export async function scoresOf(
 ): Promise<Float32Array> {
   using scope = scoped(backend);
   return await scoresFrom(policy, contextOf(inputs, options), options.layer ?? 0, sourceOf(scope, inputs, options));
+}
+
+/** Numbers of a tensor that a function computes from the view of a layer. */
+export async function viewNumbers(
+  backend: Backend,
+  inputs: LayerInputs,
+  observe: Observation,
+  compute: (view: LayerView) => Tensor | Promise<Tensor>,
+): Promise<Float32Array> {
+  using scope = scoped(backend);
+  const source = sourceOf(scope, inputs, {});
+  const result = await compute(source.view(observe, uniformLayer(inputs.length, inputs)));
+  return (await result.read()) as Float32Array;
 }
 
 /** A layer given as plain numbers; tensors of its views belong to the scope. */

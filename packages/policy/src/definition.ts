@@ -31,6 +31,8 @@ export interface PolicyDefinition<S extends ParameterSchema = ParameterSchema> {
   readonly observes: string;
   /** Leading-order cost of `select` per layer. */
   readonly costs: string;
+  /** 'own': its parameters say what is kept, not the budget. Default 'exact'. */
+  readonly budget?: 'exact' | 'own';
   /** When it evicts; 'decode' through the `decoding` wrapper. */
   readonly phases: readonly ('prefill' | 'decode')[];
   readonly profiles?: Readonly<Record<string, Profile>>;

@@ -4,8 +4,12 @@ import { fileError } from '@kvsift/weights';
 import type { SuiteRun } from '../suite.js';
 import { describe } from '../tally.js';
 import { checkFamily } from './case-file.js';
+import { adakvFamily } from './synthetic/adakv.js';
+import { kvpressTensorsFamily } from './synthetic/kvpress-tensors.js';
+import { naclFamily } from './synthetic/nacl.js';
 import { h2oFamily, l2normFamily, streamingFamily } from './synthetic/one-shot.js';
 import { checkPyramidBudgets, pyramidkvFamily } from './synthetic/pyramidkv.js';
+import { raggedDecodeFamily } from './synthetic/ragged-decode.js';
 import { snapkvFamily } from './synthetic/snapkv.js';
 
 type Cases = (run: SuiteRun, file: string) => Promise<void>;
@@ -17,6 +21,10 @@ const kinds: readonly (readonly [pattern: RegExp, cases: Cases])[] = [
   [/^synthetic\/streamingllm\.json$/, (run, file) => checkFamily(run, file, streamingFamily)],
   [/^synthetic\/l2norm\.json$/, (run, file) => checkFamily(run, file, l2normFamily)],
   [/^synthetic\/pyramidkv\.json$/, (run, file) => checkFamily(run, file, pyramidkvFamily)],
+  [/^synthetic\/adakv\.json$/, (run, file) => checkFamily(run, file, adakvFamily)],
+  [/^synthetic\/nacl\.json$/, (run, file) => checkFamily(run, file, naclFamily)],
+  [/^synthetic\/kvpress-tensors\.json$/, (run, file) => checkFamily(run, file, kvpressTensorsFamily)],
+  [/^synthetic\/ragged-decode\.json$/, (run, file) => checkFamily(run, file, raggedDecodeFamily)],
   [/^synthetic\/pyramid-budgets\.json$/, checkPyramidBudgets],
 ];
 

@@ -73,7 +73,7 @@ function table(name: string, pyramid: Parameters<typeof steppedPyramid>[0], budg
   if (removed !== undefined) return kvpressPyramid(pyramid, tokens * (1 - Number(removed)));
   if (name === 'kvcacheFactory')
     return tokens < budget ? Array.from({ length: layers }, () => tokens) : steppedPyramid(pyramid, true);
-  if (name === 'adakv') return steppedPyramid(pyramid, false).map((entries) => (tokens < entries ? tokens : entries));
+  if (name === 'adakv') return steppedPyramid(pyramid, false).map((entries) => Math.min(tokens, entries));
   return undefined;
 }
 

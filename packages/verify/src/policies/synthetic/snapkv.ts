@@ -6,7 +6,7 @@ import { checkScored, entries, inputFor } from './scored.js';
 export const pooling = z
   .enum(['avgpool', 'maxpool'])
   .transform((name) => (name === 'avgpool' ? ('average' as const) : ('max' as const)));
-export const gap = z.array(z.number()).optional();
+export const gap = z.array(z.number().nullable()).optional();
 
 const schema = z.strictObject({
   case: z.string(),

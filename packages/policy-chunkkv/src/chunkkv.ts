@@ -1,0 +1,108 @@
+import { definePolicy, keepBest, type LayerBudget, type LayerView, raiseProtected, shareOf } from '@kvsift/policy';
+import { snapkv } from '@kvsift/policy-snapkv';
+import type { Selection, Tensor } from '@kvsift/tensor';
+
+/** ChunkKV (specification 17). */
+export const chunkkv = definePolicy({
+  name: 'chunkkv',
+  title: 'ChunkKV',
+  idea: 'Meaning lies in phrases, not in single tokens. Keep or drop whole chunks by the mean score of their tokens, the same chunks in all heads.',
+  paper: {
+    title: 'ChunkKV: Semantic-Preserving KV Cache Compression for Efficient Long-Context LLM Inference',
+    authors: 'Liu, Tang, Dong, Li, Liu, Li, Hu, Chu',
+    venue: 'NeurIPS 2025',
+    url: 'https://arxiv.org/abs/2502.00299',
+  },
+  parameters: {
+    policy: { kind: 'scored', default: () => snapkv(), description: 'What scores the tokens.' },
+    chunk: { kind: 'integer', default: 20, min: 1, unit: 'tokens', description: 'Length of a chunk; 10 in the paper.' },
+    perHead: { kind: 'flag', default: false, description: 'Let each head choose its own chunks.' },
+    whole: {
+      kind: 'flag',
+      default: false,
+      description:
+        'Count chunks instead of tokens, as kvpress does: the number kept is then not the budget, and chunk scores are read back.',
+    },
+  },
+  observes: 'what the wrapped policy observes',
+  costs: 'those of the wrapped policy, O(kvHeads · n)',
+  phases: ['prefill'],
+  profiles: {
+    paper: { description: 'Chunks of 10 tokens.', parameters: { chunk: 10 } },
+    kvpress: { description: 'kvpress ChunkKVPress.', parameters: { chunk: 20, whole: true } },
+  },
+  deviations: ['The budget is exact: the last chunk that fits is cut.', 'Index reuse over neighbouring layers is not done.'],
+  create({ policy, chunk, perHead, whole }) {
+    const body = keepBest('chunkkv', {
+      ...policy.scoring,
+      start: (context) => {
+        const inner = policy.scoring.start(context);
+        const { decode: _decode, ...prefill } = inner;
+        return { ...prefill, score: async (view) => chunkMeans(view, await inner.score(view), chunk, perHead) };
+      },
+    });
+    if (!whole) return body;
+    return {
+      ...body,
+      begin(context) {
+        const inner = policy.scoring.start(context);
+        const chunks = Math.ceil(context.promptLength / chunk);
+        // Chunks instead of tokens; the number of entries is not known before, so no smaller bound than the prompt is promised.
+        const budgets = policy.scoring.allocate(context).map(({ perHead: entries }): LayerBudget & { chunks: number } => ({
+          perHead: entries,
+          total: entries * context.model.kvHeads,
+          chunks:
+            context.budget.kind === 'share'
+              ? Math.max(1, shareOf(chunks, context.budget, context.counting))
+              : Math.max(1, Math.floor((chunks * entries) / context.promptLength)),
+        }));
+        const dispose = () => inner.dispose?.();
+        return {
+          observe: inner.observe,
+          budgets,
+          async select(view) {
+            const raised = raiseProtected(view, await inner.score(view), policy.scoring.protect);
+            return wholeChunks(view, raised, chunk, budgets[view.layer]?.chunks ?? 1);
+          },
+          dispose,
+          [Symbol.dispose]: dispose,
+        };
+      },
+    };
+  },
+});
+
+/** Each entry's score replaced by the mean of its chunk (over all heads, unless each head chooses): f32 [kvHeads, n]. */
+function chunkMeans({ backend, length }: LayerView, scores: Tensor, chunk: number, perHead: boolean): Tensor {
+  const [heads = 0] = scores.shape;
+  const sums = perHead ? scores : backend.reshape(backend.reduce(scores, 0, 'sum'), [1, length]);
+  const rows = perHead ? heads : 1;
+  const full = Math.floor(length / chunk) * chunk;
+  const spread = (start: number, end: number, size: number): Tensor => {
+    const parts = backend.reshape(backend.slice(sums, 1, start, end), [rows, (end - start) / size, size]);
+    const means = backend.reshape(backend.reduce(parts, 2, 'mean'), [rows, (end - start) / size, 1]);
+    return backend.reshape(backend.zip(means, backend.upload(new Float32Array(size), 'f32', [1, 1, size]), 'add'), [
+      rows,
+      end - start,
+    ]);
+  };
+  const parts = [...(full > 0 ? [spread(0, full, chunk)] : []), ...(full < length ? [spread(full, length, length - full)] : [])];
+  const means = backend.concat(parts, 1);
+  return perHead ? means : backend.zip(backend.upload(new Float32Array(heads), 'f32', [heads, 1]), means, 'add');
+}
+
+/** The best `count` chunks, whole, the same in every head. */
+async function wholeChunks(view: LayerView, scores: Tensor, chunk: number, count: number): Promise<Selection> {
+  const { backend, length, model } = view;
+  const means = (await chunkMeans(view, scores, chunk, false).read()) as Float32Array;
+  const starts = Array.from({ length: Math.ceil(length / chunk) }, (_, index) => index * chunk);
+  const best = starts.sort((a, b) => (means[b] ?? 0) - (means[a] ?? 0) || a - b).slice(0, count);
+  const slots = best
+    .sort((a, b) => a - b)
+    .flatMap((start) => Array.from({ length: Math.min(chunk, length - start) }, (_, at) => start + at));
+  const indices = Int32Array.from({ length: model.kvHeads * slots.length }, (_, at) => slots[at % slots.length] ?? 0);
+  return backend.selection(
+    indices,
+    Int32Array.from({ length: model.kvHeads + 1 }, (_, head) => head * slots.length),
+  );
+}

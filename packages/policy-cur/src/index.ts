@@ -1,0 +1,1 @@
+export { cur } from './cur.js';

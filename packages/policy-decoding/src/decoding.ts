@@ -1,0 +1,119 @@
+import {
+  definePolicy,
+  fitProtection,
+  keepBest,
+  type LayerBudget,
+  type LayerView,
+  type PolicyRun,
+  type ScoredPolicy,
+  type ScoreRun,
+  type SequenceContext,
+  scoredRun,
+  selectBest,
+  shareOf,
+  uniformLayer,
+} from '@kvsift/policy';
+import { KvsiftError } from '@kvsift/tensor';
+
+/** Decode-time eviction (specification 28a, 28b) for any policy whose score makes sense while decoding. */
+export const decoding = definePolicy({
+  name: 'decoding',
+  title: 'Decode-time eviction',
+  idea: 'While text is generated, cut every layer back to its target each time `interval` tokens have come. Generation of any length then runs in constant memory.',
+  source: 'kvpress DecodingPress; interval 1 gives the per-step rules of H2O, TOVA and StreamingLLM',
+  parameters: {
+    policy: { kind: 'scored', description: 'What scores the entries, at prefill and later.' },
+    interval: {
+      kind: 'integer',
+      default: 1,
+      min: 1,
+      unit: 'steps',
+      description: 'Steps between evictions; the cache grows by at most interval − 1 entries above the target.',
+    },
+    target: {
+      kind: 'integer',
+      default: 0,
+      min: 0,
+      unit: 'entries per head',
+      description: 'Entries left by an eviction; 0 means those that the budget left at prefill.',
+    },
+    of: {
+      kind: 'choice',
+      choices: ['prompt', 'seen'] as const,
+      default: 'prompt',
+      description: 'seen: a budget that is a share counts all tokens so far, so the cache grows with the text.',
+    },
+  },
+  observes: 'what the wrapped policy observes, of the latest tokens',
+  costs: 'those of the wrapped policy, every `interval` steps',
+  phases: ['prefill', 'decode'],
+  profiles: { kvpress: { description: 'kvpress DecodingPress.', parameters: { interval: 512, target: 2048 } } },
+  deviations: ['Scorers see the queries as they were rotated; kvpress rotates all buffered queries by the current position.'],
+  create: ({ policy, interval, target, of }) => ({
+    ...keepBest('decoding', policy.scoring),
+    begin: (context) => start(policy, context, { interval, target, of }),
+  }),
+});
+
+interface Options {
+  readonly interval: number;
+  readonly target: number;
+  readonly of: 'prompt' | 'seen';
+}
+
+function start(policy: ScoredPolicy, context: SequenceContext, options: Options): PolicyRun {
+  const scoring = policy.scoring.start(context);
+  if (scoring.decode === undefined) {
+    throw new KvsiftError('policy_invalid', `decoding: the score of ${policy.name} makes sense at prefill only`, {
+      policy: policy.name,
+    });
+  }
+  return run(policy, context, options, scoring, scoring.decode, new Map());
+}
+
+function run(
+  policy: ScoredPolicy,
+  context: SequenceContext,
+  options: Options,
+  scoring: ScoreRun,
+  decode: NonNullable<ScoreRun['decode']>,
+  steps: Map<number, number>,
+): PolicyRun {
+  const budgets = policy.scoring.allocate(context);
+  const fitted = (view: LayerView) => fitProtection('decoding', policy.scoring.protect, view.budget.perHead, context);
+  const prefill = scoredRun(scoring, budgets, (view, scores) => selectBest(view, scores, fitted(view)));
+  return {
+    ...prefill,
+    decode: {
+      observe: decode.observe,
+      async step(view) {
+        await decode.step?.(view);
+        const passed = (steps.get(view.layer) ?? 0) + 1;
+        const due = passed >= options.interval;
+        steps.set(view.layer, due ? 0 : passed);
+        const budget = targetOf(view, budgets[view.layer], context, options);
+        if (!due || view.length <= budget.perHead) return 'all';
+        const shrunk = { ...view, budget };
+        const scores = await scoring.score(shrunk);
+        const selection = selectBest(shrunk, scores, fitted(shrunk));
+        scoring.kept?.(shrunk, scores, selection);
+        return selection;
+      },
+    },
+    fork() {
+      const twin = scoring.fork?.() ?? scoring;
+      return run(policy, context, options, twin, twin.decode ?? decode, new Map(steps));
+    },
+  };
+}
+
+function targetOf(
+  view: LayerView,
+  prefill: LayerBudget | undefined,
+  { budget }: SequenceContext,
+  { target, of }: Options,
+): LayerBudget {
+  if (target > 0) return uniformLayer(target, view.model);
+  if (of === 'seen' && budget.kind === 'share') return uniformLayer(shareOf(view.seen, budget), view.model);
+  return prefill ?? view.budget;
+}

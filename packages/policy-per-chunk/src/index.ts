@@ -1,0 +1,1 @@
+export { perChunk } from './per-chunk.js';
