@@ -1,0 +1,66 @@
+import { createInterface } from 'node:readline/promises';
+import { Chat, load } from '@kvsift/engine';
+import { Command } from 'commander';
+import pc from 'picocolors';
+import { type BackendChoice, backendOptions, createBackend } from '../backends.js';
+import { formatBytes } from '../format.js';
+import { Progress } from '../progress.js';
+import { cacheOptions, type RunOptions, samplingOptions, sessionOptions } from '../run-options.js';
+
+interface ChatFlags extends BackendChoice, RunOptions {
+  readonly system?: string;
+  readonly json?: boolean;
+}
+
+export function chatCommand(): Command {
+  const command = new Command('chat')
+    .description('Talks with a model; the cache of earlier turns stays. Ctrl-C stops an answer, Ctrl-D ends.')
+    .argument('<model>', 'a .gguf file or a Hugging Face folder')
+    .option('--system <text>', 'a system message')
+    .option('--json', 'print one JSON line per answer')
+    .action(chat);
+  for (const option of [...cacheOptions(), ...samplingOptions(512), ...backendOptions()]) command.addOption(option);
+  return command;
+}
+
+async function chat(path: string, flags: ChatFlags): Promise<void> {
+  const options = sessionOptions(flags);
+  using progress = new Progress(flags.json);
+  await using backend = await createBackend(flags);
+  progress.step(`loading ${path}`);
+  using model = await load(path, { backend, ...(flags.context !== undefined && { contextLength: flags.context }) });
+  progress.clear();
+  using conversation = new Chat(model, options, flags.system === undefined ? [] : [{ role: 'system', content: flags.system }]);
+  const terminal = createInterface({ input: process.stdin, output: process.stderr });
+  let answering: AbortController | undefined;
+  terminal.on('SIGINT', () => (answering ? answering.abort() : terminal.close()));
+  try {
+    terminal.setPrompt(pc.cyan('you> '));
+    terminal.prompt();
+    for await (const line of terminal) {
+      if (line.trim() !== '') {
+        answering = new AbortController();
+        await answer(conversation, line, flags, answering.signal);
+        answering = undefined;
+      }
+      terminal.prompt();
+    }
+  } finally {
+    terminal.close();
+  }
+}
+
+async function answer(conversation: Chat, line: string, flags: ChatFlags, signal: AbortSignal): Promise<void> {
+  let text = '';
+  try {
+    for await (const chunk of conversation.send(line, { ...flags, signal })) {
+      text += chunk.text;
+      if (!flags.json) process.stdout.write(chunk.text);
+    }
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  }
+  const { bytes, seen } = conversation.session.statistics();
+  if (flags.json) console.log(JSON.stringify({ role: 'assistant', content: text, cache: conversation.session.statistics() }));
+  else process.stdout.write(`\n${pc.dim(`${seen} tokens seen, cache ${formatBytes(bytes)}`)}\n`);
+}

@@ -1,0 +1,35 @@
+import { suites, verify } from '@kvsift/verify';
+import { Argument, Command } from 'commander';
+import { type BackendChoice, backendOptions, createBackend } from '../backends.js';
+import { exitCodes } from '../exit-codes.js';
+
+interface VerifyFlags extends BackendChoice {
+  readonly models?: readonly string[];
+  readonly json?: boolean;
+}
+
+export function verifyCommand(): Command {
+  const command = new Command('verify')
+    .description('Runs every golden case of a folder: one line per failing case, then "N passed, N failed, N skipped".')
+    .addArgument(new Argument('<suite>', 'which format the folder has').choices(Object.keys(suites)))
+    .argument('<folder>', 'a folder in the format of golden/<suite>')
+    .option('--models <folders...>', 'where models that cases name are looked up first')
+    .option('--json', 'print JSON lines')
+    .action(runVerify);
+  for (const option of backendOptions()) command.addOption(option);
+  // Goldens are exact: so is the default here.
+  command.options.find((option) => option.long === '--compute')?.default('f32');
+  return command;
+}
+
+async function runVerify(suite: string, folder: string, flags: VerifyFlags): Promise<void> {
+  const print = (kind: 'failed' | 'skipped') => (line: string) => console.log(flags.json ? JSON.stringify({ [kind]: line }) : `${kind}: ${line}`);
+  const counts = await verify(suite, folder, {
+    backend: () => createBackend(flags),
+    ...(flags.models && { models: flags.models }),
+    onFailure: print('failed'),
+    onSkip: print('skipped'),
+  });
+  console.log(flags.json ? JSON.stringify(counts) : `${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`);
+  if (counts.failed > 0) process.exitCode = exitCodes.failed;
+}

@@ -1,0 +1,42 @@
+import { isKvsiftError } from '@kvsift/tensor';
+import { Command, CommanderError } from 'commander';
+import { chatCommand } from './commands/chat.js';
+import { demoCommand } from './commands/demo.js';
+import { generateCommand } from './commands/generate.js';
+import { inspectCommand } from './commands/inspect.js';
+import { policiesCommand } from './commands/policies.js';
+import { verifyCommand } from './commands/verify.js';
+import { exitCodeHelp, exitCodeOf, exitCodes } from './exit-codes.js';
+
+/** The whole command line. */
+export function program(): Command {
+  return new Command('kvsift')
+    .description('Runs open-weight language models with a key/value cache that shrinks, and measures what that costs.')
+    .option('--debug', 'print the stack trace of an error')
+    .showHelpAfterError('(kvsift --help tells more)')
+    .addCommand(demoCommand())
+    .addCommand(generateCommand())
+    .addCommand(chatCommand())
+    .addCommand(inspectCommand())
+    .addCommand(policiesCommand())
+    .addCommand(verifyCommand())
+    .addHelpText('after', exitCodeHelp);
+}
+
+/** Runs a command line; sets the exit code. Errors become one line. */
+export async function main(argv: readonly string[]): Promise<void> {
+  const command = program();
+  for (const part of [command, ...command.commands]) part.exitOverride();
+  try {
+    await command.parseAsync([...argv]);
+  } catch (error) {
+    if (error instanceof CommanderError) {
+      process.exitCode = error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
+      return;
+    }
+    const debug = command.opts<{ debug?: boolean }>().debug === true;
+    const text = isKvsiftError(error) ? error.message : error instanceof Error ? `unexpected: ${error.message}` : String(error);
+    console.error(debug && error instanceof Error ? error.stack : `error: ${text.replaceAll('\n', ' ')}`);
+    process.exitCode = exitCodeOf(error);
+  }
+}

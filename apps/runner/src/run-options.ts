@@ -1,0 +1,83 @@
+import { readFile } from 'node:fs/promises';
+import type { SessionOptions } from '@kvsift/engine';
+import { allPolicies } from '@kvsift/policies';
+import { parseBudget } from '@kvsift/policy';
+import { KvsiftError } from '@kvsift/tensor';
+import { InvalidArgumentError, Option } from 'commander';
+
+/** Options of commands that run a model. */
+export interface RunOptions {
+  readonly policy?: string;
+  readonly budget?: string;
+  readonly kvType?: 'f32' | 'f16' | 'bf16';
+  readonly layout?: 'dense' | 'flattened' | 'paged';
+  readonly context?: number;
+  readonly maxTokens: number;
+  readonly temperature: number;
+  readonly topK: number;
+  readonly topP: number;
+  readonly minP: number;
+  readonly seed: number;
+  readonly stop: readonly string[];
+}
+
+/** Reads a number and says what was wrong with it. */
+const number = (low: number, high: number, whole = false) => (text: string) => {
+  const value = Number(text);
+  if (text.trim() !== '' && value >= low && value <= high && (!whole || Number.isInteger(value))) return value;
+  throw new InvalidArgumentError(`expected a ${whole ? 'whole ' : ''}number from ${low} to ${high}`);
+};
+
+const most = Number.MAX_SAFE_INTEGER;
+
+export const cacheOptions = (): Option[] => [
+  new Option('--policy <expression>', 'what to keep, e.g. "snapkv(window=32)" or "adakv(snapkv())"; see kvsift policies'),
+  new Option('--budget <amount>', 'how much: 512 (tokens per KV head), 20% (of the prompt) or 64MiB (whole cache)'),
+  new Option('--kv-type <type>', 'storage of keys and values').choices(['f16', 'bf16', 'f32']),
+  new Option('--layout <kind>', 'how the cache is laid out').choices(['dense', 'flattened', 'paged']),
+  new Option('--context <tokens>', 'longest text in tokens (default: what the model was made for)').argParser(number(1, most, true)),
+];
+
+export const samplingOptions = (maxTokens: number): Option[] => [
+  new Option('--max-tokens <n>', 'most tokens to generate').default(maxTokens).argParser(number(1, most, true)),
+  new Option('--temperature <t>', '0 takes the most likely token').default(0).argParser(number(0, 100)),
+  new Option('--top-k <k>', 'only the k most likely; 0: all').default(0).argParser(number(0, most, true)),
+  new Option('--top-p <p>', 'only the most likely that sum to p').default(1).argParser(number(0, 1)),
+  new Option('--min-p <p>', 'only those with p times the largest probability').default(0).argParser(number(0, 1)),
+  new Option('--seed <n>', 'equal seeds give equal texts').default(0).argParser(number(0, 2 ** 32 - 1, true)),
+  new Option('--stop <text...>', 'texts that end the answer').default([]),
+];
+
+/** Session options of a command line. @throws KvsiftError `policy_unknown`, `policy_invalid`, `budget_invalid` */
+export function sessionOptions(options: Pick<RunOptions, 'policy' | 'budget' | 'kvType' | 'layout'> & { seed?: number }): SessionOptions {
+  const { policy, budget, kvType, layout, seed } = options;
+  if (policy === undefined && budget !== undefined) {
+    throw new KvsiftError('budget_invalid', '--budget needs --policy: which tokens shall be kept? See kvsift policies');
+  }
+  return {
+    ...(policy !== undefined && { policy: allPolicies().parse(policy) }),
+    ...(budget !== undefined && { budget: parseBudget(budget) }),
+    ...(kvType && { kvType }),
+    ...(layout && { layout }),
+    ...(seed !== undefined && { seed }),
+  };
+}
+
+/** Text of a file, `-` for standard input. @throws KvsiftError `file_not_found`, `file_malformed` where it is not UTF-8 */
+export async function readText(path: string): Promise<string> {
+  let bytes: Uint8Array;
+  if (path === '-') {
+    const parts: Uint8Array[] = [];
+    for await (const part of process.stdin) parts.push(part as Uint8Array);
+    bytes = Buffer.concat(parts);
+  } else {
+    bytes = await readFile(path).catch((error: unknown) => {
+      throw new KvsiftError('file_not_found', `${path}: the prompt file cannot be read`, { path }, { cause: error });
+    });
+  }
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch (error) {
+    throw new KvsiftError('file_malformed', `${path}: the prompt file is not UTF-8 text`, { path }, { cause: error });
+  }
+}

@@ -1,0 +1,33 @@
+import type { Result } from '../store/result.js';
+import type { TaskFailure } from './plan.js';
+
+/** What a run tells while it works. */
+export type RunEvent =
+  /** Everything has been counted; `done` results are stored already. */
+  | { readonly type: 'planned'; readonly total: number; readonly done: number; readonly failures: readonly TaskFailure[] }
+  /** A torn last line of the results file was removed. */
+  | { readonly type: 'repaired'; readonly bytes: number }
+  /** A sample is being read: `share` of its context. */
+  | { readonly type: 'reading'; readonly task: string; readonly label: string; readonly budget: string; readonly share: number }
+  /** A sample is stored. */
+  | {
+      readonly type: 'result';
+      readonly result: Result;
+      readonly done: number;
+      readonly total: number;
+      /** Expected seconds until the end, from the tokens per second so far. */
+      readonly remainingSeconds: number;
+    };
+
+/** How a run ended. */
+export interface RunOutcome {
+  /** Results stored by this call. */
+  readonly added: number;
+  readonly done: number;
+  readonly total: number;
+  /** Samples that ended in an error, of all that are stored. */
+  readonly failed: number;
+  readonly failures: readonly TaskFailure[];
+  /** True where it was asked to stop before the end; starting it again continues. */
+  readonly interrupted: boolean;
+}

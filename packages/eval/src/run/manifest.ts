@@ -1,0 +1,58 @@
+import { createHash } from 'node:crypto';
+import { z } from 'zod';
+import { jsonSchema } from '../store/json.js';
+
+/** Everything that must agree between results that one table compares: one for each model and suite of a run. */
+export const manifestSchema = z.object({
+  kvsift: z.string(),
+  /** Commit of the working tree, with `+changes` where files differ from it; null outside a repository. */
+  commit: z.string().nullable(),
+  node: z.string(),
+  machine: z.record(z.string(), jsonSchema),
+  model: z.record(z.string(), jsonSchema),
+  suite: z.object({
+    name: z.string(),
+    tasks: z.array(z.string()),
+    profile: z.string(),
+    options: jsonSchema,
+    promptTokens: z.number().nullable(),
+    /** Hash of all samples: prompts, limits and expected answers. */
+    samples: z.string(),
+    stops: z.array(z.string()),
+  }),
+  question: z.enum(['aware', 'agnostic']),
+  chat: z.boolean(),
+  seed: z.number(),
+});
+
+export type Manifest = z.output<typeof manifestSchema>;
+
+/** Hash of a manifest, 12 hex digits; the order of its fields does not matter. */
+export function hashManifest(manifest: Manifest): string {
+  return createHash('sha256').update(canonical(manifest)).digest('hex').slice(0, 12);
+}
+
+/** Fields in which manifests differ, as dotted paths with both values. */
+export function differences(a: unknown, b: unknown, path = ''): string[] {
+  if (canonical(a) === canonical(b)) return [];
+  if (isRecord(a) && isRecord(b)) {
+    const names = new Set([...Object.keys(a), ...Object.keys(b)]);
+    return [...names].flatMap((name) => differences(a[name], b[name], path === '' ? name : `${path}.${name}`));
+  }
+  return [`${path}: ${shorten(a)} and ${shorten(b)}`];
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function canonical(value: unknown): string {
+  return JSON.stringify(value, (_, inner: unknown) =>
+    isRecord(inner) ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1))) : inner,
+  );
+}
+
+function shorten(value: unknown): string {
+  const text = JSON.stringify(value) ?? 'nothing';
+  return text.length > 60 ? `${text.slice(0, 57)}...` : text;
+}

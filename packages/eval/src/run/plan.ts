@@ -1,0 +1,75 @@
+import { createHash } from 'node:crypto';
+import { isKvsiftError, KvsiftError } from '@kvsift/tensor';
+import type { Sample, SampleOptions, Suite, TextTokenizer } from '../suite.js';
+import type { SuiteSetting } from './config.js';
+
+/** A task whose data could not be read. */
+export interface TaskFailure {
+  readonly suite: string;
+  readonly task: string;
+  readonly message: string;
+}
+
+/** What a suite will ask of one model, known before its weights are loaded. */
+export interface SuitePlan {
+  readonly setting: SuiteSetting;
+  readonly suite: Suite;
+  readonly profile: string;
+  /** Tasks whose data are sound, with the number of samples. */
+  readonly tasks: ReadonlyMap<string, number>;
+  readonly failures: readonly TaskFailure[];
+  readonly samplesHash: string;
+  readonly stops: readonly string[];
+  /** The samples of one task, again from the start. */
+  samples(task: string): AsyncIterable<Sample>;
+}
+
+/**
+ * Reads all samples of a suite once: counts them, takes their fingerprint, and finds data that cannot be used.
+ * @throws KvsiftError of the suite where `onError` is 'stop'; `data_malformed` for two samples with one id
+ */
+export async function planSuite(
+  suite: Suite,
+  setting: SuiteSetting,
+  tokenizer: TextTokenizer,
+  options: { readonly seed: number; readonly onError: 'continue' | 'stop' },
+): Promise<SuitePlan> {
+  const { limit, promptTokens, profile = suite.profiles[0] ?? '' } = setting;
+  if (!suite.profiles.includes(profile)) {
+    throw new KvsiftError(
+      'config_invalid',
+      `expected a profile of ${suite.name} (${suite.profiles.join(', ')}), got "${profile}"`,
+    );
+  }
+  const shared: SampleOptions = {
+    seed: options.seed,
+    tokenizer,
+    ...(limit !== undefined && { limit }),
+    ...(promptTokens !== undefined && { maxTokens: promptTokens }),
+  };
+  const samples = (task: string) => suite.samples({ ...shared, tasks: [task] });
+  const hash = createHash('sha256');
+  const stops = new Set<string>();
+  const tasks = new Map<string, number>();
+  const failures: TaskFailure[] = [];
+  for (const task of setting.tasks ?? suite.tasks) {
+    const ids = new Set<string>();
+    try {
+      for await (const sample of samples(task)) {
+        if (ids.has(sample.id)) {
+          throw new KvsiftError('data_malformed', `${suite.name} ${task}: two samples have the id "${sample.id}"`, {
+            id: sample.id,
+          });
+        }
+        ids.add(sample.id);
+        hash.update(JSON.stringify(sample));
+        for (const stop of sample.stop) stops.add(stop);
+      }
+      tasks.set(task, ids.size);
+    } catch (error) {
+      if (options.onError === 'stop' || !isKvsiftError(error) || error.code === 'config_invalid') throw error;
+      failures.push({ suite: suite.name, task, message: error.message });
+    }
+  }
+  return { setting, suite, profile, tasks, failures, samplesHash: hash.digest('hex').slice(0, 16), stops: [...stops], samples };
+}

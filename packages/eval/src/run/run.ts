@@ -1,0 +1,186 @@
+import { mkdir } from 'node:fs/promises';
+import { basename } from 'node:path';
+import type { PolicyRegistry } from '@kvsift/policy';
+import type { EvalEngine } from '../engine/contract.js';
+import { takeLock } from '../store/lock.js';
+import { ResultStore } from '../store/results.js';
+import { type RunFolder, runFolder } from '../store/run-folder.js';
+import type { Sample, Suite } from '../suite.js';
+import { type Cell, expandCells } from './cells.js';
+import type { ModelSetting, RunConfig, SuiteSetting } from './config.js';
+import { currentCommit, describeMachine } from './environment.js';
+import type { RunEvent, RunOutcome } from './events.js';
+import { hashManifest, type Manifest } from './manifest.js';
+import { planSuite, type SuitePlan, type TaskFailure } from './plan.js';
+import { Progress } from './progress.js';
+import { runGroup, type SampleContext } from './sample.js';
+
+/** What the loop is given instead of importing it. */
+export interface RunEnvironment {
+  readonly registry: PolicyRegistry;
+  /** Makes the suite of a setting. @throws KvsiftError `config_invalid`, `file_not_found` */
+  readonly suite: (setting: SuiteSetting) => Suite;
+  /** Opens a model; the loop disposes it. */
+  readonly openEngine: (model: ModelSetting) => Promise<EvalEngine>;
+  /** Version of kvsift and a folder of its code, for the manifest. */
+  readonly code: { readonly version: string; readonly folder: string };
+  /** Go on where results of another manifest are stored (other code, machine or data): they count as done. Default: refuse. */
+  readonly mix?: boolean;
+  /** Stops at once: the sample in flight is lost. */
+  readonly signal?: AbortSignal;
+  /** Stops once the sample in flight is stored. */
+  readonly finish?: AbortSignal;
+  readonly onEvent?: (event: RunEvent) => void;
+}
+
+/** The samples of one model and suite, ready to run. */
+interface Job {
+  readonly engine: EvalEngine;
+  readonly plan: SuitePlan;
+  readonly context: SampleContext;
+}
+
+/**
+ * Runs models × (full cache and policies × budgets) × suites and stores each result in `folder` as it finishes. Results that the folder has are not made again, so
+ * calling it again continues an interrupted run.
+ * @throws KvsiftError `config_invalid`, `policy_unknown`, `budget_invalid`, `file_not_found`, ... before any weights are loaded; `run_mismatch` where another process
+ * writes to the folder, or what it holds was made with another manifest
+ */
+export async function runEvaluation(config: RunConfig, folder: string, environment: RunEnvironment): Promise<RunOutcome> {
+  const cells = expandCells(config.policies, config.budgets, environment.registry);
+  const suites = config.suites.map((setting) => ({ setting, suite: environment.suite(setting) }));
+  await mkdir(folder, { recursive: true });
+  const files = runFolder(folder);
+  const release = await takeLock(files.lock);
+  const engines: EvalEngine[] = [];
+  try {
+    await using store = await ResultStore.open(files.results);
+    if (store.repairedBytes > 0) environment.onEvent?.({ type: 'repaired', bytes: store.repairedBytes });
+    const jobs: Job[] = [];
+    for (const model of config.models) {
+      const engine = await environment.openEngine(model);
+      engines.push(engine);
+      for (const { setting, suite } of suites) {
+        const plan = await planSuite(suite, setting, engine.tokenizer, config);
+        jobs.push({ engine, plan, context: await contextOf(config, model, engine, plan, files, environment) });
+      }
+    }
+    const known = await files.checkManifests(
+      store.results,
+      jobs.map(({ context }) => context),
+      environment.mix ?? false,
+    );
+    return await work(config, jobs, cells, store, files, known, environment);
+  } finally {
+    for (const engine of engines) await engine[Symbol.asyncDispose]();
+    await release();
+  }
+}
+
+async function contextOf(
+  config: RunConfig,
+  model: ModelSetting,
+  engine: EvalEngine,
+  plan: SuitePlan,
+  files: RunFolder,
+  { code }: RunEnvironment,
+): Promise<SampleContext> {
+  const { setting, suite, profile, samplesHash, stops } = plan;
+  const chat = config.chat && engine.chat !== undefined;
+  const manifest: Manifest = {
+    kvsift: code.version,
+    commit: await currentCommit(code.folder),
+    node: process.versions.node,
+    machine: describeMachine(),
+    model: { ...engine.facts, contextLength: engine.contextLength },
+    suite: {
+      name: suite.name,
+      tasks: [...plan.tasks.keys()],
+      profile,
+      options: setting.options ?? {},
+      promptTokens: setting.promptTokens ?? null,
+      samples: samplesHash,
+      stops: [...stops],
+    },
+    question: config.question,
+    chat,
+    seed: config.seed,
+  };
+  return {
+    model: model.name ?? basename(model.path),
+    manifest,
+    manifestHash: hashManifest(manifest),
+    suite,
+    profile,
+    mode: config.question,
+    chat: chat ? engine.chat : undefined,
+    seed: config.seed,
+    onError: config.onError,
+    saveRetention: (key, retention) => files.writeRetention(key, retention),
+  };
+}
+
+async function work(
+  config: RunConfig,
+  jobs: readonly Job[],
+  cells: readonly Cell[],
+  store: ResultStore,
+  files: RunFolder,
+  known: ReadonlySet<string>,
+  environment: RunEnvironment,
+): Promise<RunOutcome> {
+  const { onEvent = () => {}, signal, finish } = environment;
+  const failures: TaskFailure[] = jobs.flatMap(({ plan }) => [...plan.failures]);
+  const perCell = jobs.reduce((sum, { plan }) => sum + [...plan.tasks.values()].reduce((a, b) => a + b, 0), 0);
+  const progress = new Progress(perCell * cells.length);
+  const stored = (context: SampleContext, cell: Cell, sample: Sample) =>
+    [...known, context.manifestHash].some((manifest) =>
+      store.has({ ...cell, manifest, model: context.model, suite: context.suite.name, task: sample.task, sample: sample.id }),
+    );
+  for (const { plan, context } of jobs) {
+    for (const task of plan.tasks.keys()) {
+      for await (const sample of plan.samples(task)) progress.skip(cells.filter((cell) => stored(context, cell, sample)).length);
+    }
+  }
+  onEvent({ type: 'planned', total: progress.total, done: progress.done, failures });
+  for (const { engine, plan, context } of jobs) {
+    await files.writeManifest(context.manifestHash, context.manifest);
+    for (const task of plan.tasks.keys()) {
+      let index = 0;
+      for await (const group of groups(plan.samples(task), config.question)) {
+        for (const cell of cells) {
+          const missing = group.filter((sample) => !stored(context, cell, sample));
+          if (missing.length === 0) continue;
+          if (finish?.aborted || signal?.aborted) return progress.outcome(store, failures, true);
+          const retention = index < config.retention;
+          const results = runGroup(engine, context, cell, missing, {
+            retention,
+            ...(signal && { signal }),
+            onProgress: (share) => onEvent({ type: 'reading', task, label: cell.label, budget: cell.budget, share }),
+          });
+          for await (const result of results) {
+            await store.append(result);
+            onEvent({ type: 'result', result, ...progress.add(result) });
+            if (finish?.aborted) return progress.outcome(store, failures, true);
+          }
+        }
+        index += group.length;
+      }
+    }
+  }
+  return progress.outcome(store, failures, false);
+}
+
+/** Samples that can share one prefill: neighbours with one context, where the question is not part of what is compressed. */
+async function* groups(samples: AsyncIterable<Sample>, mode: RunConfig['question']): AsyncGenerator<Sample[]> {
+  let group: Sample[] = [];
+  for await (const sample of samples) {
+    const [first] = group;
+    if (first !== undefined && (mode === 'aware' || first.context !== sample.context || first.chat !== sample.chat)) {
+      yield group;
+      group = [];
+    }
+    group.push(sample);
+  }
+  if (group.length > 0) yield group;
+}

@@ -1,0 +1,133 @@
+import { isKvsiftError, KvsiftError } from '@kvsift/tensor';
+import type { EngineAnswer, EvalEngine, Retention } from '../engine/contract.js';
+import type { Result, ResultKey } from '../store/result.js';
+import type { Sample, Suite } from '../suite.js';
+import type { Cell } from './cells.js';
+import type { RunConfig } from './config.js';
+import type { Manifest } from './manifest.js';
+import { buildPrompt, type Prompt } from './prompt.js';
+
+/** What all samples of one model and suite share. */
+export interface SampleContext {
+  readonly model: string;
+  readonly manifest: Manifest;
+  readonly manifestHash: string;
+  readonly suite: Suite;
+  readonly profile: string;
+  readonly mode: RunConfig['question'];
+  readonly chat: ((content: string) => string) | undefined;
+  readonly seed: number;
+  readonly onError: RunConfig['onError'];
+  readonly saveRetention: (key: ResultKey, retention: Retention) => Promise<void>;
+}
+
+export interface GroupOptions {
+  readonly retention: boolean;
+  readonly signal?: AbortSignal;
+  readonly onProgress: (share: number) => void;
+}
+
+/** Errors that lie in one sample and leave the others alone. */
+const sampleErrors = new Set([
+  'context_length_exceeded',
+  'budget_invalid',
+  'data_malformed',
+  'template_invalid',
+  'score_error',
+  'invalid_argument',
+]);
+
+/** Characters of a prompt's beginning and end that are kept to look at. */
+const shownCharacters = 400;
+
+/**
+ * Runs samples that share one context under one cell and scores their answers.
+ * @throws KvsiftError of the engine; errors that lie in the samples become results where the run goes on
+ */
+export async function* runGroup(
+  engine: EvalEngine,
+  context: SampleContext,
+  cell: Cell,
+  samples: readonly Sample[],
+  options: GroupOptions,
+): AsyncGenerator<Result> {
+  const prompts = samples.map((sample) => buildPrompt(sample, context.mode, context.chat));
+  const [first] = prompts;
+  if (first === undefined) return;
+  let index = 0;
+  try {
+    const answers = engine.answer({
+      context: first.context,
+      addSpecial: first.addSpecial,
+      questions: prompts.map(({ question }) => question),
+      setting: { ...cell.setting, seed: context.seed, sequence: sequenceOf(samples[0]) },
+      retention: options.retention,
+      ...(options.signal && { signal: options.signal }),
+      onProgress: options.onProgress,
+    });
+    for await (const answer of answers) {
+      const sample = samples[index];
+      const prompt = prompts[index];
+      index += 1;
+      if (sample === undefined || prompt === undefined) throw new KvsiftError('invalid_argument', 'more answers than questions');
+      const key = keyFor(context, cell, sample);
+      if (answer.retention !== undefined) await context.saveRetention(key, answer.retention);
+      yield { ...key, ...commonFields(cell, sample, prompt), ...scoreFields(context, sample, answer), ...measured(answer) };
+    }
+  } catch (error) {
+    if (context.onError === 'stop' || !isKvsiftError(error) || !sampleErrors.has(error.code)) throw error;
+    for (const [offset, sample] of samples.slice(index).entries()) {
+      const prompt = prompts[index + offset] ?? first;
+      const failure = { score: null, prediction: '', error: { code: error.code, message: error.message } };
+      yield { ...keyFor(context, cell, sample), ...commonFields(cell, sample, prompt), ...failure, ...nothingMeasured };
+    }
+  }
+}
+
+function keyFor(context: SampleContext, cell: Cell, sample: Sample): ResultKey {
+  const { manifestHash: manifest, model, suite } = context;
+  return { manifest, model, policy: cell.policy, budget: cell.budget, suite: suite.name, task: sample.task, sample: sample.id };
+}
+
+function commonFields(cell: Cell, sample: Sample, prompt: Prompt) {
+  const text = prompt.context + prompt.question.text;
+  const characters = [...text];
+  return {
+    label: cell.label,
+    expected: sample.expected,
+    ...(sample.meta && { meta: sample.meta }),
+    prompt: {
+      start: characters.slice(0, shownCharacters).join(''),
+      end: characters.slice(Math.max(shownCharacters, characters.length - shownCharacters)).join(''),
+      characters: characters.length,
+    },
+  };
+}
+
+function scoreFields({ suite, profile }: SampleContext, sample: Sample, answer: EngineAnswer) {
+  const score = suite.score(sample, answer.text, profile);
+  if (typeof score === 'number') return { score, prediction: answer.text };
+  const error = { code: 'score_error', message: `${score.error}: ${score.message}` };
+  return { score: null, prediction: answer.text, error };
+}
+
+function measured({ text: _text, retention: _retention, ...numbers }: EngineAnswer) {
+  return numbers;
+}
+
+const nothingMeasured = {
+  contextTokens: 0,
+  generatedTokens: 0,
+  decodedTokens: 0,
+  cacheBytes: 0,
+  prefillSeconds: 0,
+  decodeSeconds: 0,
+  finishReason: 'error',
+};
+
+/** A number for a sample that depends on nothing but its name: FNV-1a of task and id. */
+function sequenceOf(sample: Sample | undefined): number {
+  let hash = 0x811c9dc5;
+  for (const byte of Buffer.from(`${sample?.task} ${sample?.id}`)) hash = Math.imul(hash ^ byte, 0x01000193) >>> 0;
+  return hash;
+}

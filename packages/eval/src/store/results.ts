@@ -1,0 +1,122 @@
+import { type FileHandle, open } from 'node:fs/promises';
+import { KvsiftError } from '@kvsift/tensor';
+import { keyOf, type Result, type ResultKey, resultSchema } from './result.js';
+
+/** What a results file holds. */
+export interface StoredResults {
+  readonly results: readonly Result[];
+  /** Bytes behind the last whole line: what was being written when the process died. */
+  readonly tornBytes: number;
+}
+
+/**
+ * Reads a results file; a missing one is empty. Only the last line may be torn.
+ * @throws KvsiftError `data_malformed` with file and line for anything else that is no result, and for results stored twice
+ */
+export async function readResults(path: string): Promise<StoredResults> {
+  const { results, tornBytes } = await scan(path);
+  return { results, tornBytes };
+}
+
+/** Results as they come, one fsynced JSON line each. One writer at a time: see `takeLock`. */
+export class ResultStore implements AsyncDisposable {
+  readonly #keys: Set<string>;
+  #failed: number;
+
+  private constructor(
+    private readonly file: FileHandle,
+    readonly results: readonly Result[],
+    /** Bytes of a torn last line that were removed. */
+    readonly repairedBytes: number,
+  ) {
+    this.#keys = new Set(results.map(keyOf));
+    this.#failed = results.filter(({ error }) => error !== undefined).length;
+  }
+
+  /** Opens or makes a results file and removes a torn last line. @throws KvsiftError as `readResults` */
+  static async open(path: string): Promise<ResultStore> {
+    const { results, tornBytes, wholeBytes } = await scan(path);
+    const file = await open(path, 'a');
+    try {
+      if (tornBytes > 0) {
+        await file.truncate(wholeBytes);
+        await file.sync();
+      }
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
+    return new ResultStore(file, results, tornBytes);
+  }
+
+  /** Stored results that are errors. */
+  get failed(): number {
+    return this.#failed;
+  }
+
+  has(key: ResultKey): boolean {
+    return this.#keys.has(keyOf(key));
+  }
+
+  /** Stores a result; when this resolves it is on the disk. @throws KvsiftError `data_malformed` where it is stored already */
+  async append(result: Result): Promise<void> {
+    const key = keyOf(result);
+    if (this.#keys.has(key)) throw new KvsiftError('data_malformed', `this result is stored already: ${key}`, { key });
+    this.#keys.add(key);
+    if (result.error !== undefined) this.#failed += 1;
+    await this.file.write(`${JSON.stringify(result)}\n`);
+    await this.file.datasync();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.file.close();
+  }
+}
+
+async function scan(path: string): Promise<StoredResults & { readonly wholeBytes: number }> {
+  const bytes = await readIfThere(path);
+  const end = bytes.lastIndexOf(10) + 1;
+  const results: Result[] = [];
+  const lines = new Map<string, number>();
+  for (const [index, line] of bytes.toString('utf8', 0, end).split('\n').slice(0, -1).entries()) {
+    const result = parseLine(path, index + 1, line);
+    const key = keyOf(result);
+    const before = lines.get(key);
+    if (before !== undefined) {
+      throw malformed(path, index + 1, `the same result as line ${before}`);
+    }
+    lines.set(key, index + 1);
+    results.push(result);
+  }
+  return { results, tornBytes: bytes.length - end, wholeBytes: end };
+}
+
+async function readIfThere(path: string): Promise<Buffer> {
+  const file = await open(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return undefined;
+    throw new KvsiftError('file_unreadable', `${path}: ${error.message}`, { path }, { cause: error });
+  });
+  if (file === undefined) return Buffer.alloc(0);
+  try {
+    return await file.readFile();
+  } finally {
+    await file.close();
+  }
+}
+
+function parseLine(path: string, line: number, text: string): Result {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw malformed(path, line, 'expected a JSON object');
+  }
+  const checked = resultSchema.safeParse(value);
+  if (checked.success) return checked.data;
+  const [issue] = checked.error.issues;
+  throw malformed(path, line, `${issue?.path.join('.')}: ${issue?.message}`);
+}
+
+function malformed(path: string, line: number, problem: string): KvsiftError {
+  return new KvsiftError('data_malformed', `${path}, line ${line}: ${problem}`, { path, line });
+}
