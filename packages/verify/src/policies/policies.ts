@@ -4,6 +4,7 @@ import { fileError } from '@kvsift/weights';
 import type { SuiteRun } from '../suite.js';
 import { describe } from '../tally.js';
 import { checkFamily } from './case-file.js';
+import { layerCases } from './kvpress/layer-cases.js';
 import { adakvFamily } from './synthetic/adakv.js';
 import { kvpressTensorsFamily } from './synthetic/kvpress-tensors.js';
 import { naclFamily } from './synthetic/nacl.js';
@@ -25,6 +26,7 @@ const kinds: readonly (readonly [pattern: RegExp, cases: Cases])[] = [
   [/^synthetic\/nacl\.json$/, (run, file) => checkFamily(run, file, naclFamily)],
   [/^synthetic\/kvpress-tensors\.json$/, (run, file) => checkFamily(run, file, kvpressTensorsFamily)],
   [/^synthetic\/ragged-decode\.json$/, (run, file) => checkFamily(run, file, raggedDecodeFamily)],
+  [/^kvpress\/tokens-\d+\/presses\.json$/, layerCases],
   [/^synthetic\/pyramid-budgets\.json$/, checkPyramidBudgets],
 ];
 
