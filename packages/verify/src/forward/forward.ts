@@ -1,6 +1,6 @@
 import { readdir } from 'node:fs/promises';
-import { join, relative, sep } from 'node:path';
-import { fileError } from '@kvsift/weights';
+import { join } from 'node:path';
+import { fileError, pathKind } from '@kvsift/weights';
 import type { SuiteRun } from '../suite.js';
 import { describe } from '../tally.js';
 import { chatCases } from './chat-cases.js';
@@ -20,6 +20,20 @@ const kinds: readonly (readonly [pattern: RegExp, cases: Cases])[] = [
   [/^[^/]+\/len\d+\.safetensors$/, realModelCases],
 ];
 
+/** Paths of all files of a folder, with / between; links are followed. */
+async function filesIn(folder: string): Promise<string[]> {
+  const names = await readdir(folder).catch((error: unknown) => {
+    throw fileError(folder, error);
+  });
+  const found = await Promise.all(
+    names.map(async (name) => {
+      const inner = join(folder, name);
+      return (await pathKind(inner)) === 'folder' ? (await filesIn(inner)).map((file) => `${name}/${file}`) : [name];
+    }),
+  );
+  return found.flat().sort();
+}
+
 /** Facts beside a .safetensors file of the same name, vocabularies beside their cases, and texts for people. */
 function isCompanion(file: string, all: ReadonlySet<string>): boolean {
   if (file.endsWith('.md')) return true;
@@ -29,14 +43,7 @@ function isCompanion(file: string, all: ReadonlySet<string>): boolean {
 
 /** Tokenizers, chat templates, block formats, and the numbers of whole models. A file that nothing here knows is a failure. */
 export async function forward(run: SuiteRun): Promise<void> {
-  const entries = await readdir(run.folder, { recursive: true, withFileTypes: true }).catch((error: unknown) => {
-    throw fileError(run.folder, error);
-  });
-  const files = entries
-    .filter((entry) => entry.isFile())
-    .map((entry) => relative(run.folder, join(entry.parentPath, entry.name)))
-    .map((file) => file.split(sep).join('/'))
-    .sort();
+  const files = await filesIn(run.folder);
   const all = new Set(files);
   for (const file of files) {
     if (isCompanion(file, all)) continue;

@@ -21,7 +21,7 @@ export function fileError(path: string, error: unknown): KvsiftError {
   return new KvsiftError('file_unreadable', `${path} cannot be read: ${reason}`, { path }, { cause: error });
 }
 
-/** True for an existing file or folder at `path`; links are followed. */
+/** What lies at `path`; links are followed. @throws KvsiftError `file_unreadable` */
 export async function pathKind(path: string): Promise<'file' | 'folder' | 'other' | 'nothing'> {
   try {
     const facts = await stat(path);

@@ -72,7 +72,7 @@ async function readValue(cursor: HeaderCursor, type: ValueType, depth: number): 
   return values;
 }
 
-/** Reads `count` key/value pairs. `alignment` must be a uint32, which this checks because only here the type is known. */
+/** Reads `count` key/value pairs. Only here the type of a value is known, so here `general.alignment` is checked to be a uint32. */
 export async function readMetadata(cursor: HeaderCursor, count: number): Promise<Map<string, MetadataValue>> {
   const metadata = new Map<string, MetadataValue>();
   for (let i = 0; i < count; i++) {
