@@ -36,7 +36,10 @@ export async function createBackend({ backend = 'cpu', threads, compute }: Backe
     return createCudaBackend();
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ERR_MODULE_NOT_FOUND') {
-      throw new KvsiftError('backend_unavailable', `--backend cuda needs the package ${name}, which is not installed: npm install ${name}`);
+      throw new KvsiftError(
+        'backend_unavailable',
+        `--backend cuda needs the package ${name}, which is not installed: npm install ${name}`,
+      );
     }
     throw error;
   }

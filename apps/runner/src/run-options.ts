@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import type { SessionOptions } from '@kvsift/engine';
+import type { GenerateOptions, SessionOptions } from '@kvsift/engine';
 import { allPolicies } from '@kvsift/policies';
 import { parseBudget } from '@kvsift/policy';
 import { KvsiftError } from '@kvsift/tensor';
@@ -22,11 +22,13 @@ export interface RunOptions {
 }
 
 /** Reads a number and says what was wrong with it. */
-const number = (low: number, high: number, whole = false) => (text: string) => {
-  const value = Number(text);
-  if (text.trim() !== '' && value >= low && value <= high && (!whole || Number.isInteger(value))) return value;
-  throw new InvalidArgumentError(`expected a ${whole ? 'whole ' : ''}number from ${low} to ${high}`);
-};
+const number =
+  (low: number, high: number, whole = false) =>
+  (text: string) => {
+    const value = Number(text);
+    if (text.trim() !== '' && value >= low && value <= high && (!whole || Number.isInteger(value))) return value;
+    throw new InvalidArgumentError(`expected a ${whole ? 'whole ' : ''}number from ${low} to ${high}`);
+  };
 
 const most = Number.MAX_SAFE_INTEGER;
 
@@ -35,7 +37,9 @@ export const cacheOptions = (): Option[] => [
   new Option('--budget <amount>', 'how much: 512 (tokens per KV head), 20% (of the prompt) or 64MiB (whole cache)'),
   new Option('--kv-type <type>', 'storage of keys and values').choices(['f16', 'bf16', 'f32']),
   new Option('--layout <kind>', 'how the cache is laid out').choices(['dense', 'flattened', 'paged']),
-  new Option('--context <tokens>', 'longest text in tokens (default: what the model was made for)').argParser(number(1, most, true)),
+  new Option('--context <tokens>', 'longest text in tokens (default: what the model was made for)').argParser(
+    number(1, most, true),
+  ),
 ];
 
 export const samplingOptions = (maxTokens: number): Option[] => [
@@ -49,7 +53,9 @@ export const samplingOptions = (maxTokens: number): Option[] => [
 ];
 
 /** Session options of a command line. @throws KvsiftError `policy_unknown`, `policy_invalid`, `budget_invalid` */
-export function sessionOptions(options: Pick<RunOptions, 'policy' | 'budget' | 'kvType' | 'layout'> & { seed?: number }): SessionOptions {
+export function sessionOptions(
+  options: Pick<RunOptions, 'policy' | 'budget' | 'kvType' | 'layout'> & { seed?: number },
+): SessionOptions {
   const { policy, budget, kvType, layout, seed } = options;
   if (policy === undefined && budget !== undefined) {
     throw new KvsiftError('budget_invalid', '--budget needs --policy: which tokens shall be kept? See kvsift policies');
@@ -80,4 +86,9 @@ export async function readText(path: string): Promise<string> {
   } catch (error) {
     throw new KvsiftError('file_malformed', `${path}: the prompt file is not UTF-8 text`, { path }, { cause: error });
   }
+}
+
+/** Generate options of a command line. */
+export function generateOptions({ maxTokens, temperature, topK, topP, minP, seed, stop }: RunOptions): GenerateOptions {
+  return { maxTokens, temperature, topK, topP, minP, seed, stop };
 }

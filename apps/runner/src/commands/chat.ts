@@ -5,7 +5,7 @@ import pc from 'picocolors';
 import { type BackendChoice, backendOptions, createBackend } from '../backends.js';
 import { formatBytes } from '../format.js';
 import { Progress } from '../progress.js';
-import { cacheOptions, type RunOptions, samplingOptions, sessionOptions } from '../run-options.js';
+import { cacheOptions, generateOptions, type RunOptions, samplingOptions, sessionOptions } from '../run-options.js';
 
 interface ChatFlags extends BackendChoice, RunOptions {
   readonly system?: string;
@@ -53,7 +53,7 @@ async function chat(path: string, flags: ChatFlags): Promise<void> {
 async function answer(conversation: Chat, line: string, flags: ChatFlags, signal: AbortSignal): Promise<void> {
   let text = '';
   try {
-    for await (const chunk of conversation.send(line, { ...flags, signal })) {
+    for await (const chunk of conversation.send(line, { ...generateOptions(flags), signal })) {
       text += chunk.text;
       if (!flags.json) process.stdout.write(chunk.text);
     }

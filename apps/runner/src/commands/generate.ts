@@ -4,7 +4,7 @@ import { Command } from 'commander';
 import { type BackendChoice, backendOptions, createBackend } from '../backends.js';
 import { interruption } from '../interruption.js';
 import { Progress } from '../progress.js';
-import { cacheOptions, type RunOptions, readText, samplingOptions, sessionOptions } from '../run-options.js';
+import { cacheOptions, generateOptions, type RunOptions, readText, samplingOptions, sessionOptions } from '../run-options.js';
 
 interface GenerateFlags extends BackendChoice, RunOptions {
   readonly prompt?: string;
@@ -52,7 +52,12 @@ async function generate(path: string, flags: GenerateFlags): Promise<void> {
   const started = performance.now();
   let first = 0;
   let count = 0;
-  for await (const chunk of model.generate(ids, { ...flags, ...options, signal, onProgress: (done, total) => progress.share(done, total) })) {
+  for await (const chunk of model.generate(ids, {
+    ...generateOptions(flags),
+    ...options,
+    signal,
+    onProgress: (done, total) => progress.share(done, total),
+  })) {
     if (count++ === 0) {
       progress.clear();
       first = performance.now();
@@ -76,9 +81,11 @@ async function generate(path: string, flags: GenerateFlags): Promise<void> {
 }
 
 async function promptText({ prompt, promptFile }: GenerateFlags): Promise<string> {
-  if (prompt !== undefined && promptFile !== undefined) throw new KvsiftError('invalid_argument', 'give --prompt or --prompt-file, not both');
+  if (prompt !== undefined && promptFile !== undefined)
+    throw new KvsiftError('invalid_argument', 'give --prompt or --prompt-file, not both');
   const text = promptFile === undefined ? prompt : await readText(promptFile);
-  if (text === undefined) throw new KvsiftError('invalid_argument', 'what is the prompt? Give --prompt "text" or --prompt-file path');
+  if (text === undefined)
+    throw new KvsiftError('invalid_argument', 'what is the prompt? Give --prompt "text" or --prompt-file path');
   if (text === '') throw new KvsiftError('invalid_argument', 'the prompt is empty');
   return text;
 }

@@ -33,7 +33,11 @@ async function inspect(target: string, flags: InspectFlags): Promise<void> {
     () => false,
   );
   if (!exists) {
-    throw new KvsiftError('file_not_found', `"${target}" is neither a file, a folder nor a policy (kvsift policies lists those)`, { target });
+    throw new KvsiftError(
+      'file_not_found',
+      `"${target}" is neither a file, a folder nor a policy (kvsift policies lists those)`,
+      { target },
+    );
   }
   await inspectModel(target, flags);
 }
@@ -54,7 +58,8 @@ function inspectPolicy(name: string, { json }: InspectFlags): void {
     console.log(`  ${parameter}${fallback}: ${description}`);
   }
   console.log(`\nObserves: ${definition.observes}\nCosts: ${definition.costs}\nEvicts: ${definition.phases.join(' and ')}`);
-  for (const [profile, { description }] of Object.entries(definition.profiles ?? {})) console.log(`Profile ${profile}: ${description}`);
+  for (const [profile, { description }] of Object.entries(definition.profiles ?? {}))
+    console.log(`Profile ${profile}: ${description}`);
   for (const deviation of definition.deviations ?? []) console.log(`Deviation: ${deviation}`);
 }
 
@@ -103,7 +108,10 @@ async function inspectModel(path: string, flags: InspectFlags): Promise<void> {
     ['', ''],
     [`memory for ${context} tokens`, flags.policy ? `${flags.policy} at ${flags.budget}` : 'full cache'],
     ['  weights', formatBytes(memory.weights)],
-    [`  cache (${kvType})`, `${formatBytes(memory.cache)}${memory.cache < memory.fullCache ? ` of ${formatBytes(memory.fullCache)}` : ''}`],
+    [
+      `  cache (${kvType})`,
+      `${formatBytes(memory.cache)}${memory.cache < memory.fullCache ? ` of ${formatBytes(memory.fullCache)}` : ''}`,
+    ],
     ['  cache while reading', formatBytes(memory.prefillCache)],
     ['  activations', formatBytes(memory.activations)],
     ['  peak', formatBytes(memory.peak)],

@@ -27,8 +27,14 @@ function policies({ json }: { json?: boolean }): void {
     console.log(JSON.stringify({ policies: list, presets }, null, 2));
     return;
   }
-  const table = new Table({ head: ['policy', 'parameters', 'observes', 'costs'], wordWrap: true, colWidths: [20, 34, 34, 30], style: { head: [] } });
-  for (const { name, parameters, observes, costs } of list) table.push([name, Object.keys(parameters).join(', ') || '–', observes, costs]);
+  const table = new Table({
+    head: ['policy', 'parameters', 'observes', 'costs'],
+    wordWrap: true,
+    colWidths: [20, 34, 34, 30],
+    style: { head: [] },
+  });
+  for (const { name, parameters, observes, costs } of list)
+    table.push([name, Object.keys(parameters).join(', ') || '–', observes, costs]);
   console.log(table.toString());
   for (const { name, expression } of presets) console.log(`${name} = ${expression}`);
 }

@@ -23,13 +23,16 @@ export function verifyCommand(): Command {
 }
 
 async function runVerify(suite: string, folder: string, flags: VerifyFlags): Promise<void> {
-  const print = (kind: 'failed' | 'skipped') => (line: string) => console.log(flags.json ? JSON.stringify({ [kind]: line }) : `${kind}: ${line}`);
+  const print = (kind: 'failed' | 'skipped') => (line: string) =>
+    console.log(flags.json ? JSON.stringify({ [kind]: line }) : `${kind}: ${line}`);
   const counts = await verify(suite, folder, {
     backend: () => createBackend(flags),
     ...(flags.models && { models: flags.models }),
     onFailure: print('failed'),
     onSkip: print('skipped'),
   });
-  console.log(flags.json ? JSON.stringify(counts) : `${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`);
+  console.log(
+    flags.json ? JSON.stringify(counts) : `${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`,
+  );
   if (counts.failed > 0) process.exitCode = exitCodes.failed;
 }
