@@ -47,7 +47,7 @@ export async function surroundIndex(folder: string, complete: boolean): Promise<
   if (!index.success) return;
   for (const shard of new Set(Object.values(index.data.weight_map))) {
     const target = join(folder, shard);
-    const leaves = !target.startsWith(folder);
+    const leaves = !target.startsWith(join(folder, '/'));
     const withinRoot = target.startsWith(dirname(dirname(dirname(folder))));
     if (isAbsolute(shard) || !(leaves ? withinRoot : complete)) continue;
     const names = Object.entries(index.data.weight_map).filter(([, name]) => name === shard);
