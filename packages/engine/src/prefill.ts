@@ -16,6 +16,14 @@ export interface LayerDone {
   readonly hidden: readonly Tensor[];
 }
 
+/** What one layer's eviction cost. */
+export interface EvictionCost {
+  readonly layer: number;
+  readonly seconds: number;
+  /** Largest memory beyond what the layer held before: scores, selection, the compacted copy. */
+  readonly extraBytes: number;
+}
+
 export interface PrefillOptions {
   /** Decides what each layer keeps; absent: everything stays. */
   readonly run?: PolicyRun;
@@ -24,6 +32,8 @@ export interface PrefillOptions {
   readonly onProgress?: (done: number, total: number) => void;
   /** Looks at each layer; makes the last layer compute all rows. */
   readonly onLayer?: (done: LayerDone) => void | Promise<void>;
+  /** Measures each eviction on its own; waits for the stream before and after it, and resets the backend's peak. */
+  readonly onEviction?: (cost: EvictionCost) => void;
   readonly seed: number;
   readonly sequence: number;
   /** Tokens that the sequence is expected to reach; picks the rope table of dynamic and longrope models. */
@@ -85,7 +95,9 @@ export async function prefill(model: DecoderModel, cache: KvCache, ids: Int32Arr
         options.onProgress?.(index * count + start + (at.shape[0] ?? 0), model.layers.length * count);
       }
       await options.onLayer?.({ layer: index, view: cache.layer(index).view, hidden });
-      if (run !== undefined) await pass.evict(run, options);
+      if (run === undefined) continue;
+      if (options.onEviction === undefined) await pass.evict(run, options);
+      else options.onEviction(await measured(backend, index, () => pass.evict(run, options)));
     }
     await pace.drain();
     cache.seen += count;
@@ -98,6 +110,17 @@ export async function prefill(model: DecoderModel, cache: KvCache, ids: Int32Arr
     for (const tensor of [...positions, ...hidden]) if (tensor.alive) tensor.dispose();
     hidden = [];
   }
+}
+
+async function measured(backend: Backend, layer: number, work: () => Promise<void>): Promise<EvictionCost> {
+  await backend.finish();
+  backend.resetPeak();
+  const before = backend.memory().bytes;
+  const started = performance.now();
+  await work();
+  await backend.finish();
+  const seconds = (performance.now() - started) / 1000;
+  return { layer, seconds, extraBytes: Math.max(0, backend.memory().peakBytes - before) };
 }
 
 /** One layer reading the chunks of one sequence. */

@@ -3,7 +3,7 @@ import type { DecoderModel } from '@kvsift/models';
 import type { Budget, EvictionPolicy } from '@kvsift/policy';
 import type { KvType } from '@kvsift/tensor';
 import type { Tokenizer } from '@kvsift/tokenizer';
-import type { LayerDone } from './prefill.js';
+import type { EvictionCost, LayerDone } from './prefill.js';
 
 export interface SessionOptions {
   /** Which entries to keep; absent: all. */
@@ -30,6 +30,8 @@ export interface PrefillInput {
   readonly onProgress?: (done: number, total: number) => void;
   /** Looks at each layer before it is evicted. */
   readonly onLayer?: (done: LayerDone) => void | Promise<void>;
+  /** Measures each eviction on its own; waits for the stream before and after it. */
+  readonly onEviction?: (cost: EvictionCost) => void;
   /** Put the tokenizer's BOS before text. Default: as the tokenizer says. Ids are taken as they are. */
   readonly addSpecial?: boolean;
 }

@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
 import { randomBillion, requantized } from './make-models.js';
+import { median } from './median.js';
 import { PeerProcess } from './peer-process.js';
 import type { RunRequest, RunResult } from './peers/protocol.js';
 
@@ -32,12 +33,6 @@ const command = new Command('bench:peers')
   .option('--repeat <n>', 'repetitions per row', '3')
   .parse();
 const options = command.opts<{ json?: boolean; quick?: boolean; billion?: boolean; model: string; formats: string; python?: string; repeat: string }>();
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = Math.floor(sorted.length / 2);
-  return sorted.length % 2 === 1 ? (sorted[middle] ?? 0) : ((sorted[middle - 1] ?? 0) + (sorted[middle] ?? 0)) / 2;
-}
 
 function print(row: Row): void {
   if (options.json) console.log(JSON.stringify(row));
