@@ -1,6 +1,5 @@
 import type { ChatMessage } from '@kvsift/tokenizer';
 import type { Chunk, GenerateOptions } from './answer.js';
-import { conversationText } from './conversation.js';
 import type { LanguageModel } from './language-model.js';
 import type { Session } from './session.js';
 import type { PrefillInput, SessionOptions } from './session-options.js';
@@ -36,7 +35,7 @@ export class Chat implements Disposable {
   /** Says something and streams the answer, which joins the conversation as far as it came. */
   async *send(content: string, options: PrefillInput & GenerateOptions = {}): AsyncGenerator<Chunk, void, undefined> {
     this.#messages.push({ role: 'user', content });
-    const text = conversationText(this.model.tokenizer, this.#messages, true);
+    const text = this.model.tokenizer.chat(this.#messages, { addGenerationPrompt: true });
     if (!text.startsWith(this.#text)) {
       this.#session.dispose();
       this.#session = this.model.session(this.options);

@@ -3,7 +3,6 @@ import { type Budget, parseBudget } from '@kvsift/policy';
 import { KvsiftError, type KvType } from '@kvsift/tensor';
 import type { ChatMessage, Tokenizer } from '@kvsift/tokenizer';
 import type { Chunk, GenerateOptions } from './answer.js';
-import { conversationText } from './conversation.js';
 import { estimateMemory, type MemoryEstimate } from './estimate.js';
 import { modelFingerprint } from './fingerprint.js';
 import type { ModelFiles } from './load.js';
@@ -79,7 +78,7 @@ export class LanguageModel implements Disposable {
   encode(prompt: Prompt, addSpecial = true): Int32Array {
     if (typeof prompt === 'string') return this.tokenizer.encode(prompt, { addSpecial });
     if (isConversation(prompt)) {
-      return this.tokenizer.encode(conversationText(this.tokenizer, prompt, true), { addSpecial: false });
+      return this.tokenizer.encode(this.tokenizer.chat(prompt, { addGenerationPrompt: true }), { addSpecial: false });
     }
     return Int32Array.from(prompt);
   }

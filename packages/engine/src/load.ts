@@ -40,7 +40,7 @@ export async function openModel(path: string): Promise<ModelFiles> {
       },
       rows: (name) => weights.tensors.get(name)?.shape[0],
     });
-    const tokenizer = weights.metadata.has('tokenizer.ggml.model') ? await loadTokenizer(path) : undefined;
+    const tokenizer = weights.metadata.has('tokenizer.ggml.model') ? await loadTokenizer(weights) : undefined;
     return { path, weights, config, ...(tokenizer && { tokenizer }), eosIds: new Set(tokenizer?.eosIds) };
   }
   const { config: json, generation } = await readModelConfig(path);
