@@ -19,6 +19,7 @@ import { perChunk } from '@kvsift/policy-per-chunk';
 import { perLayer } from '@kvsift/policy-per-layer';
 import { pyramidkv } from '@kvsift/policy-pyramidkv';
 import { random } from '@kvsift/policy-random';
+import { ratchet } from '@kvsift/policy-ratchet';
 import { rerotate } from '@kvsift/policy-rerotate';
 import { simlayerkv } from '@kvsift/policy-simlayerkv';
 import { snapkv } from '@kvsift/policy-snapkv';
@@ -49,6 +50,7 @@ export const policies: readonly AnyPolicyFactory[] = [
   perLayer,
   pyramidkv,
   random,
+  ratchet,
   rerotate,
   simlayerkv,
   snapkv,

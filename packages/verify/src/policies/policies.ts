@@ -11,6 +11,7 @@ import { naclFamily } from './synthetic/nacl.js';
 import { h2oFamily, l2normFamily, streamingFamily } from './synthetic/one-shot.js';
 import { checkPyramidBudgets, pyramidkvFamily } from './synthetic/pyramidkv.js';
 import { raggedDecodeFamily } from './synthetic/ragged-decode.js';
+import { ratchetFamily } from './synthetic/ratchet.js';
 import { snapkvFamily } from './synthetic/snapkv.js';
 
 type Cases = (run: SuiteRun, file: string) => Promise<void>;
@@ -25,6 +26,7 @@ const kinds: readonly (readonly [pattern: RegExp, cases: Cases])[] = [
   [/^synthetic\/adakv\.json$/, (run, file) => checkFamily(run, file, adakvFamily)],
   [/^synthetic\/nacl\.json$/, (run, file) => checkFamily(run, file, naclFamily)],
   [/^synthetic\/kvpress-tensors\.json$/, (run, file) => checkFamily(run, file, kvpressTensorsFamily)],
+  [/^synthetic\/ratchet\.json$/, (run, file) => checkFamily(run, file, ratchetFamily)],
   [/^synthetic\/ragged-decode\.json$/, (run, file) => checkFamily(run, file, raggedDecodeFamily)],
   [/^kvpress\/tokens-\d+\/presses\.json$/, layerCases],
   [/^synthetic\/pyramid-budgets\.json$/, checkPyramidBudgets],

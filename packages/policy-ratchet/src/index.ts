@@ -1,0 +1,3 @@
+export * from './features.js';
+export { ratchet } from './ratchet.js';
+export { mixed, type SafeRule, stateOf } from './state.js';

@@ -1,0 +1,108 @@
+import {
+  type Compensation,
+  type Decision,
+  definePolicy,
+  gatherEntries,
+  LayerTensors,
+  type LayerView,
+  type PolicyRun,
+} from '@kvsift/policy';
+import { streamingLlm } from '@kvsift/policy-streaming-llm';
+import { KvsiftError } from '@kvsift/tensor';
+import { type FeatureMap, featureMaps } from './features.js';
+import { mixed, type SafeRule, stateOf } from './state.js';
+
+/** RatchetKV (specification 11) as compensation around any policy that keeps the same number in every head. */
+export const ratchet = definePolicy({
+  name: 'ratchet',
+  title: 'RatchetKV',
+  idea: 'Evicted entries go into a linear-attention state of constant size per head. Decoding adds what the state says to the exact attention over the kept entries.',
+  source: 'menik1126/NTK-KV: second-order linear kernel approximation of softmax, training-free; no paper',
+  parameters: {
+    policy: { kind: 'policy', default: () => streamingLlm(), description: 'What chooses the entries that stay exact.' },
+    features: {
+      kind: 'choice',
+      choices: ['code', 'diagonal', 'taylor', 'elu'] as const,
+      default: 'code',
+      description:
+        'Feature map: the repository’s (2 · headDim + 1 features), Taylor without mixed terms, Taylor in full (about headDim² / 2), elu + 1.',
+    },
+    rule: {
+      kind: 'choice',
+      choices: ['element', 'vector', 'none'] as const,
+      default: 'element',
+      description: 'Where the mixed output is trusted: by component, by row, everywhere.',
+    },
+    limit: {
+      kind: 'number',
+      default: 2,
+      min: 0,
+      description: 'element: ratios within (2 − limit, limit) are trusted; vector: changes up to limit times the exact row.',
+    },
+  },
+  observes: 'what the wrapped policy observes, keys and values; the log-sum-exp of decoded rows',
+  costs: '2 · kvHeads · n · F · (headDim + 1) FLOPs at prefill, as much per decoded query head and state',
+  phases: ['prefill', 'decode'],
+  profiles: {
+    reference: {
+      description: 'NTK-KV repository, with streaming-llm.',
+      parameters: { features: 'code', rule: 'element', limit: 2 },
+    },
+  },
+  deviations: [
+    'The prompt’s own output is exact; the repository mixes the state into it, which counts evicted tokens twice and leaks the future.',
+    'The state costs memory of its own, about headDim + 1.5 entries per head for `code`, on top of the budget.',
+  ],
+  create: ({ policy, features, rule, limit }) => {
+    if (policy.ragged) {
+      throw new KvsiftError(
+        'policy_invalid',
+        `ratchet needs a policy that keeps the same number in every head; ${policy.name} is ragged`,
+      );
+    }
+    return {
+      ragged: false,
+      begin: (context) => compensated(policy.begin(context), featureMaps[features], { kind: rule, limit }, new LayerTensors()),
+    };
+  },
+});
+
+function compensated(inner: PolicyRun, features: FeatureMap, rule: SafeRule, states: LayerTensors): PolicyRun {
+  const { decode, fork } = inner;
+  const absorb = (view: LayerView, decision: Decision): Decision => {
+    if (decision !== 'all') states.set(view.layer, view.keep(withEvicted(view, decision, features, states)));
+    return decision;
+  };
+  const compensation: Compensation = {
+    correct(layer, backend, q, output, logSumExp) {
+      const state = states.get(layer);
+      return state === undefined ? output : mixed(backend, features, state, q, output, logSumExp, rule);
+    },
+  };
+  const dispose = () => {
+    states.dispose();
+    inner.dispose();
+  };
+  return {
+    ...inner,
+    select: async (view) => absorb(view, await inner.select(view)),
+    ...(decode && {
+      decode: { observe: decode.observe, step: async (view: LayerView) => absorb(view, await decode.step(view)) },
+    }),
+    compensation,
+    fork: () => compensated(fork === undefined ? inner : fork.call(inner), features, rule, states.fork()),
+    dispose,
+    [Symbol.dispose]: dispose,
+  };
+}
+
+/** The layer's state with what the decision evicts: all entries less the survivors. */
+function withEvicted(view: LayerView, decision: Exclude<Decision, 'all'>, features: FeatureMap, states: LayerTensors) {
+  const { backend, cache, layer } = view;
+  const selection = 'selection' in decision ? decision.selection : decision;
+  const kept = gatherEntries(view, selection);
+  const all = stateOf(backend, features, backend.kvRead(cache, 'keys'), backend.kvRead(cache, 'values'));
+  const evicted = backend.zip(all, stateOf(backend, features, kept.keys, kept.values), 'sub');
+  const before = states.get(layer);
+  return before === undefined ? evicted : backend.zip(before, evicted, 'add');
+}

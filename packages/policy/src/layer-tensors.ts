@@ -1,0 +1,46 @@
+import type { Tensor } from '@kvsift/tensor';
+
+/** A tensor that forked runs share: nobody writes to it, the last owner releases it. */
+interface Shared {
+  readonly tensor: Tensor;
+  owners: number;
+}
+
+/** One tensor per layer that a run keeps between calls, with owners counted across forks. */
+export class LayerTensors implements Disposable {
+  readonly #layers = new Map<number, Shared>();
+
+  get(layer: number): Tensor | undefined {
+    return this.#layers.get(layer)?.tensor;
+  }
+
+  /** Takes ownership of the tensor (pass it through `view.keep` first) and releases the one before. */
+  set(layer: number, tensor: Tensor): void {
+    this.#release(layer);
+    this.#layers.set(layer, { tensor, owners: 1 });
+  }
+
+  /** A second owner of the same tensors. */
+  fork(): LayerTensors {
+    const twin = new LayerTensors();
+    for (const [layer, shared] of this.#layers) {
+      shared.owners++;
+      twin.#layers.set(layer, shared);
+    }
+    return twin;
+  }
+
+  dispose(): void {
+    for (const layer of [...this.#layers.keys()]) this.#release(layer);
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  #release(layer: number): void {
+    const shared = this.#layers.get(layer);
+    this.#layers.delete(layer);
+    if (shared !== undefined && --shared.owners === 0) shared.tensor.dispose();
+  }
+}
