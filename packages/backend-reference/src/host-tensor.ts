@@ -1,16 +1,25 @@
-import { type DType, elementCount, type HostArray, isBlockType, KvsiftError, type Shape, type Tensor } from '@kvsift/tensor';
+import {
+  byteLength,
+  type DType,
+  elementCount,
+  type HostArray,
+  isBlockType,
+  KvsiftError,
+  type Shape,
+  type Tensor,
+} from '@kvsift/tensor';
 import type { MemoryCount } from './memory.js';
 
-/** Memory that one or more tensors show under their shapes. */
+/** Memory that handles and recorded programs own together. */
 export class Storage {
   #owners = 0;
+  /** Why the numbers do not exist; ops pass it on. */
+  failure: KvsiftError | undefined;
 
   constructor(
-    readonly data: HostArray,
-    private readonly memory: MemoryCount,
+    public data: HostArray,
+    readonly memory: MemoryCount,
     private readonly weight: boolean,
-    /** Why the numbers do not exist; ops pass it on. */
-    readonly failure?: KvsiftError,
   ) {}
 
   take(): this {
@@ -21,7 +30,9 @@ export class Storage {
 
   release(): void {
     this.#owners -= 1;
-    if (this.#owners === 0) this.memory.remove(this.data.byteLength, this.weight);
+    if (this.#owners > 0) return;
+    this.memory.remove(this.data.byteLength, this.weight);
+    this.data = new Uint8Array(0);
   }
 }
 
@@ -34,16 +45,18 @@ export class HostTensor implements Tensor {
     readonly dtype: DType,
     readonly shape: Shape,
     storage: Storage,
+    private readonly forgotten: FinalizationRegistry<Storage>,
   ) {
     this.storage = storage.take();
+    forgotten.register(this, storage, this);
   }
 
   get alive(): boolean {
-    return this.#alive;
+    return this.#alive && this.storage.memory.open;
   }
 
   async read(): Promise<HostArray> {
-    if (!this.#alive) throw new KvsiftError('disposed', 'read: the tensor was disposed', { op: 'read' });
+    if (!this.alive) throw new KvsiftError('disposed', 'read: the tensor was disposed', { op: 'read' });
     if (this.storage.failure) throw this.storage.failure;
     return this.storage.data.slice();
   }
@@ -51,6 +64,7 @@ export class HostTensor implements Tensor {
   dispose(): void {
     if (!this.#alive) return;
     this.#alive = false;
+    this.forgotten.unregister(this);
     this.storage.release();
   }
 
@@ -61,13 +75,14 @@ export class HostTensor implements Tensor {
 
 /** An array that holds a shape of a dtype. */
 export function hostArray(dtype: DType, shape: Shape): HostArray {
+  if (isBlockType(dtype)) return new Uint8Array(byteLength(dtype, shape));
   const count = elementCount(shape);
-  if (isBlockType(dtype) || dtype === 'u8') return new Uint8Array(count);
+  if (dtype === 'u8') return new Uint8Array(count);
   if (dtype === 'i32') return new Int32Array(count);
   return dtype === 'f32' ? new Float32Array(count) : new Uint16Array(count);
 }
 
-/** The array of a tensor of this backend. @throws KvsiftError `invalid_argument` for a tensor of another one */
+/** The memory of a tensor of this process. @throws KvsiftError `invalid_argument` for a tensor of another backend */
 export function storageOf(x: Tensor): Storage {
   if (x instanceof HostTensor) return x.storage;
   throw new KvsiftError('invalid_argument', 'this tensor belongs to another backend');

@@ -2,9 +2,15 @@ import type { MemoryUse } from '@kvsift/tensor';
 
 /** Counts bytes in use and their peak. */
 export class MemoryCount {
+  #open = true;
   #bytes = 0;
   #peak = 0;
   #weights = 0;
+
+  /** False once the backend was disposed: nothing counts any more. */
+  get open(): boolean {
+    return this.#open;
+  }
 
   add(bytes: number, weight: boolean): void {
     this.#bytes += bytes;
@@ -23,5 +29,9 @@ export class MemoryCount {
 
   use(): MemoryUse {
     return { bytes: this.#bytes, peakBytes: this.#peak, weightBytes: this.#weights };
+  }
+
+  close(): void {
+    this.#open = false;
   }
 }

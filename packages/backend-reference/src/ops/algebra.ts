@@ -114,6 +114,11 @@ function rows(x: Float32Array, shape: Shape, visit: (row: Float32Array, first: n
   for (let first = 0; first < x.length; first += size) visit(x.subarray(first, first + size), first);
 }
 
+/** Fraction dropped; NaN becomes 0 and what i32 cannot hold its nearest end. */
+export function toInt(x: Float32Array, out: Int32Array): void {
+  for (const [index, value] of x.entries()) out[index] = Math.max(-(2 ** 31), Math.min(2 ** 31 - 1, value));
+}
+
 export function softmax(x: Float32Array, shape: Shape, out: Float32Array): void {
   rows(x, shape, (row, first) => {
     const top = row.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
@@ -137,7 +142,12 @@ export function cumsum(x: Float32Array, shape: Shape, out: Float32Array): void {
 
 export function rank(x: Float32Array, shape: Shape, out: Float32Array): void {
   rows(x, shape, (row, first) => {
-    const order = Array.from(row.keys()).sort((a, b) => (row[a] ?? 0) - (row[b] ?? 0) || a - b);
+    // NaN last, so that the order is one for all contents.
+    const key = (index: number) => (Number.isNaN(row[index]) ? Number.POSITIVE_INFINITY : (row[index] ?? 0));
+    const order = Array.from(row.keys()).sort((a, b) => {
+      const late = Number(Number.isNaN(row[a])) - Number(Number.isNaN(row[b]));
+      return late || (key(a) === key(b) ? a - b : key(a) - key(b));
+    });
     order.forEach((index, position) => {
       out[first + index] = position;
     });

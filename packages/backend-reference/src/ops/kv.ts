@@ -1,5 +1,24 @@
-import { bfloatToFloat, floatToBfloat, floatToHalf, halfToFloat, KvsiftError, type KvView, type Selection } from '@kvsift/tensor';
+import {
+  bfloatToFloat,
+  floatToBfloat,
+  floatToHalf,
+  halfToFloat,
+  KvsiftError,
+  type KvView,
+  type Selection,
+  type Tensor,
+} from '@kvsift/tensor';
 import { integers, storageOf } from '../host-tensor.js';
+
+/** All tensors of a view. */
+export function viewTensors({ keys, values, lengths, starts, positions, blocks }: KvView): Tensor[] {
+  return [keys, values, lengths, starts, ...(positions ? [positions] : []), ...(blocks ? [blocks.table] : [])];
+}
+
+/** Tensors of a view that appending and gathering change. */
+export function viewContents({ keys, values, lengths, positions }: KvView): Tensor[] {
+  return [keys, values, lengths, ...(positions ? [positions] : [])];
+}
 
 /** Rows of a view as numbers, with its addressing. */
 export class KvRows {
@@ -83,51 +102,77 @@ export class KvRows {
   }
 }
 
+/** Checks the room of every head before it writes anything. */
 export function append(view: KvView, rows: number, k: Float32Array, v: Float32Array, positions: Int32Array, first: number): void {
   const cache = new KvRows('kvAppend', view);
   const { kvHeads, headDim } = view;
-  for (let head = 0; head < kvHeads; head++) {
-    const length = cache.lengths[head] ?? 0;
-    for (let index = 0; index < rows; index++) {
-      const row = cache.row(head, length + index);
+  const targets = Array.from({ length: kvHeads }, (_, head) =>
+    Array.from({ length: rows }, (_, index) => cache.row(head, (cache.lengths[head] ?? 0) + index)),
+  );
+  for (const [head, own] of targets.entries()) {
+    for (const [index, row] of own.entries()) {
       const from = ((first + index) * kvHeads + head) * headDim;
       cache.write('keys', row, k, from);
       cache.write('values', row, v, from);
       if (cache.positions) cache.positions[row] = positions[first + index] ?? 0;
     }
-    cache.lengths[head] = length + rows;
+    cache.lengths[head] = (cache.lengths[head] ?? 0) + rows;
   }
 }
 
+/** Source slots of each head. @throws KvsiftError `invalid_argument` where the selection does not fit the cache */
+function chosenSlots(source: KvRows, selection: Selection | 'all'): number[][] {
+  const heads = Array.from({ length: source.view.kvHeads }, (_, head) => head);
+  if (selection === 'all') return heads.map((head) => Array.from({ length: source.lengths[head] ?? 0 }, (_, slot) => slot));
+  const refuse = (sentence: string): never => {
+    throw new KvsiftError('invalid_argument', `kvGather: ${sentence}`, { op: 'kvGather' });
+  };
+  const indices = integers(selection.indices);
+  const offsets = integers(selection.offsets);
+  if (offsets[0] !== 0 || offsets.at(-1) !== selection.total) refuse('the offsets do not run from 0 to the total');
+  return heads.map((head) => {
+    const [start = 0, end = 0] = [offsets[head], offsets[head + 1]];
+    if (end < start || end > selection.total) refuse('the offsets do not ascend');
+    const slots = Array.from(indices.subarray(start, end));
+    const length = source.lengths[head] ?? 0;
+    const wrong = slots.find((slot) => slot < 0 || slot >= length);
+    if (wrong !== undefined) refuse(`slot ${wrong} of head ${head}, which holds ${length} entries`);
+    return slots;
+  });
+}
+
+/** Checks the selection and the room before it writes anything. */
 export function gather(from: KvView, selection: Selection | 'all', to: KvView): void {
   const source = new KvRows('kvGather', from);
   const target = new KvRows('kvGather', to);
-  const indices = selection === 'all' ? undefined : integers(selection.indices);
-  const offsets = selection === 'all' ? undefined : integers(selection.offsets);
-  for (let head = 0; head < from.kvHeads; head++) {
-    const length = source.lengths[head] ?? 0;
-    const start = offsets?.[head] ?? 0;
-    const count = offsets ? (offsets[head + 1] ?? 0) - start : length;
-    for (let slot = 0; slot < count; slot++) {
-      const chosen = indices ? (indices[start + slot] ?? -1) : slot;
-      if (chosen < 0 || chosen >= length) {
-        throw new KvsiftError('invalid_argument', `kvGather: slot ${chosen} of head ${head}, which holds ${length} entries`, {
-          op: 'kvGather',
-        });
-      }
-      target.copy(target.row(head, slot), source, source.row(head, chosen));
-    }
-    target.lengths[head] = count;
+  const slots = chosenSlots(source, selection);
+  const rows = slots.map((own, head) => own.map((_, slot) => target.row(head, slot)));
+  for (const [head, own] of slots.entries()) {
+    for (const [slot, chosen] of own.entries()) target.copy(rows[head]?.[slot] ?? 0, source, source.row(head, chosen));
+    target.lengths[head] = own.length;
   }
+}
+
+function demandUniform(op: string, cache: KvRows): void {
+  const { maxLength } = cache.view;
+  const head = cache.lengths.findIndex((length) => length !== maxLength);
+  if (head < 0) return;
+  throw new KvsiftError(
+    'invalid_argument',
+    `${op}: head ${head} holds ${cache.lengths[head]} entries, the view says that all hold ${maxLength}`,
+    { op },
+  );
 }
 
 export function readPart(view: KvView, part: 'keys' | 'values', out: Float32Array): void {
   const cache = new KvRows('kvRead', view);
+  demandUniform('kvRead', cache);
   for (let head = 0; head < view.kvHeads; head++) out.set(cache.head(part, head), head * view.maxLength * view.headDim);
 }
 
 export function replacePart(view: KvView, part: 'keys' | 'values', x: Float32Array): void {
   const cache = new KvRows('kvReplace', view);
+  demandUniform('kvReplace', cache);
   for (let head = 0; head < view.kvHeads; head++) {
     for (let slot = 0; slot < view.maxLength; slot++)
       cache.write(part, cache.row(head, slot), x, (head * view.maxLength + slot) * view.headDim);

@@ -1,5 +1,5 @@
 import type { RandomKey, TopOptions } from '@kvsift/tensor';
-import { uniformAt } from '@kvsift/tensor';
+import { KvsiftError, uniformAt } from '@kvsift/tensor';
 
 export function pool(x: Float32Array, size: number, kernelSize: number, kind: 'average' | 'max', out: Float32Array): void {
   const reach = (kernelSize - 1) / 2;
@@ -29,7 +29,21 @@ function canonical(scores: Float32Array): (a: number, b: number) => number {
   };
 }
 
-/** Kept indices per head, ascending. */
+function refuseTop(sentence: string): never {
+  throw new KvsiftError('invalid_argument', `top: ${sentence}`, { op: 'top' });
+}
+
+/** @throws KvsiftError `invalid_argument` where the counts do not fit what the host was told */
+export function checkCounts(counts: Int32Array, length: number, total: number, max: number): void {
+  for (const [head, count] of counts.entries()) {
+    if (count < 0 || count > Math.min(max, length))
+      refuseTop(`head ${head} is to keep ${count} entries of ${length}, at most ${max}`);
+  }
+  const sum = counts.reduce((all, count) => all + count, 0);
+  if (sum !== total) refuseTop(`the counts sum to ${sum}, not to the total ${total}`);
+}
+
+/** Kept indices per head, ascending. @throws KvsiftError `invalid_argument` where a head has more protected entries than it may keep */
 export function top(
   scores: Float32Array,
   heads: number,
@@ -47,8 +61,10 @@ export function top(
       const safe = index < protectFirst || index >= length - protectLast || (protect?.[head * length + index] ?? 0) !== 0;
       (safe ? kept : open).push(index);
     }
+    const count = counts[head] ?? 0;
+    if (kept.length > count) refuseTop(`head ${head} has ${kept.length} protected entries, ${count} are to be kept`);
     open.sort(canonical(own));
-    return [...kept, ...open.slice(0, Math.max(0, (counts[head] ?? 0) - kept.length))].sort((a, b) => a - b);
+    return [...kept, ...open.slice(0, count - kept.length)].sort((a, b) => a - b);
   });
 }
 
@@ -61,13 +77,12 @@ export function topShares(scores: Float32Array, heads: number, total: number, ou
   }
 }
 
-/** Largest remainder, with what a cap cuts off given to the others by remainder. */
+/** Largest remainder, with what a cap cuts off given to the others by remainder; NaN counts as 0. */
 export function roundShares(shares: Float32Array, total: number, cap: number, out: Int32Array): void {
-  for (const [index, share] of shares.entries()) out[index] = Math.min(cap, Math.max(0, Math.floor(share)));
-  const order = Array.from(shares.keys()).sort((a, b) => {
-    const [x, y] = [(shares[a] ?? 0) - (out[a] ?? 0), (shares[b] ?? 0) - (out[b] ?? 0)];
-    return y - x || a - b;
-  });
+  const share = (index: number) => shares[index] || 0;
+  for (const index of shares.keys()) out[index] = Math.min(cap, Math.max(0, Math.floor(share(index))));
+  const rest = Array.from(shares.keys(), (index) => share(index) - (out[index] ?? 0));
+  const order = Array.from(shares.keys()).sort((a, b) => (rest[b] ?? 0) - (rest[a] ?? 0) || a - b);
   let missing = total - out.reduce((sum, count) => sum + count, 0);
   while (missing > 0) {
     for (const index of order) {

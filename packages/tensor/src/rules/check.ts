@@ -1,4 +1,4 @@
-import type { DType } from '../dtype.js';
+import { type DType, dtypes } from '../dtype.js';
 import { KvsiftError } from '../errors.js';
 import { formatShape, type Shape, sameShape } from '../shape.js';
 import type { Tensor } from '../tensor.js';
@@ -17,6 +17,11 @@ export function dtypeIs(op: string, name: string, x: Tensor, ...allowed: readonl
     name,
     dtype: x.dtype,
   });
+}
+
+/** A living tensor of numbers that a weight may have: f32, f16, bf16 or a block format. @throws KvsiftError `disposed`, `dtype_mismatch` */
+export function isWeight(op: string, name: string, x: Tensor): void {
+  dtypeIs(op, name, x, ...dtypes.filter((dtype) => dtype !== 'i32' && dtype !== 'u8'));
 }
 
 /** @throws KvsiftError `shape_mismatch` */

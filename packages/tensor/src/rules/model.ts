@@ -3,7 +3,7 @@ import { blockLayout, byteLength, type DType, isBlockType } from '../dtype.js';
 import { KvsiftError } from '../errors.js';
 import { elementCount, formatShape, type Shape } from '../shape.js';
 import type { HostArray, StoredTensor, Tensor, WeightRole } from '../tensor.js';
-import { alive, demand, dtypeIs, finite, integer, is, matrix, shapeIs } from './check.js';
+import { alive, demand, dtypeIs, finite, integer, is, isWeight, matrix, shapeIs } from './check.js';
 
 function sizes(op: string, shape: Shape): void {
   for (const size of shape) integer(op, 'every size', size, 0);
@@ -83,8 +83,14 @@ export function checkLoad(sources: readonly StoredTensor[], role: WeightRole): S
   return rank === 1 ? [rows] : [rows, first.shape[1] ?? 0];
 }
 
+export function checkDequantize(weight: Tensor): Shape {
+  isWeight('dequantize', 'weight', weight);
+  return weight.shape;
+}
+
 export function checkEmbedding(table: Tensor, ids: Tensor): Shape {
-  alive('embedding', 'table', table);
+  isWeight('embedding', 'table', table);
+  demand(table.shape.length === 2, 'embedding', `table must be a matrix, not ${formatShape(table.shape)}`);
   dtypeIs('embedding', 'ids', ids, 'i32');
   demand(ids.shape.length === 1, 'embedding', `ids must be a vector, not ${formatShape(ids.shape)}`);
   return [ids.shape[0] ?? 0, table.shape[1] ?? 0];
@@ -105,7 +111,7 @@ export function checkRmsNorm(x: Tensor, weight: Tensor, options: NormOptions): S
 
 export function checkLinear(x: Tensor, weight: Tensor, options: LinearOptions): Shape {
   const [rows, inputs] = matrix('linear', 'x', x);
-  alive('linear', 'weight', weight);
+  isWeight('linear', 'weight', weight);
   const [outputs, columns] = weight.shape;
   if (weight.shape.length !== 2 || columns !== inputs || outputs === undefined) {
     throw new KvsiftError(
