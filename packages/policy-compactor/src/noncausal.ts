@@ -1,4 +1,4 @@
-import { filled, type LayerView, norms, observed } from '@kvsift/policy';
+import { filled, type LayerView, norms, observed, releasing } from '@kvsift/policy';
 import type { Tensor } from '@kvsift/tensor';
 
 /**
@@ -15,14 +15,17 @@ export function chunkColumns(view: LayerView, chunk: number, from = 0, to = view
   const parts: Tensor[] = [];
   for (let start = from; start < to; start += chunk) {
     const rows = Math.min(chunk, to - start);
-    const q = backend.reshape(backend.slice(queries, 1, start, start + rows), [kvHeads, group, rows, headDim]);
-    const k = backend.reshape(backend.slice(keys, 1, start, start + rows), [kvHeads, 1, rows, headDim]);
-    const missing = chunk - rows;
-    const logits = backend.matmul(q, k, { transposeB: true });
-    const wide = missing === 0 ? logits : backend.concat([logits, filled(backend, [kvHeads, group, rows, missing], 0)], 3);
-    const sums = backend.slice(backend.reduce(backend.softmax(wide), 2, 'sum'), 2, 0, rows);
-    // Each query that fills up spreads evenly over the chunk.
-    parts.push(backend.reshape(missing === 0 ? sums : backend.zip(sums, missing / chunk, 'add'), [queryHeads, rows]));
+    const sums = releasing(backend, (inner) => {
+      const q = inner.reshape(inner.slice(queries, 1, start, start + rows), [kvHeads, group, rows, headDim]);
+      const k = inner.reshape(inner.slice(keys, 1, start, start + rows), [kvHeads, 1, rows, headDim]);
+      const missing = chunk - rows;
+      const logits = inner.matmul(q, k, { transposeB: true });
+      const wide = missing === 0 ? logits : inner.concat([logits, filled(inner, [kvHeads, group, rows, missing], 0)], 3);
+      // Each query that fills up spreads evenly over the chunk.
+      const columns = inner.zip(inner.reduce(inner.softmax(wide), 2, 'sum'), missing / chunk, 'add');
+      return inner.reshape(inner.slice(columns, 2, 0, rows), [queryHeads, rows]);
+    });
+    parts.push(sums);
   }
   return backend.concat(parts, 1);
 }

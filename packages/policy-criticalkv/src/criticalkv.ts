@@ -8,6 +8,7 @@ import {
   observed,
   type Protection,
   raiseProtected,
+  releasing,
   type ScoreRun,
   scoredRun,
 } from '@kvsift/policy';
@@ -148,16 +149,19 @@ function projectedValueNorms(view: LayerView): Tensor {
   const group = queryHeads / kvHeads;
   const projection = observed(view, 'outputProjection');
   const values = backend.kvRead(cache, 'values');
-  const rows = Array.from({ length: kvHeads }, (_, head) => {
-    const own = backend.reshape(backend.slice(values, 0, head, head + 1), [length, headDim]);
-    const norms = Array.from({ length: group }, (__, member) => {
-      const column = (head * group + member) * headDim;
-      const part = backend.slice(projection, 1, column, column + headDim);
-      const projected = backend.matmul(own, part, { transposeB: true });
-      return backend.reduce(backend.map(projected, 'abs'), 1, 'sum');
-    });
-    const sum = norms.reduce((total, norm) => backend.zip(total, norm, 'add'));
-    return backend.reshape(backend.zip(sum, group, 'div'), [1, length]);
-  });
+  const rows = Array.from({ length: kvHeads }, (_, head) =>
+    releasing(backend, (outer) => {
+      const own = outer.reshape(outer.slice(values, 0, head, head + 1), [length, headDim]);
+      const norms = Array.from({ length: group }, (__, member) =>
+        releasing(outer, (inner) => {
+          const column = (head * group + member) * headDim;
+          const part = inner.slice(projection, 1, column, column + headDim);
+          return inner.reduce(inner.map(inner.matmul(own, part, { transposeB: true }), 'abs'), 1, 'sum');
+        }),
+      );
+      const sum = norms.reduce((total, norm) => outer.zip(total, norm, 'add'));
+      return outer.reshape(outer.zip(sum, group, 'div'), [1, length]);
+    }),
+  );
   return backend.concat(rows, 0);
 }

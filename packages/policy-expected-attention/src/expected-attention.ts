@@ -1,4 +1,4 @@
-import { definePolicy, filled, keepBest, type LayerView, norms, observed, resolveBudgets } from '@kvsift/policy';
+import { definePolicy, filled, keepBest, type LayerView, norms, observed, releasing, resolveBudgets } from '@kvsift/policy';
 import type { Backend, Tensor } from '@kvsift/tensor';
 
 /** Expected Attention (specification 15). */
@@ -108,11 +108,12 @@ function statistics(view: LayerView, sinks: number, covariance: boolean): { mean
 function quadratic(backend: Backend, keys: Tensor, spread: Tensor, group: number): Tensor {
   const [kvHeads = 0, length = 0, headDim = 0] = keys.shape;
   const grouped = backend.reshape(spread, [kvHeads, group, headDim, headDim]);
-  const parts = Array.from({ length: group }, (_, member) => {
-    const own = backend.reshape(backend.slice(grouped, 1, member, member + 1), [kvHeads, headDim, headDim]);
-    const sums = backend.reduce(backend.zip(backend.matmul(keys, own), keys, 'mul'), 2, 'sum');
-    return backend.reshape(sums, [kvHeads, 1, length]);
-  });
+  const parts = Array.from({ length: group }, (_, member) =>
+    releasing(backend, (inner) => {
+      const own = inner.reshape(inner.slice(grouped, 1, member, member + 1), [kvHeads, headDim, headDim]);
+      return inner.reshape(inner.reduce(inner.zip(inner.matmul(keys, own), keys, 'mul'), 2, 'sum'), [kvHeads, 1, length]);
+    }),
+  );
   return backend.concat(parts, 1);
 }
 

@@ -7,6 +7,7 @@ export const full = definePolicy({
   idea: 'Keep everything. The budget is ignored.',
   source: 'the reference point of every comparison',
   parameters: {},
+  budget: 'own',
   observes: 'nothing',
   costs: 'none',
   phases: ['prefill', 'decode'],

@@ -1,4 +1,4 @@
-import { bestFirst, definePolicy, filled, keepBest, type LayerView, norms, resolveBudgets } from '@kvsift/policy';
+import { bestFirst, definePolicy, filled, keepBest, type LayerView, norms, releasing, resolveBudgets } from '@kvsift/policy';
 import type { Backend, Tensor } from '@kvsift/tensor';
 
 /** KeyDiff (specification 13). */
@@ -65,21 +65,25 @@ function inBlocks(view: LayerView, blockSize: number): Tensor {
   const { backend, length, model } = view;
   const units = unitKeys(view);
   const keep = Math.min(view.budget.perHead, length);
-  const range = (from: number, to: number) =>
-    backend.upload(
+  const range = (target: Backend, from: number, to: number) =>
+    target.upload(
       Float32Array.from({ length: model.kvHeads * length }, (_, index) =>
         index % length >= from && index % length < to ? 1 : 0,
       ),
       'f32',
       [model.kvHeads, length],
     );
-  let survivors = range(0, keep);
+  let survivors = range(backend, 0, keep);
   let scores = filled(backend, [model.kvHeads, length], 0);
   for (let start = keep; start < length; start += blockSize) {
-    const candidates = backend.zip(survivors, range(start, start + blockSize), 'max');
-    const penalty = backend.zip(backend.zip(candidates, 1, 'sub'), 1e30, 'mul');
-    scores = backend.zip(difference(backend, units, candidates), penalty, 'add');
-    survivors = backend.zip(bestFirst(backend, scores), keep, 'less');
+    scores = releasing(backend, (inner) => {
+      const candidates = inner.zip(survivors, range(inner, start, start + blockSize), 'max');
+      const penalty = inner.zip(inner.zip(candidates, 1, 'sub'), 1e30, 'mul');
+      return inner.zip(difference(inner, units, candidates), penalty, 'add');
+    });
+    const [before, latest] = [survivors, scores];
+    survivors = releasing(backend, (inner) => inner.zip(bestFirst(inner, latest), keep, 'less'));
+    before.dispose();
   }
   return scores;
 }

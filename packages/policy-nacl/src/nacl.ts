@@ -74,6 +74,7 @@ export const nacl = definePolicy({
       description: '[protect, proxy, random]: the release’s three shares, which replace budget, recent and random.',
     },
   },
+  seeded: true,
   observes: 'rotated queries of the proxies',
   costs: '4 · queryHeads · proxies · n · headDim FLOPs, O(queryHeads · n) memory',
   phases: ['prefill'],

@@ -13,6 +13,7 @@ export const random = definePolicy({
     sinks: { kind: 'integer', default: 0, min: 0, unit: 'tokens', description: 'First tokens that are always kept.' },
     window: { kind: 'integer', default: 0, min: 0, unit: 'tokens', description: 'Last tokens that are always kept.' },
   },
+  seeded: true,
   observes: 'nothing',
   costs: 'O(kvHeads · n)',
   phases: ['prefill', 'decode'],

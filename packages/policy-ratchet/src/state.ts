@@ -1,4 +1,4 @@
-import { filled } from '@kvsift/policy';
+import { filled, releasing } from '@kvsift/policy';
 import type { Backend, Tensor } from '@kvsift/tensor';
 import type { FeatureMap } from './features.js';
 
@@ -11,10 +11,14 @@ export function stateOf(backend: Backend, features: FeatureMap, keys: Tensor, va
   let state: Tensor | undefined;
   for (let start = 0; start < length; start += chunk) {
     const end = Math.min(length, start + chunk);
-    const phi = features(backend, backend.slice(keys, 1, start, end));
-    const extended = backend.concat([backend.slice(values, 1, start, end), filled(backend, [heads, end - start, 1], 1)], 2);
-    const part = backend.matmul(backend.transpose(phi, [0, 2, 1]), extended);
-    state = state === undefined ? part : backend.zip(state, part, 'add');
+    const before = state;
+    state = releasing(backend, (inner) => {
+      const phi = features(inner, inner.slice(keys, 1, start, end));
+      const extended = inner.concat([inner.slice(values, 1, start, end), filled(inner, [heads, end - start, 1], 1)], 2);
+      const part = inner.matmul(inner.transpose(phi, [0, 2, 1]), extended);
+      return before === undefined ? part : inner.zip(before, part, 'add');
+    });
+    before?.dispose();
   }
   if (state === undefined) throw new Error('no entries');
   return state;

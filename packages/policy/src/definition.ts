@@ -31,6 +31,8 @@ export interface PolicyDefinition<S extends ParameterSchema = ParameterSchema> {
   readonly observes: string;
   /** Leading-order cost of `select` per layer. */
   readonly costs: string;
+  /** Draws random numbers: another seed may keep other entries. */
+  readonly seeded?: boolean;
   /** 'own': its parameters say what is kept, not the budget. Default 'exact'. */
   readonly budget?: 'exact' | 'own';
   /** When it evicts; 'decode' through the `decoding` wrapper. */

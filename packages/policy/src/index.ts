@@ -6,6 +6,7 @@ export { formatPolicy, parsePolicy } from './expression.js';
 export * from './layer-tensors.js';
 export * from './parameters.js';
 export * from './registry.js';
+export * from './releasing.js';
 export * from './rewrap.js';
 export * from './scored.js';
 export * from './scores.js';
