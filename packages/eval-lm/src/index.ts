@@ -1,4 +1,5 @@
 export { type ChunkOptions, chunkDocuments } from './chunks.js';
+export { compareReadings, type LmComparison } from './comparison.js';
 export {
   type CompressionSchedule,
   cacheLengths,
@@ -7,6 +8,8 @@ export {
   type LmStep,
   lmSteps,
 } from './compression-schedule.js';
+export { everyStep } from './every-step.js';
+export { type ChunkReading, type ReadOptions, readChunk } from './read-chunk.js';
 export {
   type ChunkResult,
   type ChunkSummary,
