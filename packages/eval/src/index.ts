@@ -21,6 +21,7 @@ export type { RunEvent, RunOutcome } from './run/events.js';
 export { differences, hashManifest, type Manifest } from './run/manifest.js';
 export type { TaskFailure } from './run/plan.js';
 export { type RunEnvironment, runEvaluation } from './run/run.js';
+export { sampleErrors } from './run/sample.js';
 export { createResampler, type Estimate, estimateMean, type Resampler } from './statistics/bootstrap.js';
 export { type SummaryRow, summarize } from './statistics/summary.js';
 export { takeLock } from './store/lock.js';

@@ -24,7 +24,13 @@ export type ErrorCode =
   | 'cache_mismatch'
   | 'data_malformed'
   | 'score_error'
-  | 'run_mismatch';
+  | 'run_mismatch'
+  /** Nobody answers at the address of a queue. */
+  | 'queue_unavailable'
+  /** An evaluation's workers gave up on a sample. */
+  | 'worker_failed'
+  /** A file could not be fetched, or is not what was promised. */
+  | 'download_failed';
 
 /** Facts that a program may want besides the sentence: names, paths, expected and actual values. */
 export type ErrorDetails = Readonly<Record<string, unknown>>;

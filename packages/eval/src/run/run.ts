@@ -12,6 +12,7 @@ import { currentCommit, describeMachine } from './environment.js';
 import type { RunEvent, RunOutcome } from './events.js';
 import { hashManifest, type Manifest } from './manifest.js';
 import { planSuite, type SuitePlan, type TaskFailure } from './plan.js';
+import { Pool } from './pool.js';
 import { Progress } from './progress.js';
 import { runGroup, type SampleContext } from './sample.js';
 
@@ -26,6 +27,8 @@ export interface RunEnvironment {
   readonly code: { readonly version: string; readonly folder: string };
   /** Go on where results of another manifest are stored (other code, machine or data): they count as done. Default: refuse. */
   readonly mix?: boolean;
+  /** Answers to ask for at a time: 1 for a model in this process, more where workers share them. Default 1. */
+  readonly concurrency?: number;
   /** Stops at once: the sample in flight is lost. */
   readonly signal?: AbortSignal;
   /** Stops once the sample in flight is stored. */
@@ -143,32 +146,47 @@ async function work(
     }
   }
   onEvent({ type: 'planned', total: progress.total, done: progress.done, failures });
-  for (const { engine, plan, context } of jobs) {
-    await files.writeManifest(context.manifestHash, context.manifest);
-    for (const task of plan.tasks.keys()) {
-      let index = 0;
-      for await (const group of groups(plan.samples(task), config.question)) {
-        for (const cell of cells) {
-          const missing = group.filter((sample) => !stored(context, cell, sample));
-          if (missing.length === 0) continue;
-          if (finish?.aborted || signal?.aborted) return progress.outcome(store, failures, true);
+  const failed = new AbortController();
+  const pool = new Pool(environment.concurrency ?? 1);
+  const stopping = () => finish?.aborted === true || signal?.aborted === true;
+  let interrupted = false;
+  const run = async ({ engine, context }: Job, cell: Cell, samples: readonly Sample[], task: string, retention: boolean) => {
+    const missing = samples.filter((sample) => !stored(context, cell, sample));
+    if (missing.length === 0) return;
+    interrupted ||= stopping();
+    if (interrupted) return;
+    const results = runGroup(engine, context, cell, missing, {
+      retention,
+      signal: signal === undefined ? failed.signal : AbortSignal.any([signal, failed.signal]),
+      onProgress: (share) => onEvent({ type: 'reading', task, label: cell.label, budget: cell.budget, share }),
+    });
+    for await (const result of results) {
+      await store.append(result);
+      onEvent({ type: 'result', result, ...progress.add(result) });
+      interrupted ||= finish?.aborted === true;
+      if (interrupted) return;
+    }
+  };
+  try {
+    for (const job of jobs) {
+      await files.writeManifest(job.context.manifestHash, job.context.manifest);
+      for (const task of job.plan.tasks.keys()) {
+        let index = 0;
+        for await (const group of groups(job.plan.samples(task), config.question)) {
           const retention = index < config.retention;
-          const results = runGroup(engine, context, cell, missing, {
-            retention,
-            ...(signal && { signal }),
-            onProgress: (share) => onEvent({ type: 'reading', task, label: cell.label, budget: cell.budget, share }),
-          });
-          for await (const result of results) {
-            await store.append(result);
-            onEvent({ type: 'result', result, ...progress.add(result) });
-            if (finish?.aborted) return progress.outcome(store, failures, true);
-          }
+          for (const cell of cells) await pool.add(() => run(job, cell, group, task, retention));
+          if (interrupted) break;
+          index += group.length;
         }
-        index += group.length;
       }
     }
+    await pool.drain();
+  } catch (error) {
+    failed.abort(error);
+    await pool.settle();
+    throw error;
   }
-  return progress.outcome(store, failures, false);
+  return progress.outcome(store, failures, interrupted);
 }
 
 /** Samples that can share one prefill: neighbours with one context, where the question is not part of what is compressed. */

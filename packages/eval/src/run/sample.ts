@@ -27,14 +27,15 @@ export interface GroupOptions {
   readonly onProgress: (share: number) => void;
 }
 
-/** Errors that lie in one sample and leave the others alone. */
-const sampleErrors = new Set([
+/** Codes of errors that lie in one sample and leave the others alone. */
+export const sampleErrors: ReadonlySet<string> = new Set([
   'context_length_exceeded',
   'budget_invalid',
   'data_malformed',
   'template_invalid',
   'score_error',
   'invalid_argument',
+  'worker_failed',
 ]);
 
 /** Characters of a prompt's beginning and end that are kept to look at. */
