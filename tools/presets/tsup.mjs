@@ -12,7 +12,6 @@ export const library = (overrides = {}) =>
     platform: 'node',
     sourcemap: false,
     splitting: true,
-    treeshake: true,
     clean: false,
     dts: false,
     silent: true,

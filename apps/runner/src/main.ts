@@ -2,9 +2,11 @@ import { isKvsiftError } from '@kvsift/tensor';
 import { Command, CommanderError } from 'commander';
 import { chatCommand } from './commands/chat.js';
 import { demoCommand } from './commands/demo.js';
+import { evalCommand } from './commands/eval.js';
 import { generateCommand } from './commands/generate.js';
 import { inspectCommand } from './commands/inspect.js';
 import { policiesCommand } from './commands/policies.js';
+import { reportCommand } from './commands/report.js';
 import { verifyCommand } from './commands/verify.js';
 import { exitCodeHelp, exitCodeOf, exitCodes } from './exit-codes.js';
 
@@ -17,6 +19,8 @@ export function program(): Command {
     .addCommand(demoCommand())
     .addCommand(generateCommand())
     .addCommand(chatCommand())
+    .addCommand(evalCommand())
+    .addCommand(reportCommand())
     .addCommand(inspectCommand())
     .addCommand(policiesCommand())
     .addCommand(verifyCommand())
@@ -26,7 +30,7 @@ export function program(): Command {
 /** Runs a command line; sets the exit code. Errors become one line. */
 export async function main(argv: readonly string[]): Promise<void> {
   const command = program();
-  for (const part of [command, ...command.commands]) part.exitOverride();
+  for (const part of [command, ...command.commands, ...command.commands.flatMap(({ commands }) => commands)]) part.exitOverride();
   try {
     await command.parseAsync([...argv]);
   } catch (error) {

@@ -44,7 +44,7 @@ export const runConfigSchema = z.strictObject({
     .min(1)
     .describe('512 (tokens), 20% (of the prompt) or 64MiB (whole cache).'),
   suites: z.array(suiteSchema).min(1),
-  backend: z.enum(['auto', 'reference', 'cpu', 'cuda']).default('auto'),
+  backend: z.enum(['cpu', 'reference', 'cuda']).default('cpu'),
   kvType: z.enum(['f32', 'f16', 'bf16']).optional(),
   question: z
     .enum(['aware', 'agnostic'])

@@ -3,7 +3,7 @@ import { isKvsiftError, KvsiftError } from '@kvsift/tensor';
 import type { Sample, SampleOptions, Suite, TextTokenizer } from '../suite.js';
 import type { SuiteSetting } from './config.js';
 
-/** A task whose data could not be read. */
+/** A task, or a row of one, whose data cannot be used. */
 export interface TaskFailure {
   readonly suite: string;
   readonly task: string;
@@ -41,21 +41,26 @@ export async function planSuite(
       `expected a profile of ${suite.name} (${suite.profiles.join(', ')}), got "${profile}"`,
     );
   }
-  const shared: SampleOptions = {
+  const shared: Omit<SampleOptions, 'tasks'> = {
     seed: options.seed,
     tokenizer,
     ...(limit !== undefined && { limit }),
     ...(promptTokens !== undefined && { maxTokens: promptTokens }),
   };
-  const samples = (task: string) => suite.samples({ ...shared, tasks: [task] });
+  const skip = options.onError === 'continue';
+  const samples = (task: string, onMalformed: SampleOptions['onMalformed'] = () => {}) =>
+    suite.samples({ ...shared, tasks: [task], ...(skip && { onMalformed }) });
   const hash = createHash('sha256');
   const stops = new Set<string>();
   const tasks = new Map<string, number>();
   const failures: TaskFailure[] = [];
+  const report = (task: string) => (error: Error) => {
+    failures.push({ suite: suite.name, task, message: error.message });
+  };
   for (const task of setting.tasks ?? suite.tasks) {
     const ids = new Set<string>();
     try {
-      for await (const sample of samples(task)) {
+      for await (const sample of samples(task, report(task))) {
         if (ids.has(sample.id)) {
           throw new KvsiftError('data_malformed', `${suite.name} ${task}: two samples have the id "${sample.id}"`, {
             id: sample.id,
@@ -67,9 +72,18 @@ export async function planSuite(
       }
       tasks.set(task, ids.size);
     } catch (error) {
-      if (options.onError === 'stop' || !isKvsiftError(error) || error.code === 'config_invalid') throw error;
-      failures.push({ suite: suite.name, task, message: error.message });
+      if (!skip || !isKvsiftError(error) || error.code === 'config_invalid') throw error;
+      report(task)(error);
     }
   }
-  return { setting, suite, profile, tasks, failures, samplesHash: hash.digest('hex').slice(0, 16), stops: [...stops], samples };
+  return {
+    setting,
+    suite,
+    profile,
+    tasks,
+    failures,
+    samplesHash: hash.digest('hex').slice(0, 16),
+    stops: [...stops],
+    samples: (task) => samples(task),
+  };
 }

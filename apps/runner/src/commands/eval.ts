@@ -1,0 +1,149 @@
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { parseRunConfig, type RunConfig, type RunOutcome, readRun, readRunConfig, runFolder, summarize } from '@kvsift/eval';
+import { combineRuns, summaryTable, terminalTable } from '@kvsift/report';
+import { KvsiftError } from '@kvsift/tensor';
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { stringify } from 'yaml';
+import { evaluate } from '../evaluation.js';
+import { exitCodes } from '../exit-codes.js';
+import { readText } from '../run-options.js';
+import { suiteKinds } from '../suites.js';
+import { exampleConfig } from './eval-example.js';
+
+interface RunFlags {
+  readonly out: string;
+  readonly model?: readonly string[];
+  readonly policy?: readonly string[];
+  readonly budget?: readonly string[];
+  readonly suite?: readonly string[];
+  readonly task?: readonly string[];
+  readonly limit?: number;
+  readonly question?: string;
+  readonly backend?: string;
+  readonly seed?: number;
+  readonly mix?: boolean;
+  readonly json?: boolean;
+}
+
+/** Collects an option that may be given several times. */
+const collect = (text: string, before: readonly string[] = []) => [...before, text];
+
+const whole = (low: number) => (text: string) => {
+  const value = Number(text);
+  if (/^\d+$/.test(text) && Number.isSafeInteger(value) && value >= low) return value;
+  throw new InvalidArgumentError(`expected a whole number from ${low}`);
+};
+
+export function evalCommand(): Command {
+  const listed = Object.entries(suiteKinds).map(([name, { description }]) => `  ${name.padEnd(14)} ${description}`);
+  return new Command('eval')
+    .description('Evaluates models × policies × budgets × suites; an interrupted run continues where it stopped.')
+    .addHelpText(
+      'after',
+      `
+Suites:
+${listed.join('\n')}
+
+Examples:
+  kvsift eval init run.yaml
+  kvsift eval run run.yaml --out runs/first
+  kvsift eval run --model demo --policy snapkv --policy streaming-llm --budget 20% --suite facts --out runs/demo
+  kvsift eval resume runs/first`,
+    )
+    .addCommand(initCommand())
+    .addCommand(runCommand())
+    .addCommand(resumeCommand());
+}
+
+function initCommand(): Command {
+  return new Command('init')
+    .description('Writes a run file to start from.')
+    .argument('[file]', 'where to write it', 'run.yaml')
+    .action(async (file: string) => {
+      await writeFile(file, exampleConfig, { flag: 'wx' }).catch((error: NodeJS.ErrnoException) => {
+        const reason = error.code === 'EEXIST' ? 'is there already' : error.message;
+        throw new KvsiftError('invalid_argument', `${file} ${reason}`, { path: file }, { cause: error });
+      });
+      console.error(`wrote ${file}; next: kvsift eval run ${file} --out runs/first`);
+    });
+}
+
+function runCommand(): Command {
+  return new Command('run')
+    .description('Runs a file, or what the flags say; flags replace what the file says.')
+    .argument('[file]', 'YAML or JSON, see `kvsift eval init`')
+    .requiredOption('--out <folder>', 'folder of the run; results that it has are not made again')
+    .option('--model <path>', 'a model; may be given several times, as the next three', collect)
+    .option('--policy <expression>', 'a policy', collect)
+    .option('--budget <amount>', 'a budget', collect)
+    .option('--suite <name>', 'a suite with its default options', collect)
+    .option('--task <name>', 'a task of the suites given with --suite; default: all', collect)
+    .option('--limit <n>', 'most samples per task of those suites', whole(1))
+    .addOption(new Option('--question <when>', 'when the policy may see the question').choices(['aware', 'agnostic']))
+    .addOption(new Option('--backend <name>', 'what computes').choices(['cpu', 'cuda', 'reference']))
+    .option('--seed <number>', 'seed of samples and random policies', whole(0))
+    .option('--mix', 'go on although code, machine or data have changed since the stored results were made')
+    .option('--json', 'print the summary as JSON')
+    .action(async (file: string | undefined, flags: RunFlags) => {
+      const config = await configOf(file, flags);
+      await mkdir(flags.out, { recursive: true });
+      await writeFile(runFolder(flags.out).config, stringify(config));
+      await runInto(config, flags.out, flags);
+    });
+}
+
+function resumeCommand(): Command {
+  return new Command('resume')
+    .description('Continues the run of a folder.')
+    .argument('<folder>', 'folder of the run')
+    .option('--mix', 'go on although code, machine or data have changed since the stored results were made')
+    .option('--json', 'print the summary as JSON')
+    .action(async (folder: string, flags: { mix?: boolean; json?: boolean }) => {
+      const path = runFolder(folder).config;
+      const text = await readFile(path, 'utf8').catch((cause) => {
+        throw new KvsiftError('file_not_found', `${folder}: expected the folder of a run (with run.yaml)`, { path }, { cause });
+      });
+      await runInto(readRunConfig(text, path), folder, flags);
+    });
+}
+
+async function configOf(file: string | undefined, flags: RunFlags): Promise<RunConfig> {
+  const base = file === undefined ? {} : readRunConfig(await readText(file), file);
+  const suites = flags.suite?.map((suite) => ({
+    suite,
+    ...(flags.task && { tasks: flags.task }),
+    ...(flags.limit !== undefined && { limit: flags.limit }),
+  }));
+  const given = {
+    models: flags.model,
+    policies: flags.policy,
+    budgets: flags.budget,
+    suites,
+    question: flags.question,
+    backend: flags.backend,
+    seed: flags.seed,
+  };
+  const replaced = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+  return parseRunConfig({ ...base, ...replaced }, file ?? 'flags');
+}
+
+async function runInto(
+  config: RunConfig,
+  folder: string,
+  { mix = false, json = false }: { readonly mix?: boolean; readonly json?: boolean },
+): Promise<void> {
+  const outcome = await evaluate(config, folder, { mix, quiet: json });
+  const rows = summarize(combineRuns([await readRun(folder)], mix).results);
+  if (json) console.log(JSON.stringify({ outcome, rows }, null, 2));
+  else {
+    console.log(terminalTable(summaryTable(rows)));
+    console.log(closingLine(outcome, folder));
+  }
+  if (outcome.interrupted) process.exitCode = exitCodes.interrupted;
+  else if (outcome.failed > 0 || outcome.failures.length > 0) process.exitCode = exitCodes.failed;
+}
+
+function closingLine({ done, total, failed, failures, interrupted }: RunOutcome, folder: string): string {
+  const trouble = failed + failures.length > 0 ? `, ${failed} samples and ${failures.length} data rows or tasks failed` : '';
+  return `${done} of ${total} results in ${folder}${trouble}${interrupted ? `; continue with: kvsift eval resume ${folder}` : ''}`;
+}

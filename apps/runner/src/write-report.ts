@@ -1,0 +1,17 @@
+import { rename, writeFile } from 'node:fs/promises';
+import { type ReportData, reportPage } from '@kvsift/report';
+import { KvsiftError } from '@kvsift/tensor';
+
+/** Writes the HTML page of results; the file is there whole or not at all. */
+export async function writeReport(path: string, data: ReportData, title: string): Promise<void> {
+  const draft = `${path}.draft`;
+  try {
+    await writeFile(draft, await reportPage(data, title));
+    await rename(draft, path);
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && 'syscall' in error) {
+      throw new KvsiftError('file_unreadable', `${path} cannot be written: ${error.message}`, { path }, { cause: error });
+    }
+    throw error;
+  }
+}

@@ -1,0 +1,29 @@
+import type { Table } from '../table.js';
+
+/** A LaTeX tabular (needs the booktabs package). */
+export function latexTable({ columns, rows, notes }: Table): string {
+  const line = (cells: readonly string[]) => `${cells.map(escaped).join(' & ')} \\\\`;
+  return [
+    `\\begin{tabular}{${columns.map(({ align }) => (align === 'right' ? 'r' : 'l')).join('')}}`,
+    '\\toprule',
+    line(columns.map(({ title }) => title)),
+    '\\midrule',
+    ...rows.map(line),
+    '\\bottomrule',
+    '\\end{tabular}',
+    ...notes.map((note) => `% ${note}`),
+  ].join('\n');
+}
+
+const replacements: Readonly<Record<string, string>> = {
+  '\\': '\\textbackslash{}',
+  '~': '\\textasciitilde{}',
+  '^': '\\textasciicircum{}',
+  '−': '$-$',
+  '–': '--',
+  '…': '\\ldots{}',
+};
+
+function escaped(text: string): string {
+  return text.replace(/[\\~^−–…]|[&%$#_{}]/g, (symbol) => replacements[symbol] ?? `\\${symbol}`);
+}

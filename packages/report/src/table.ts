@@ -1,0 +1,63 @@
+import type { SummaryRow } from '@kvsift/eval';
+import { formatBytes, formatDifference, formatRate, formatScore, formatSeconds } from './numbers.js';
+
+/** A table as text, before a format draws it. */
+export interface Table {
+  readonly columns: readonly { readonly title: string; readonly align: 'left' | 'right' }[];
+  readonly rows: readonly (readonly string[])[];
+  /** Sentences below the table. */
+  readonly notes: readonly string[];
+}
+
+interface Column {
+  readonly title: string;
+  readonly align: 'left' | 'right';
+  readonly text: (row: SummaryRow) => string;
+  /** Left out where it would say nothing. */
+  readonly shown: (rows: readonly SummaryRow[]) => boolean;
+}
+
+const several =
+  (key: (row: SummaryRow) => string) =>
+  (rows: readonly SummaryRow[]): boolean =>
+    new Set(rows.map(key)).size > 1;
+
+const columns: readonly Column[] = [
+  { title: 'model', align: 'left', text: ({ model }) => model, shown: several(({ model }) => model) },
+  { title: 'suite', align: 'left', text: ({ suite }) => suite, shown: several(({ suite }) => suite) },
+  { title: 'task', align: 'left', text: ({ task }) => task, shown: several(({ task }) => task) },
+  { title: 'policy', align: 'left', text: ({ label }) => label, shown: () => true },
+  { title: 'budget', align: 'right', text: ({ budget }) => budget, shown: () => true },
+  { title: 'accuracy', align: 'right', text: ({ score }) => formatScore(score.mean), shown: () => true },
+  {
+    title: '95 % interval',
+    align: 'right',
+    text: ({ score, n }) => (n === 0 ? '–' : `${formatScore(score.low)} … ${formatScore(score.high)}`),
+    shown: () => true,
+  },
+  { title: 'n', align: 'right', text: ({ n }) => `${n}`, shown: () => true },
+  {
+    title: 'against full',
+    align: 'right',
+    text: ({ difference }) => (difference ? `${formatDifference(difference.mean)}${difference.withinNoise ? ' ~' : ''}` : ''),
+    shown: (rows) => rows.some(({ difference }) => difference !== undefined),
+  },
+  { title: 'cache', align: 'right', text: ({ cacheBytes }) => formatBytes(cacheBytes), shown: () => true },
+  { title: 'prefill', align: 'right', text: ({ prefillSeconds }) => formatSeconds(prefillSeconds), shown: () => true },
+  { title: 'decode tokens/s', align: 'right', text: (row) => formatRate(row.decodeTokensPerSecond), shown: () => true },
+  { title: 'failed', align: 'right', text: ({ failed }) => `${failed}`, shown: (rows) => rows.some(({ failed }) => failed > 0) },
+];
+
+/** The table of a summary: accuracy with n and interval, cache bytes as held, times. */
+export function summaryTable(rows: readonly SummaryRow[]): Table {
+  const shown = columns.filter((column) => column.shown(rows));
+  const notes = ['Accuracy is the mean of n samples, its interval from 1,000 bootstrap resamples.'];
+  if (rows.some(({ difference }) => difference !== undefined)) {
+    notes.push('"Against full" compares sample by sample with the full cache; ~ marks what is within noise.');
+  }
+  return {
+    columns: shown.map(({ title, align }) => ({ title, align })),
+    rows: rows.map((row) => shown.map(({ text }) => text(row))),
+    notes,
+  };
+}
