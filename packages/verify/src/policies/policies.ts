@@ -4,7 +4,10 @@ import { fileError } from '@kvsift/weights';
 import type { SuiteRun } from '../suite.js';
 import { describe } from '../tally.js';
 import { checkFamily } from './case-file.js';
+import { generationCases } from './generation.js';
+import { decodingCases } from './kvpress/decoding.js';
 import { layerCases } from './kvpress/layer-cases.js';
+import { modelCases } from './kvpress/model-cases.js';
 import { adakvFamily } from './synthetic/adakv.js';
 import { kvpressTensorsFamily } from './synthetic/kvpress-tensors.js';
 import { naclFamily } from './synthetic/nacl.js';
@@ -28,9 +31,17 @@ const kinds: readonly (readonly [pattern: RegExp, cases: Cases])[] = [
   [/^synthetic\/kvpress-tensors\.json$/, (run, file) => checkFamily(run, file, kvpressTensorsFamily)],
   [/^synthetic\/ratchet\.json$/, (run, file) => checkFamily(run, file, ratchetFamily)],
   [/^synthetic\/ragged-decode\.json$/, (run, file) => checkFamily(run, file, raggedDecodeFamily)],
-  [/^kvpress\/tokens-\d+\/presses\.json$/, layerCases],
+  [/^kvpress\/tokens-\d+\/presses\.json$/, pressCases],
+  [/^kvpress\/decoding-[^/]+\.json$/, decodingCases],
+  [/^generation\/[^/]+\.json$/, generationCases],
   [/^synthetic\/pyramid-budgets\.json$/, checkPyramidBudgets],
 ];
+
+/** Presses on the stored inputs of one layer, then in every layer of the model. */
+async function pressCases(run: SuiteRun, file: string): Promise<void> {
+  await layerCases(run, file);
+  await modelCases(run, file);
+}
 
 /** Tensors beside the cases that name them, versions, and texts for people. */
 const companions = /(\.md|\/versions\.json|\.safetensors|\/prompt\.json)$/;
