@@ -1,0 +1,155 @@
+import {
+  type BlockType,
+  bfloatToFloat,
+  blockLayout,
+  type DType,
+  dequantizeBlocks,
+  dtypes,
+  type HostArray,
+  halfToFloat,
+  isBlockType,
+} from '@kvsift/tensor';
+import { agree } from '../agree.js';
+import type { Bench, Case } from '../case.js';
+import { floatTensor, hostData, integerTensor, type Kind, numbers } from '../inputs.js';
+
+/** Types that a weight may have. */
+export const weightTypes = dtypes.filter((dtype) => dtype !== 'i32' && dtype !== 'u8');
+
+/** Columns that whole blocks fill, about as many as asked for. */
+const columnsFor = (dtype: DType, wanted: number) =>
+  Math.max(1, Math.round(wanted / blockLayout(dtype).values)) * blockLayout(dtype).values;
+
+function valuesOf(dtype: DType, data: HostArray): Float32Array {
+  if (isBlockType(dtype)) return dequantizeBlocks(dtype as BlockType, data as Uint8Array);
+  return dtype === 'f32' ? (data as Float32Array) : Float32Array.from(data, dtype === 'f16' ? halfToFloat : bfloatToFloat);
+}
+
+/** Σ |x · w| of each output; where activations are quantised, with the largest |x| of each block in place of each. */
+function linearBounds(
+  bench: Bench,
+  x: Float32Array,
+  weight: Float32Array,
+  dtype: DType,
+  inputs: number,
+  extra: number,
+): Float64Array {
+  const coarse = bench.actual.info.compute === 'int8' && isBlockType(dtype);
+  const block = coarse ? blockLayout(dtype).values : 1;
+  const [rows, outputs] = [x.length / inputs, weight.length / inputs];
+  const sizes = x.map((_, at) => {
+    const first = at - ((at % inputs) % block);
+    let most = 0;
+    for (let i = first; i < first + block; i++) most = Math.max(most, Math.abs(x[i] ?? 0));
+    return most;
+  });
+  const bounds = new Float64Array(rows * outputs);
+  for (let row = 0; row < rows; row++) {
+    for (let output = 0; output < outputs; output++) {
+      let sum = extra;
+      for (let k = 0; k < inputs; k++) sum += (sizes[row * inputs + k] ?? 0) * Math.abs(weight[output * inputs + k] ?? 0);
+      bounds[row * outputs + output] = bench.tolerance.product * sum;
+    }
+  }
+  return bounds;
+}
+
+interface LinearPlan {
+  readonly dtype: DType;
+  readonly rows: number;
+  readonly inputs: number;
+  readonly outputs: number;
+  readonly kind?: Kind;
+  readonly added?: boolean;
+}
+
+async function linear(
+  bench: Bench,
+  { dtype, rows, inputs: wanted, outputs, kind = 'plain', added = false }: LinearPlan,
+): Promise<void> {
+  const inputs = columnsFor(dtype, wanted);
+  const x = numbers(3, rows * inputs, kind);
+  const weight = hostData(4, dtype, [outputs, inputs]);
+  const bounds = linearBounds(bench, x, valuesOf(dtype, weight), dtype, inputs, added ? 3 : 0);
+  await agree(
+    bench,
+    (backend) => ({
+      out: backend.linear(
+        backend.upload(x, 'f32', [rows, inputs]),
+        backend.upload(weight, dtype, [outputs, inputs]),
+        added ? { bias: floatTensor(backend, 5, [outputs]), residual: floatTensor(backend, 6, [rows, outputs]) } : {},
+      ),
+    }),
+    { bounds },
+  );
+}
+
+const linearShapes: readonly (readonly [rows: number, inputs: number, outputs: number])[] = [
+  [1, 1, 1],
+  [1, 256, 37],
+  [3, 64, 5],
+  [7, 131, 17],
+  [33, 576, 65],
+  [0, 32, 4],
+];
+
+function linearCases(): Case[] {
+  return weightTypes.flatMap((dtype) => [
+    ...linearShapes.map(
+      ([rows, inputs, outputs]): Case => ({
+        op: 'linear',
+        title: `${dtype}: ${rows} rows, ${columnsFor(dtype, inputs)} columns, ${outputs} outputs`,
+        run: (bench) => linear(bench, { dtype, rows, inputs, outputs, added: rows === 7 }),
+      }),
+    ),
+    {
+      op: 'linear',
+      title: `${dtype}: outliers`,
+      run: (bench) => linear(bench, { dtype, rows: 5, inputs: 512, outputs: 19, kind: 'outliers' }),
+    },
+  ]);
+}
+
+function lookupCases(): Case[] {
+  return weightTypes.flatMap((dtype): Case[] => {
+    const columns = columnsFor(dtype, 96);
+    // One rounding or several may lie between the bytes and the value; types that only scale integers are exact.
+    const closeness = isBlockType(dtype) ? { ofLargest: 1e-6 } : ('exact' as const);
+    return [
+      {
+        op: 'dequantize',
+        title: dtype,
+        run: (bench) =>
+          agree(
+            bench,
+            (backend) => ({
+              values: backend.dequantize(backend.upload(hostData(8, dtype, [23, columns]), dtype, [23, columns])),
+            }),
+            closeness,
+          ),
+      },
+      {
+        op: 'embedding',
+        title: dtype,
+        run: (bench) =>
+          agree(
+            bench,
+            (backend) => {
+              const table = backend.upload(hostData(9, dtype, [23, columns]), dtype, [23, columns]);
+              return {
+                rows: backend.embedding(table, integerTensor(backend, [22, 0, 7, 7, 13])),
+                scaled: backend.embedding(table, integerTensor(backend, [3]), 11.5),
+                none: backend.embedding(table, integerTensor(backend, [])),
+              };
+            },
+            isBlockType(dtype) ? { ofLargest: 1e-6 } : { relative: 2e-7 },
+          ),
+      },
+    ];
+  });
+}
+
+/** dequantize, embedding and linear in every dtype that a weight may have. */
+export function weightCases(): Case[] {
+  return [...lookupCases(), ...linearCases()];
+}

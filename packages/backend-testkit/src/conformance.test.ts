@@ -1,0 +1,4 @@
+import { createReferenceBackend } from '@kvsift/backend-reference';
+import { backendConformance } from './conformance.js';
+
+backendConformance('reference', createReferenceBackend);
