@@ -1,0 +1,205 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createReferenceBackend } from '@kvsift/backend-reference';
+import { demoModelPath, factDocument } from '@kvsift/demo-model';
+import { allPolicies } from '@kvsift/policies';
+import { KvsiftError } from '@kvsift/tensor';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { openLanguageModel } from '../engine/language-model.js';
+import type { Result } from '../store/result.js';
+import { readRun } from '../store/run-folder.js';
+import type { Sample, Suite } from '../suite.js';
+import { parseRunConfig } from './config.js';
+import type { RunEvent } from './events.js';
+import { type RunEnvironment, runEvaluation } from './run.js';
+
+let folder = '';
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'kvsift-run-'));
+});
+afterEach(() => rm(folder, { recursive: true, force: true }));
+
+/** Two short texts, and what a test adds to them. */
+const factsSuite = (change: (sample: Sample) => Sample = (sample) => sample): Suite => ({
+  name: 'facts',
+  tasks: ['facts'],
+  profiles: ['exact'],
+  async *samples({ limit = 2 } = {}) {
+    for (let seed = 1; seed <= limit; seed++) {
+      const { context, question, answer } = factDocument({ tokens: 90, facts: 1, digits: 3, seed });
+      yield change({
+        ...{ id: `${seed}`, task: 'facts', context, question, expected: answer },
+        ...{ maxNewTokens: 4, stop: ['.'], chat: 'never' },
+      });
+    }
+  },
+  score: ({ expected }, prediction) => Number(prediction.trim() === expected),
+});
+
+const config = parseRunConfig(
+  {
+    ...{ models: ['demo'], policies: ['snapkv(window=8)', 'random'], budgets: ['50%'], suites: ['facts'] },
+    ...{ backend: 'reference', retention: 1 },
+  },
+  'test',
+);
+
+const environment = (suite = factsSuite(), more: Partial<RunEnvironment> = {}): RunEnvironment => ({
+  registry: allPolicies(),
+  suite: () => suite,
+  openEngine: () => openLanguageModel(demoModelPath(), { backend: createReferenceBackend() }),
+  code: { version: '0', folder: tmpdir() },
+  ...more,
+});
+
+/** What must be the same in two runs: everything but times. */
+const lasting = ({ prefillSeconds: _prefill, decodeSeconds: _decode, ...rest }: Result) => rest;
+const sorted = (results: readonly Result[]) => results.map((result) => JSON.stringify(lasting(result))).sort();
+
+describe('runEvaluation', () => {
+  it('stores every sample under every cell, the full cache too, with what was measured', async () => {
+    expect(await runEvaluation(config, folder, environment())).toMatchObject({ added: 6, done: 6, total: 6, interrupted: false });
+    const { results, manifests, retentions } = await readRun(folder);
+    expect(new Set(results.map(({ label, budget }) => `${label} ${budget}`))).toEqual(
+      new Set(['full 100%', 'snapkv(window=8) 50%', 'random 50%']),
+    );
+    const [full, snapkv] = results;
+    expect(full).toMatchObject({ score: 1, policy: 'full', finishReason: 'stop' });
+    expect(snapkv?.contextTokens).toBe(full?.contextTokens);
+    const kept = Math.floor((full?.contextTokens ?? 0) / 2);
+    expect((snapkv?.cacheBytes ?? 0) / (full?.cacheBytes ?? 1)).toBeCloseTo(kept / (full?.contextTokens ?? 1), 10);
+    expect(manifests.get(full?.manifest ?? '')).toMatchObject({
+      suite: { stops: ['.'], profile: 'exact' },
+      question: 'aware',
+      seed: 42,
+    });
+    const shown = retentions.find(({ key }) => key.policy.startsWith('snapkv'))?.retention;
+    expect(shown?.tokens).toHaveLength(full?.contextTokens ?? 0);
+    for (const layer of shown?.layers ?? []) expect(layer.reduce((sum, heads) => sum + heads, 0)).toBe(2 * kept);
+  });
+
+  it('ends with the same results whether it was interrupted or not, and makes none twice', async () => {
+    await runEvaluation(config, folder, environment());
+    const whole = (await readRun(folder)).results;
+    const other = join(folder, 'interrupted');
+    for (let call = 0; call < 3; call++) {
+      const finish = new AbortController();
+      const onEvent = ({ type }: RunEvent) => type === 'result' && finish.abort();
+      const outcome = await runEvaluation(config, other, environment(factsSuite(), { finish: finish.signal, onEvent }));
+      expect(outcome).toMatchObject({ added: 1, done: call + 1, interrupted: true });
+    }
+    await writeFile(join(other, 'results.jsonl'), '{"manifest":"torn', { flag: 'a' });
+    expect(await runEvaluation(config, other, environment())).toMatchObject({ added: 3, done: 6, interrupted: false });
+    expect(sorted((await readRun(other)).results)).toEqual(sorted(whole));
+    expect(await runEvaluation(config, other, environment())).toMatchObject({ added: 0, done: 6 });
+  });
+
+  it('refuses to go on under other circumstances, names them, and mixes when told to', async () => {
+    const small = { ...config, policies: ['random'] };
+    await runEvaluation(small, folder, environment());
+    const changed = environment(factsSuite((sample) => ({ ...sample, stop: ['!'] })));
+    await expect(runEvaluation(small, folder, changed)).rejects.toMatchObject({
+      code: 'run_mismatch',
+      message: expect.stringMatching(/suite\.samples: .*suite\.stops: \["\."\] and \["!"\]/),
+    });
+    expect(await runEvaluation(small, folder, { ...changed, mix: true })).toMatchObject({ added: 0 });
+  });
+
+  it('takes up policies that were added to a run', async () => {
+    await runEvaluation({ ...config, policies: ['random'] }, folder, environment());
+    expect(await runEvaluation(config, folder, environment())).toMatchObject({ added: 2, done: 6 });
+  });
+
+  it('shares one reading of a context among its questions, each answered as if alone', async () => {
+    const { context, facts } = factDocument({ tokens: 110, facts: 2, digits: 3, seed: 5 });
+    const ask = (keys: readonly number[]): Suite => ({
+      ...factsSuite(),
+      async *samples() {
+        for (const index of keys) {
+          const { key, value } = facts[index] ?? { key: '', value: '' };
+          const question = ` Question: What is the code for ${key}? Answer: The code for ${key} is`;
+          yield { id: key, task: 'facts', context, question, expected: value, maxNewTokens: 4, stop: ['.'], chat: 'never' };
+        }
+      },
+    });
+    const agnostic = { ...config, policies: ['snapkv(window=8)'], question: 'agnostic' as const, retention: 0 };
+    await runEvaluation(agnostic, folder, environment(ask([0, 1])));
+    const together = (await readRun(folder)).results;
+    const alone = [];
+    for (const index of [0, 1]) {
+      const own = join(folder, `${index}`);
+      await runEvaluation(agnostic, own, environment(ask([index])));
+      alone.push(...(await readRun(own)).results);
+    }
+    expect(together).toHaveLength(4);
+    const named = (results: readonly Result[]) => sorted(results.map((result) => ({ ...result, manifest: '' })));
+    expect(named(together)).toEqual(named(alone));
+    // The first question alone has its context's own sequence number; both share it when asked together.
+    expect(new Set(together.map(({ prefillSeconds }) => prefillSeconds)).size).toBe(2);
+  });
+});
+
+describe('trouble', () => {
+  const long = factsSuite((sample) => (sample.id === '1' ? { ...sample, context: sample.context.repeat(500) } : sample));
+
+  it('stores a failed sample as such and goes on', async () => {
+    const outcome = await runEvaluation({ ...config, policies: ['random'] }, folder, environment(long));
+    expect(outcome).toMatchObject({ added: 4, failed: 2 });
+    const { results } = await readRun(folder);
+    expect(results.filter(({ sample }) => sample === '1')).toEqual([
+      expect.objectContaining({ score: null, error: { code: 'context_length_exceeded', message: expect.any(String) } }),
+      expect.objectContaining({ score: null }),
+    ]);
+    expect(results.filter(({ score }) => score !== null)).toHaveLength(2);
+  });
+
+  it('or stops, as configured, with what was stored still there', async () => {
+    const last = factsSuite((sample) => (sample.id === '2' ? { ...sample, context: sample.context.repeat(500) } : sample));
+    const stopping = { ...config, policies: ['random'], onError: 'stop' as const };
+    await expect(runEvaluation(stopping, folder, environment(last))).rejects.toMatchObject({ code: 'context_length_exceeded' });
+    expect((await readRun(folder)).results).toHaveLength(2);
+  });
+
+  it('leaves out a task whose data cannot be read, before any weights are loaded', async () => {
+    const broken: Suite = {
+      ...factsSuite(),
+      tasks: ['broken', 'facts'],
+      samples(options = {}) {
+        if (options.tasks?.includes('broken')) throw new KvsiftError('data_malformed', 'rows.jsonl, line 3: not JSON');
+        return factsSuite().samples(options);
+      },
+    };
+    const events: RunEvent[] = [];
+    const outcome = await runEvaluation(
+      { ...config, policies: ['random'] },
+      folder,
+      environment(broken, { onEvent: (event) => events.push(event) }),
+    );
+    const failure = { suite: 'facts', task: 'broken', message: 'rows.jsonl, line 3: not JSON' };
+    expect(outcome).toMatchObject({ done: 4, failures: [failure] });
+    expect(events[0]).toMatchObject({ type: 'planned', total: 4, failures: [failure] });
+  });
+
+  it('refuses two samples with one id', async () => {
+    const twice = environment(factsSuite((sample) => ({ ...sample, id: 'same' })));
+    await expect(runEvaluation({ ...config, onError: 'stop' }, folder, twice)).rejects.toThrow('two samples have the id "same"');
+  });
+
+  it('refuses a second writer, and wrong policies and budgets before it makes anything', async () => {
+    let second: Promise<unknown> | undefined;
+    const onEvent = () => {
+      second ??= runEvaluation(config, folder, environment()).catch((error: unknown) => error);
+    };
+    await runEvaluation({ ...config, policies: ['random'] }, folder, environment(factsSuite(), { onEvent }));
+    expect(await second).toMatchObject({ code: 'run_mismatch', message: expect.stringContaining(`process ${process.pid}`) });
+    const untouched = join(folder, 'untouched');
+    await expect(runEvaluation({ ...config, policies: ['snap'] }, untouched, environment())).rejects.toMatchObject({
+      code: 'policy_unknown',
+    });
+    await expect(runEvaluation({ ...config, budgets: ['0'] }, untouched, environment())).rejects.toMatchObject({
+      code: 'budget_invalid',
+    });
+    await expect(readFile(join(untouched, 'results.jsonl'))).rejects.toMatchObject({ code: 'ENOENT' });
+  });
+});
