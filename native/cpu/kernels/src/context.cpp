@@ -1,0 +1,185 @@
+#include "kvsift/context.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <cstdlib>
+#include <new>
+#include <thread>
+#include <vector>
+
+#include "kernel_table.h"
+
+#if defined(__x86_64__) || defined(__i386__)
+#include <immintrin.h>
+#endif
+
+namespace kvsift {
+
+namespace {
+
+inline void relax() {
+#if defined(__x86_64__) || defined(__i386__)
+  _mm_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+/** Pauses before a waiting thread goes to sleep: some 20 to 50 microseconds, about the gap between two ops of a decode step. */
+constexpr int spins = 1500;
+
+/** Memory that only grows, 64-byte aligned. */
+class Scratch {
+ public:
+  Scratch() = default;
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  ~Scratch() { std::free(data_); }
+
+  void* request(std::size_t bytes) {
+    if (bytes > bytes_) {
+      release();
+      const std::size_t rounded = (bytes + 4095) / 4096 * 4096;
+      data_ = std::aligned_alloc(64, rounded);
+      if (data_ == nullptr) throw std::bad_alloc();
+      bytes_ = rounded;
+    }
+    return data_;
+  }
+
+  void release() {
+    std::free(data_);
+    data_ = nullptr;
+    bytes_ = 0;
+  }
+
+  std::size_t bytes() const { return bytes_; }
+
+ private:
+  void* data_ = nullptr;
+  std::size_t bytes_ = 0;
+};
+
+}  // namespace
+
+struct Context::State {
+  Isa isa = Isa::portable;
+  const KernelTable* kernels = nullptr;
+  const std::atomic<bool>* cancel = nullptr;
+
+  // The job: written while closed and nobody is inside.
+  Run work = nullptr;
+  void* data = nullptr;
+  std::size_t count = 0;
+  std::size_t grain = 1;
+  alignas(64) std::atomic<std::size_t> next{0};
+  alignas(64) std::atomic<std::uint32_t> inside{0};
+  alignas(64) std::atomic<bool> open{false};
+  alignas(64) std::atomic<std::uint32_t> epoch{0};
+  std::atomic<bool> stop{false};
+
+  std::vector<std::thread> workers;
+  std::vector<Scratch> thread_scratch;
+  std::array<Scratch, 8> shared_scratch;
+
+  explicit State(std::size_t threads) : thread_scratch(threads) {}
+
+  void take_chunks(std::size_t thread) {
+    for (;;) {
+      const std::size_t begin = next.fetch_add(grain, std::memory_order_relaxed);
+      if (begin >= count) return;
+      if (cancel != nullptr && cancel->load(std::memory_order_relaxed)) continue;
+      work(data, begin, std::min(count, begin + grain), thread);
+    }
+  }
+
+  void serve(std::size_t thread) {
+    std::uint32_t seen = 0;
+    while (!stop.load()) {
+      std::uint32_t now = epoch.load();
+      for (int spin = 0; now == seen && spin < spins; spin++) {
+        relax();
+        now = epoch.load(std::memory_order_relaxed);
+      }
+      if (now == seen) {
+        epoch.wait(seen);
+        continue;
+      }
+      seen = now;
+      inside.fetch_add(1);
+      // The job may be over already; while it is open its fields stay as they are until we leave.
+      if (open.load()) take_chunks(thread);
+      if (inside.fetch_sub(1) == 1) inside.notify_one();
+    }
+  }
+};
+
+Context::Context(std::size_t threads, Isa isa) {
+  if (threads == 0) threads = available_threads();
+  state_ = std::make_unique<State>(threads);
+  set_isa(*this, isa);
+  for (std::size_t thread = 1; thread < threads; thread++) {
+    state_->workers.emplace_back([state = state_.get(), thread] { state->serve(thread); });
+  }
+}
+
+Context::~Context() {
+  state_->stop = true;
+  state_->epoch.fetch_add(1);
+  state_->epoch.notify_all();
+  for (auto& worker : state_->workers) worker.join();
+}
+
+std::size_t Context::threads() const { return state_->thread_scratch.size(); }
+Isa Context::isa() const { return state_->isa; }
+const KernelTable& Context::kernels() const { return *state_->kernels; }
+void Context::set_cancel(const std::atomic<bool>* flag) { state_->cancel = flag; }
+bool Context::cancelled() const { return state_->cancel != nullptr && state_->cancel->load(std::memory_order_relaxed); }
+
+void set_isa(Context& context, Isa isa) {
+  context.state_->isa = isa;
+  context.state_->kernels = &kernel_table(isa);
+}
+
+void Context::run(std::size_t count, std::size_t grain, Run work, void* data) {
+  if (count == 0) return;
+  State& state = *state_;
+  grain = std::max<std::size_t>(grain, 1);
+  if (state.workers.empty() || count <= grain) {
+    for (std::size_t begin = 0; begin < count && !cancelled(); begin += grain) {
+      work(data, begin, std::min(count, begin + grain), 0);
+    }
+    return;
+  }
+  state.work = work;
+  state.data = data;
+  state.count = count;
+  state.grain = grain;
+  state.next.store(0, std::memory_order_relaxed);
+  state.open.store(true);
+  state.epoch.fetch_add(1);
+  state.epoch.notify_all();
+  state.take_chunks(0);
+  state.open.store(false);
+  for (int spin = 0; spin < spins && state.inside.load() != 0; spin++) relax();
+  // Asleep, this thread leaves its core to a worker that lost its own to another process.
+  for (std::uint32_t inside = state.inside.load(); inside != 0; inside = state.inside.load()) state.inside.wait(inside);
+}
+
+void* Context::thread_scratch(std::size_t thread, std::size_t bytes) { return state_->thread_scratch[thread].request(bytes); }
+void* Context::shared_scratch(std::size_t slot, std::size_t bytes) { return state_->shared_scratch[slot].request(bytes); }
+
+std::size_t Context::scratch_bytes() const {
+  std::size_t bytes = 0;
+  for (const auto& scratch : state_->thread_scratch) bytes += scratch.bytes();
+  for (const auto& scratch : state_->shared_scratch) bytes += scratch.bytes();
+  return bytes;
+}
+
+void Context::release_scratch() {
+  for (auto& scratch : state_->thread_scratch) scratch.release();
+  for (auto& scratch : state_->shared_scratch) scratch.release();
+}
+
+}  // namespace kvsift

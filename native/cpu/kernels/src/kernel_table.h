@@ -1,0 +1,82 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kvsift/isa.h"
+#include "panels.h"
+
+namespace kvsift {
+
+/** Kernels on rows of f32. */
+struct RowKernels {
+  void (*rms_norm)(const float* x, std::size_t count, const float* weight, float epsilon, float offset, float* out);
+  void (*silu)(const float* gate, const float* up, std::size_t count, float* out);
+  void (*gelu_tanh)(const float* gate, const float* up, std::size_t count, float* out);
+  void (*softcap)(const float* x, std::size_t count, float cap, float* out);
+  /** cos and sin of position · inverse[c], times scale. */
+  void (*rope_table)(std::int32_t position, const float* inverse, std::size_t half, float scale, float* cosines, float* sines);
+  void (*rotate)(const float* x, const float* cosines, const float* sines, std::size_t half, float* out);
+  void (*to_f16)(const float* x, std::size_t count, std::uint16_t* out);
+  void (*to_bf16)(const float* x, std::size_t count, std::uint16_t* out);
+  void (*from_f16)(const std::uint16_t* x, std::size_t count, float* out);
+  void (*from_bf16)(const std::uint16_t* x, std::size_t count, float* out);
+};
+
+/** Rows of activations as signed bytes with a scale per block of 32. */
+struct QuantizedRows {
+  const std::int8_t* codes;    // [rows, columns]
+  const float* scales;         // [rows, columns / 32]
+  const std::int32_t* extras;  // [rows, columns / group]: −zero · Σ codes as i32, or scale · Σ codes as f32 where the format has minimums
+  std::size_t columns;
+};
+
+/** Where products of some rows with at most `panels · 16` weight rows go. Pointers are those of the first column. */
+struct ProductTarget {
+  float* out;
+  std::size_t stride;      // of out and residual
+  std::size_t columns;     // to write
+  const float* bias;       // or null
+  const float* residual;   // or null
+};
+
+/** Codes of panels, one byte each, scales widened: what many rows are multiplied with. */
+struct CodeTile {
+  const std::uint8_t* codes;   // [K / 4][16][4] per panel
+  std::size_t code_stride;     // bytes from panel to panel
+  const float* scales;         // [K / group][16] per panel, panels back to back
+  const float* minimums;       // likewise, or null
+};
+
+/** Matrix products: rows of activations times 16-row panels of weights. */
+struct ProductKernels {
+  std::size_t tile_panels;  // panels that the many-row kernels take at a time, at most
+  bool bf16;                // has the bf16 kernels
+
+  /** Codes, scales and the sum of each 16 codes of one row. */
+  void (*quantize)(const float* x, std::size_t columns, std::int8_t* codes, float* scales, std::int32_t* sums);
+  void (*unpack_codes)(const PanelSection& section, const std::byte* panel, std::uint8_t* codes, float* scales, float* minimums);
+  /** Values [first, last) of a panel's K as f32 [last − first][16]. */
+  void (*unpack_values)(const PanelSection& section, const std::byte* panel, std::size_t first, std::size_t last, float* values);
+
+  void (*code_tile)(const CodeFormat& format, const CodeTile& tile, std::size_t panels, const QuantizedRows& x, std::size_t rows, const ProductTarget& target);
+  /** Few rows straight from packed panels [first, last) of a section; the target is the section's first column. */
+  void (*code_panels)(const PanelSection& section, std::size_t first, std::size_t last, const QuantizedRows& x, std::size_t rows, const ProductTarget& target);
+  /** values: [depth][16] per panel, `value_stride` floats apart. `first`: bias and residual are added, else the products are added to what is there. */
+  void (*value_tile)(const float* values, std::size_t value_stride, std::size_t panels, std::size_t depth, const float* x, std::size_t x_stride, std::size_t rows,
+                     bool first, const ProductTarget& target);
+  /** bf16 pairs: panels [pairs][16][2] `panel_stride` bytes apart, x [rows, x_stride] of bf16. */
+  void (*pair_tile)(const std::byte* panels_data, std::size_t panel_stride, std::size_t panels, std::size_t pairs, const std::uint16_t* x, std::size_t x_stride,
+                    std::size_t rows, const ProductTarget& target);
+};
+
+/** All kernels of one instruction set. */
+struct KernelTable {
+  RowKernels rows;
+  ProductKernels products;
+};
+
+/** Of a supported instruction set. */
+const KernelTable& kernel_table(Isa isa);
+
+}  // namespace kvsift

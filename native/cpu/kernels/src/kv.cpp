@@ -1,0 +1,134 @@
+#include "kvsift/kv.h"
+
+#include <cstring>
+
+#include "kv_rows.h"
+
+namespace kvsift {
+
+void widen(const RowKernels& kernels, DType type, const void* from, std::size_t count, float* to) {
+  if (type == DType::f32) std::memcpy(to, from, count * sizeof(float));
+  else if (type == DType::f16) kernels.from_f16(static_cast<const std::uint16_t*>(from), count, to);
+  else kernels.from_bf16(static_cast<const std::uint16_t*>(from), count, to);
+}
+
+void narrow(const RowKernels& kernels, DType type, const float* from, std::size_t count, void* to) {
+  if (type == DType::f32) std::memcpy(to, from, count * sizeof(float));
+  else if (type == DType::f16) kernels.to_f16(from, count, static_cast<std::uint16_t*>(to));
+  else kernels.to_bf16(from, count, static_cast<std::uint16_t*>(to));
+}
+
+std::size_t first_at_position(const KvView& view, const HeadRows& rows, std::size_t length, std::int64_t position) {
+  std::size_t low = 0;
+  std::size_t high = length;
+  while (low < high) {
+    const std::size_t middle = low + (high - low) / 2;
+    const std::int64_t at = view.positions != nullptr ? view.positions[rows.row(middle)] : static_cast<std::int64_t>(middle);
+    if (at < position) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+namespace {
+
+/** Token rows of one head and task. */
+constexpr std::size_t append_rows = 64;
+
+void append_part(const RowKernels& kernels, const KvView& view, std::size_t head, std::size_t first, std::size_t last, const float* k, const float* v,
+                 const std::int32_t* positions) {
+  const HeadRows rows(view, head);
+  const auto length = static_cast<std::size_t>(view.lengths[head]);
+  const std::size_t stride = view.kv_heads * view.head_dim;
+  for (std::size_t token = first; token < last; token++) {
+    const std::size_t row = rows.row(length + token);
+    narrow(kernels, view.type, k + token * stride + head * view.head_dim, view.head_dim, row_at(view.keys, view, row));
+    narrow(kernels, view.type, v + token * stride + head * view.head_dim, view.head_dim, row_at(view.values, view, row));
+    if (view.positions != nullptr && positions != nullptr) view.positions[row] = positions[token];
+  }
+}
+
+void copy_entry(const RowKernels& kernels, const KvView& from, std::size_t from_row, const KvView& to, std::size_t to_row, float* widened) {
+  const std::size_t bytes = from.head_dim * element_bytes(from.type);
+  for (const bool keys : {true, false}) {
+    const std::byte* source = row_at(static_cast<const void*>(keys ? from.keys : from.values), from, from_row);
+    std::byte* target = row_at(keys ? to.keys : to.values, to, to_row);
+    if (from.type == to.type) {
+      std::memcpy(target, source, bytes);
+    } else {
+      widen(kernels, from.type, source, from.head_dim, widened);
+      narrow(kernels, to.type, widened, from.head_dim, target);
+    }
+  }
+  if (from.positions != nullptr && to.positions != nullptr) to.positions[to_row] = from.positions[from_row];
+}
+
+/** Calls `step(element pointer, place in f32 [kv_heads, n, head_dim])` for every entry of a part. */
+template <class Step>
+void each_entry(Context& context, const KvView& view, KvPart part, std::size_t n, Step step) {
+  void* base = part == KvPart::keys ? view.keys : view.values;
+  context.parallel_for(view.kv_heads * n, 256, [&](std::size_t begin, std::size_t end, std::size_t) {
+    for (std::size_t at = begin; at < end; at++) {
+      step(row_at(base, view, HeadRows(view, at / n).row(at % n)), at * view.head_dim);
+    }
+  });
+}
+
+}  // namespace
+
+void kv_append(Context& context, std::span<const KvSegment> segments, const float* k, const float* v, const std::int32_t* positions) {
+  const RowKernels& kernels = context.kernels().rows;
+  std::size_t first_row = 0;
+  for (const auto& [view, rows] : segments) {
+    const std::size_t at = first_row * view.kv_heads * view.head_dim;
+    const std::int32_t* own_positions = positions != nullptr ? positions + first_row : nullptr;
+    const std::size_t pieces = (rows + append_rows - 1) / append_rows;
+    context.parallel_for(view.kv_heads * pieces, rows < append_rows ? view.kv_heads : 1, [&](std::size_t begin, std::size_t end, std::size_t) {
+      for (std::size_t task = begin; task < end; task++) {
+        const std::size_t first = task % pieces * append_rows;
+        append_part(kernels, view, task / pieces, first, std::min(rows, first + append_rows), k + at, v + at, own_positions);
+      }
+    });
+    for (std::size_t head = 0; head < view.kv_heads; head++) view.lengths[head] += static_cast<std::int32_t>(rows);
+    first_row += rows;
+  }
+}
+
+void kv_gather(Context& context, const KvView& from, const SlotSelection* selection, const KvView& to) {
+  const RowKernels& kernels = context.kernels().rows;
+  constexpr std::size_t piece = 256;
+  std::size_t most = 0;
+  const auto count_of = [&](std::size_t head) {
+    return static_cast<std::size_t>(selection != nullptr ? selection->offsets[head + 1] - selection->offsets[head] : from.lengths[head]);
+  };
+  for (std::size_t head = 0; head < from.kv_heads; head++) most = std::max(most, count_of(head));
+  const std::size_t pieces = (most + piece - 1) / piece;
+  context.parallel_for(from.kv_heads * pieces, 1, [&](std::size_t begin, std::size_t end, std::size_t thread) {
+    auto* widened = static_cast<float*>(context.thread_scratch(thread, from.head_dim * sizeof(float)));
+    for (std::size_t task = begin; task < end; task++) {
+      const std::size_t head = task / pieces;
+      const HeadRows from_rows(from, head);
+      const HeadRows to_rows(to, head);
+      const std::int32_t* slots = selection != nullptr ? selection->indices + selection->offsets[head] : nullptr;
+      const std::size_t first = task % pieces * piece;
+      const std::size_t last = std::min(count_of(head), first + piece);
+      for (std::size_t slot = first; slot < last; slot++) {
+        const std::size_t source = slots != nullptr ? static_cast<std::size_t>(slots[slot]) : slot;
+        copy_entry(kernels, from, from_rows.row(source), to, to_rows.row(slot), widened);
+      }
+    }
+  });
+  for (std::size_t head = 0; head < from.kv_heads; head++) to.lengths[head] = static_cast<std::int32_t>(count_of(head));
+}
+
+void kv_read(Context& context, const KvView& view, KvPart part, std::size_t n, float* out) {
+  const RowKernels& kernels = context.kernels().rows;
+  each_entry(context, view, part, n, [&](const std::byte* entry, std::size_t at) { widen(kernels, view.type, entry, view.head_dim, out + at); });
+}
+
+void kv_replace(Context& context, const KvView& view, KvPart part, std::size_t n, const float* x) {
+  const RowKernels& kernels = context.kernels().rows;
+  each_entry(context, view, part, n, [&](std::byte* entry, std::size_t at) { narrow(kernels, view.type, x + at, view.head_dim, entry); });
+}
+
+}  // namespace kvsift

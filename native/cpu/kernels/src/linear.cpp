@@ -1,0 +1,210 @@
+#include "kvsift/linear.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "kernel_table.h"
+
+namespace kvsift {
+
+namespace {
+
+/** Up to this many rows the weights are read once, straight from their panels. */
+constexpr std::size_t few_rows = 8;
+/** Rows that one task multiplies with a tile: their activations stay in the second-level cache. */
+constexpr std::size_t block_rows = 192;
+/** Part of K that exact products take at a time. */
+constexpr std::size_t depth_step = 256;
+
+enum class Path : std::uint8_t { codes, pairs, values };
+
+Path path_of(const PanelSection& section, Compute compute, const ProductKernels& kernels) {
+  if (compute == Compute::f32) return Path::values;
+  if (section.coded()) return Path::codes;
+  return section.kind == PanelKind::bf16 && kernels.bf16 ? Path::pairs : Path::values;
+}
+
+/** The activations of one call in the forms that its sections need. */
+struct Activations {
+  const float* x = nullptr;
+  std::size_t columns = 0;
+  QuantizedRows codes{};
+  const std::int32_t* sums = nullptr;  // of each 16 codes
+  const std::uint16_t* halves = nullptr;
+  std::size_t half_stride = 0;
+};
+
+void quantize(Context& context, Activations& to, std::size_t rows) {
+  const std::size_t columns = to.columns;
+  auto* codes = static_cast<std::int8_t*>(context.shared_scratch(0, rows * columns));
+  auto* scales = static_cast<float*>(context.shared_scratch(1, rows * columns / quant_block * sizeof(float)));
+  auto* sums = static_cast<std::int32_t*>(context.shared_scratch(2, rows * columns / 16 * sizeof(std::int32_t)));
+  const auto& kernels = context.kernels().products;
+  const auto work = [&](std::size_t begin, std::size_t end, std::size_t) {
+    for (std::size_t row = begin; row < end; row++) {
+      kernels.quantize(to.x + row * columns, columns, codes + row * columns, scales + row * columns / quant_block, sums + row * columns / 16);
+    }
+  };
+  if (rows <= few_rows) work(0, rows, 0);
+  else context.parallel_for(rows, 16, work);
+  to.codes = {codes, scales, nullptr, columns};
+  to.sums = sums;
+}
+
+void halve(Context& context, Activations& to, std::size_t rows) {
+  const std::size_t stride = (to.columns + 1) / 2 * 2;
+  auto* halves = static_cast<std::uint16_t*>(context.shared_scratch(3, rows * stride * sizeof(std::uint16_t)));
+  const auto work = [&](std::size_t begin, std::size_t end, std::size_t) {
+    for (std::size_t row = begin; row < end; row++) {
+      context.kernels().rows.to_bf16(to.x + row * to.columns, to.columns, halves + row * stride);
+      if (stride > to.columns) halves[row * stride + to.columns] = 0;
+    }
+  };
+  if (rows <= few_rows) work(0, rows, 0);
+  else context.parallel_for(rows, 16, work);
+  to.halves = halves;
+  to.half_stride = stride;
+}
+
+/** What a format needs besides codes and scales, see QuantizedRows. */
+void fill_extras(const CodeFormat& format, const Activations& x, std::size_t first, std::size_t last, std::int32_t* extras) {
+  const std::size_t groups = x.columns / format.group;
+  const std::size_t step = format.group / 16;
+  for (std::size_t row = first; row < last; row++) {
+    const std::int32_t* sums = x.sums + row * x.columns / 16;
+    const float* scales = x.codes.scales + row * x.columns / quant_block;
+    std::int32_t* out = extras + row * groups;
+    for (std::size_t group = 0; group < groups; group++) {
+      const std::int32_t sum = step == 1 ? sums[group] : sums[2 * group] + sums[2 * group + 1];
+      if (format.minimum) {
+        const float scaled = scales[group * format.group / quant_block] * static_cast<float>(sum);
+        std::memcpy(out + group, &scaled, sizeof scaled);
+      } else {
+        out[group] = -format.zero * sum;
+      }
+    }
+  }
+}
+
+bool same_extras(const CodeFormat& a, const CodeFormat& b) { return a.group == b.group && a.minimum == b.minimum && a.zero == b.zero; }
+
+struct Call {
+  const PackedWeight& weight;
+  std::size_t rows;
+  const float* bias;
+  const float* residual;
+  float* out;
+
+  ProductTarget target(const PanelSection& section, std::size_t panel, std::size_t row) const {
+    const std::size_t column = section.first_row + panel * panel_rows;
+    const std::size_t stride = weight.rows();
+    return {out + row * stride + column, stride, section.rows - panel * panel_rows, bias != nullptr ? bias + column : nullptr,
+            residual != nullptr ? residual + row * stride + column : nullptr};
+  }
+};
+
+/** `count` panels from `panel` on, rows [first, last), with exact weights. */
+void multiply_values(Context& context, std::size_t thread, const PanelSection& section, std::size_t panel, std::size_t count, const Activations& x,
+                     std::size_t first, std::size_t last, const Call& call) {
+  const auto& kernels = context.kernels().products;
+  const std::size_t stride = depth_step * panel_rows;
+  auto* values = static_cast<float*>(context.thread_scratch(thread, count * stride * sizeof(float)));
+  ProductTarget target = call.target(section, panel, first);
+  target.columns = std::min(target.columns, count * panel_rows);
+  for (std::size_t k = 0; k < section.columns; k += depth_step) {
+    const std::size_t end = std::min(section.columns, k + depth_step);
+    for (std::size_t p = 0; p < count; p++) kernels.unpack_values(section, section.panel(panel + p), k, end, values + p * stride);
+    kernels.value_tile(values, stride, count, end - k, x.x + first * x.columns + k, x.columns, last - first, k == 0, target);
+  }
+}
+
+void multiply_codes(Context& context, std::size_t thread, const PanelSection& section, std::size_t panel, std::size_t count, const Activations& x,
+                    const std::int32_t* extras, std::size_t first, std::size_t last, const Call& call) {
+  const auto& kernels = context.kernels().products;
+  const std::size_t groups = section.columns / section.format.group;
+  const bool packed = section.kind == PanelKind::codes4;
+  const std::size_t scale_count = count * groups * panel_rows;
+  const std::size_t code_bytes = packed ? count * section.columns * panel_rows : 0;
+  auto* scratch = static_cast<std::byte*>(context.thread_scratch(thread, code_bytes + 2 * scale_count * sizeof(float)));
+  auto* codes = reinterpret_cast<std::uint8_t*>(scratch);
+  auto* scales = reinterpret_cast<float*>(scratch + code_bytes);
+  float* minimums = scales + scale_count;
+  for (std::size_t p = 0; p < count; p++) {
+    kernels.unpack_codes(section, section.panel(panel + p), packed ? codes + p * section.columns * panel_rows : nullptr, scales + p * groups * panel_rows,
+                         minimums + p * groups * panel_rows);
+  }
+  const CodeTile tile{packed ? codes : reinterpret_cast<const std::uint8_t*>(section.panel(panel)), packed ? section.columns * panel_rows : section.panel_bytes,
+                      scales, section.format.minimum ? minimums : nullptr};
+  const QuantizedRows part{x.codes.codes + first * x.columns, x.codes.scales + first * x.columns / quant_block, extras + first * groups, x.columns};
+  ProductTarget target = call.target(section, panel, first);
+  target.columns = std::min(target.columns, count * panel_rows);
+  kernels.code_tile(section.format, tile, count, part, last - first, target);
+}
+
+void multiply_pairs(const ProductKernels& kernels, const PanelSection& section, std::size_t panel, std::size_t count, const Activations& x, std::size_t first,
+                    std::size_t last, const Call& call) {
+  ProductTarget target = call.target(section, panel, first);
+  target.columns = std::min(target.columns, count * panel_rows);
+  kernels.pair_tile(section.panel(panel), section.panel_bytes, count, (section.columns + 1) / 2, x.halves + first * x.half_stride, x.half_stride, last - first,
+                    target);
+}
+
+/** Panels of one task where there are few rows: about 24 KB of weights. */
+std::size_t few_row_grain(const PanelSection& section) { return std::max<std::size_t>(1, 24576 / std::max<std::size_t>(section.panel_bytes, 1)); }
+
+void multiply_section(Context& context, const PanelSection& section, Path path, const Activations& x, const std::int32_t* extras, const Call& call) {
+  const auto& kernels = context.kernels().products;
+  if (call.rows <= few_rows && path == Path::codes) {
+    QuantizedRows rows = x.codes;
+    rows.extras = extras;
+    context.parallel_for(section.panels, few_row_grain(section), [&](std::size_t begin, std::size_t end, std::size_t) {
+      kernels.code_panels(section, begin, end, rows, call.rows, call.target(section, 0, 0));
+    });
+    return;
+  }
+  const std::size_t width = kernels.tile_panels;
+  const std::size_t groups = (section.panels + width - 1) / width;
+  const std::size_t blocks = (call.rows + block_rows - 1) / block_rows;
+  const std::size_t step = (call.rows + blocks - 1) / blocks;
+  const std::size_t grain = call.rows <= few_rows ? std::max<std::size_t>(1, few_row_grain(section) / width) : 1;
+  context.parallel_for(groups * blocks, grain, [&](std::size_t begin, std::size_t end, std::size_t thread) {
+    for (std::size_t task = begin; task < end; task++) {
+      const std::size_t panel = task % groups * width;
+      const std::size_t count = std::min(width, section.panels - panel);
+      const std::size_t first = task / groups * step;
+      const std::size_t last = std::min(call.rows, first + step);
+      if (path == Path::codes) multiply_codes(context, thread, section, panel, count, x, extras, first, last, call);
+      else if (path == Path::pairs) multiply_pairs(kernels, section, panel, count, x, first, last, call);
+      else multiply_values(context, thread, section, panel, count, x, first, last, call);
+    }
+  });
+}
+
+}  // namespace
+
+void linear(Context& context, Compute compute, const PackedWeight& weight, const float* x, std::size_t rows, const float* bias, const float* residual,
+            float* out) {
+  if (rows == 0) return;
+  const Call call{weight, rows, bias, residual, out};
+  Activations activations;
+  activations.x = x;
+  activations.columns = weight.columns();
+  const CodeFormat* filled = nullptr;
+  std::int32_t* extras = nullptr;
+  for (const PanelSection& section : weight.sections()) {
+    const Path path = path_of(section, compute, context.kernels().products);
+    if (path == Path::codes) {
+      if (activations.codes.codes == nullptr) quantize(context, activations, rows);
+      if (filled == nullptr || !same_extras(*filled, section.format)) {
+        extras = static_cast<std::int32_t*>(context.shared_scratch(4, rows * section.columns / section.format.group * sizeof(std::int32_t)));
+        fill_extras(section.format, activations, 0, rows, extras);
+        filled = &section.format;
+      }
+    } else if (path == Path::pairs && activations.halves == nullptr) {
+      halve(context, activations, rows);
+    }
+    multiply_section(context, section, path, activations, extras, call);
+  }
+}
+
+}  // namespace kvsift
