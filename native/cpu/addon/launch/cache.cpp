@@ -1,0 +1,136 @@
+#include "launch/cache.h"
+
+#include "launch/check.h"
+
+namespace kvsift::launch {
+
+namespace {
+
+/** Tensors of a view that say where its entries lie. */
+void add_places(const View& view, std::vector<Tensor>& places) {
+  places.push_back(view.starts);
+  if (view.table) places.push_back(*view.table);
+}
+
+/** Tensors of a view that an op fills. */
+void add_contents(const View& view, std::vector<Tensor>& outputs) {
+  outputs.insert(outputs.end(), {view.keys, view.values});
+  if (view.positions) outputs.push_back(*view.positions);
+}
+
+/** The entries that a selection asks for exist, and fit the room of the target. */
+void check_selection(const KvView& from, const SlotSelection& selection, std::size_t total) {
+  const auto fail = [](const std::string& sentence) { throw Fault(Code::invalid_argument, "kvGather", "kvGather: " + sentence); };
+  if (selection.offsets[0] != 0 || static_cast<std::size_t>(selection.offsets[from.kv_heads]) != total) fail("the offsets do not run from 0 to the total");
+  for (std::size_t head = 0; head < from.kv_heads; head++) {
+    const std::int32_t start = selection.offsets[head];
+    const std::int32_t end = selection.offsets[head + 1];
+    if (start < 0 || end < start || static_cast<std::size_t>(end) > total) fail("the offsets do not ascend");
+    for (std::int32_t i = start; i < end; i++) {
+      const std::int32_t slot = selection.indices[i];
+      if (slot < 0 || slot >= from.lengths[head]) {
+        fail("slot " + std::to_string(slot) + " of head " + std::to_string(head) + ", which holds " + std::to_string(from.lengths[head]) + " entries");
+      }
+    }
+  }
+}
+
+}  // namespace
+
+void kv_append(Backend& backend, std::vector<Segment> segments, const Tensor& k, const Tensor& v, const Tensor& positions) {
+  expect_matrix("kvAppend", "k", k);
+  expect("kvAppend", "v", v, DType::f32, k.shape);
+  expect("kvAppend", "positions", positions, DType::i32, {k.shape[0]});
+  demand(!segments.empty(), "kvAppend", "kvAppend: needs at least one segment");
+  std::vector<Tensor> inputs{k, v, positions};
+  std::vector<Tensor> outputs;
+  std::vector<Tensor> places{positions};
+  std::vector<Tensor> lengths;
+  std::size_t rows = 0;
+  for (const Segment& segment : segments) {
+    const View& view = segment.view;
+    check_view("kvAppend", view);
+    demand(view.kv_heads == segments[0].view.kv_heads && view.head_dim == segments[0].view.head_dim, "kvAppend", "kvAppend: the segments must agree");
+    add_inputs(view, inputs);
+    add_contents(view, outputs);
+    add_places(view, places);
+    for (const Tensor& other : lengths) demand(other.storage != view.lengths.storage, "kvAppend", "kvAppend: a sequence appears twice");
+    lengths.push_back(view.lengths);
+    if (segment.rows > k.shape[0]) fail_shape("kvAppend", "the segments have more rows than k");
+    rows += segment.rows;
+  }
+  if (rows != k.shape[0]) fail_shape("kvAppend", "the segments do not have the rows of k");
+  if (k.shape[1] != segments[0].view.kv_heads * segments[0].view.head_dim) fail_shape("kvAppend", "k does not have the columns of the cache");
+  expect_apart("kvAppend", outputs, places);
+  expect_apart("kvAppend", lengths, places);
+  expect_apart("kvAppend", outputs, lengths);
+  for (const Tensor& source : {k, v}) expect_apart("kvAppend", outputs, std::span(&source, 1));
+  outputs.insert(outputs.end(), lengths.begin(), lengths.end());
+  const std::size_t count = segments.size();
+  backend.submit("kvAppend", inputs, outputs, [=, segments = std::move(segments), resolved = std::vector<KvSegment>(count)](Context& context) mutable {
+    for (std::size_t i = 0; i < count; i++) resolved[i] = {resolve("kvAppend", segments[i].view, segments[i].rows), segments[i].rows};
+    kvsift::kv_append(context, resolved, k.floats(), v.floats(), positions.integers());
+  });
+}
+
+void kv_gather(Backend& backend, const View& from, const std::optional<SelectionTensors>& selection, const View& to) {
+  check_view("kvGather", from);
+  check_view("kvGather", to);
+  demand(from.kv_heads == to.kv_heads && from.head_dim == to.head_dim, "kvGather", "kvGather: both views must have the same heads");
+  demand(!to.positions || from.positions, "kvGather", "kvGather: the target keeps positions, the source does not");
+  std::vector<Tensor> inputs;
+  add_inputs(from, inputs);
+  std::vector<Tensor> outputs;
+  add_contents(to, outputs);
+  outputs.push_back(to.lengths);
+  if (selection) {
+    demand(selection->indices.shape.rank() == 1, "kvGather", "kvGather: indices must be a vector");
+    expect_dtype("kvGather", "indices", selection->indices, DType::i32);
+    expect("kvGather", "offsets", selection->offsets, DType::i32, {from.kv_heads + 1});
+    inputs.insert(inputs.end(), {selection->indices, selection->offsets});
+  }
+  add_places(to, inputs);
+  expect_apart("kvGather", outputs, inputs);
+  const Tensor targets[] = {to.keys, to.values, to.lengths};
+  expect_apart("kvGather", std::span(targets, 1), std::span(targets + 1, 2));
+  if (to.positions) expect_apart("kvGather", std::span(&*to.positions, 1), std::span(&to.lengths, 1));
+  backend.submit("kvGather", inputs, outputs, [=](Context& context) {
+    const KvView source = resolve("kvGather", from, 0);
+    SlotSelection slots;
+    if (selection) {
+      slots = {selection->indices.integers(), selection->offsets.integers()};
+      check_selection(source, slots, selection->indices.count());
+    }
+    // The room of the target is checked with the lengths that it will have.
+    std::int32_t* lengths = to.lengths.integers();
+    for (std::size_t head = 0; head < to.kv_heads; head++) {
+      lengths[head] = selection ? slots.offsets[head + 1] - slots.offsets[head] : source.lengths[head];
+    }
+    const KvView target = resolve("kvGather", to, 0);
+    std::fill(lengths, lengths + to.kv_heads, 0);
+    kvsift::kv_gather(context, source, selection ? &slots : nullptr, target);
+  });
+}
+
+Tensor kv_read(Backend& backend, const View& view, KvPart part) {
+  check_view("kvRead", view);
+  std::vector<Tensor> inputs;
+  add_inputs(view, inputs);
+  const Tensor out = backend.make("kvRead", DType::f32, {view.kv_heads, view.max_length, view.head_dim});
+  backend.submit("kvRead", inputs, std::span(&out, 1),
+                 [=](Context& context) { kvsift::kv_read(context, resolve_uniform("kvRead", view), part, view.max_length, out.out()); });
+  return out;
+}
+
+void kv_replace(Backend& backend, const View& view, KvPart part, const Tensor& x) {
+  check_view("kvReplace", view);
+  expect("kvReplace", "x", x, DType::f32, {view.kv_heads, view.max_length, view.head_dim});
+  std::vector<Tensor> inputs{x};
+  add_inputs(view, inputs);
+  const Tensor target = part == KvPart::keys ? view.keys : view.values;
+  expect_apart("kvReplace", std::span(&target, 1), std::span(&x, 1));
+  backend.submit("kvReplace", inputs, std::span(&target, 1),
+                 [=](Context& context) { kvsift::kv_replace(context, resolve_uniform("kvReplace", view), part, view.max_length, x.floats()); });
+}
+
+}  // namespace kvsift::launch

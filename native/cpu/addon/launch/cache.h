@@ -1,0 +1,21 @@
+#pragma once
+
+#include "launch/kv_view.h"
+
+namespace kvsift::launch {
+
+// The cache ops of packages/tensor/src/backend.ts.
+
+void kv_append(Backend& backend, std::vector<Segment> segments, const Tensor& k, const Tensor& v, const Tensor& positions);
+
+struct SelectionTensors {
+  Tensor indices;
+  Tensor offsets;
+};
+/** Without a selection every entry is copied. */
+void kv_gather(Backend& backend, const View& from, const std::optional<SelectionTensors>& selection, const View& to);
+
+Tensor kv_read(Backend& backend, const View& view, KvPart part);
+void kv_replace(Backend& backend, const View& view, KvPart part, const Tensor& x);
+
+}  // namespace kvsift::launch

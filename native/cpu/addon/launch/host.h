@@ -1,0 +1,16 @@
+#pragma once
+
+#include "launch/backend.h"
+
+namespace kvsift::launch {
+
+/** Copies host data in at once; `bytes` must be what the shape takes. */
+Tensor upload(Backend& backend, const void* data, std::size_t bytes, DType dtype, const Shape& shape);
+/** Uninitialised memory. */
+Tensor empty(Backend& backend, DType dtype, const Shape& shape);
+/** Replaces the contents in stream order; the data are copied at once. */
+void write(Backend& backend, const Tensor& tensor, const void* data, std::size_t bytes);
+/** The same memory under another shape. */
+Tensor reshape(const Tensor& x, const Shape& shape);
+
+}  // namespace kvsift::launch

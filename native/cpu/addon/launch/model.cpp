@@ -1,0 +1,139 @@
+#include "launch/model.h"
+
+#include <cmath>
+
+#include "kvsift/linear.h"
+#include "launch/algebra.h"
+#include "launch/check.h"
+#include "launch/weight.h"
+
+namespace kvsift::launch {
+
+namespace {
+
+/** A product with a matrix that was not loaded for products, for instance one that a policy computed. */
+Tensor linear_plain(Backend& backend, const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias, const std::optional<Tensor>& residual) {
+  const Tensor floats = weight.dtype == DType::f32 && !weight.storage->weight ? weight : dequantize(backend, weight);
+  Tensor out = matmul(backend, x, floats, true);
+  if (bias) out = zip(backend, ops::BinaryOp::add, out, *bias);
+  if (residual) out = zip(backend, ops::BinaryOp::add, out, *residual);
+  return out;
+}
+
+}  // namespace
+
+Tensor embedding(Backend& backend, const Tensor& table, const Tensor& ids, float scale) {
+  expect_weight("embedding", table);
+  expect_dtype("embedding", "ids", ids, DType::i32);
+  demand(ids.shape.rank() == 1, "embedding", "embedding: ids must be a vector");
+  const std::size_t rows = table.shape[0];
+  const Tensor out = backend.make("embedding", DType::f32, {ids.count(), table.shape[1]});
+  backend.submit("embedding", {table, ids}, {out}, [=](Context& context) {
+    WeightSource room;
+    const std::ptrdiff_t wrong = kvsift::embedding(context, matrix_sources(table, room), ids.integers(), ids.count(), scale, out.out());
+    if (wrong >= 0) {
+      throw Fault(Code::invalid_argument, "embedding",
+                  "embedding: id " + std::to_string(ids.integers()[wrong]) + " is not in a table of " + std::to_string(rows) + " rows");
+    }
+  });
+  return out;
+}
+
+Tensor rms_norm(Backend& backend, const Tensor& x, const Tensor& weight, float epsilon, float weight_offset) {
+  expect_dtype("rmsNorm", "x", x, DType::f32);
+  expect("rmsNorm", "weight", weight, DType::f32, {x.shape.back()});
+  const Tensor out = backend.make("rmsNorm", DType::f32, x.shape);
+  backend.submit("rmsNorm", {x, weight}, {out}, [=](Context& context) {
+    const std::size_t columns = x.shape.back();
+    const std::size_t rows = columns == 0 ? 0 : x.count() / columns;
+    kvsift::rms_norm(context, x.floats(), rows, columns, weight.floats(), epsilon, weight_offset, out.out());
+  });
+  return out;
+}
+
+Tensor linear(Backend& backend, const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias, const std::optional<Tensor>& residual) {
+  expect_matrix("linear", "x", x);
+  expect_weight("linear", weight);
+  const std::size_t rows = x.shape[0];
+  const std::size_t outputs = weight.shape[0];
+  if (weight.shape[1] != x.shape[1]) fail_shape("linear", "x " + format(x.shape) + " does not fit the weight " + format(weight.shape));
+  if (bias) expect("linear", "bias", *bias, DType::f32, {outputs});
+  if (residual) expect("linear", "residual", *residual, DType::f32, {rows, outputs});
+  if (!weight.storage->weight || !weight.storage->weight->for_products) return linear_plain(backend, x, weight, bias, residual);
+  const Tensor out = backend.make("linear", DType::f32, {rows, outputs});
+  std::vector<Tensor> inputs{x, weight};
+  if (bias) inputs.push_back(*bias);
+  if (residual) inputs.push_back(*residual);
+  backend.submit("linear", inputs, std::span(&out, 1), [=, compute = backend.compute()](Context& context) {
+    if (out.count() == 0) return;
+    kvsift::linear(context, compute, *weight.storage->weight->packed, x.floats(), rows, bias ? bias->floats() : nullptr,
+                   residual ? residual->floats() : nullptr, out.out());
+  });
+  return out;
+}
+
+Tensor gated(Backend& backend, const Tensor& x, Activation activation) {
+  expect_matrix("gated", "x", x);
+  demand(x.shape[1] % 2 == 0, "gated", "gated: x needs an even number of columns");
+  const Tensor out = backend.make("gated", DType::f32, {x.shape[0], x.shape[1] / 2});
+  backend.submit("gated", {x}, {out}, [=](Context& context) { kvsift::gated(context, x.floats(), x.shape[0], x.shape[1] / 2, activation, out.out()); });
+  return out;
+}
+
+Tensor softcap(Backend& backend, const Tensor& x, float cap) {
+  expect_dtype("softcap", "x", x, DType::f32);
+  demand(cap > 0 && std::isfinite(cap), "softcap", "softcap: cap must be positive");
+  const Tensor out = backend.make("softcap", DType::f32, x.shape);
+  backend.submit("softcap", {x}, {out}, [=](Context& context) { kvsift::softcap(context, x.floats(), x.count(), cap, out.out()); });
+  return out;
+}
+
+std::vector<Tensor> split_columns(Backend& backend, const Tensor& x, std::span<const std::size_t> widths) {
+  expect_matrix("splitColumns", "x", x);
+  const std::size_t rows = x.shape[0];
+  std::size_t left = x.shape[1];
+  std::vector<Tensor> out;
+  for (const std::size_t width : widths) {
+    if (width > left) fail_shape("splitColumns", "the widths sum to more than the columns");
+    left -= width;
+    out.push_back(backend.make("splitColumns", DType::f32, {rows, width}));
+  }
+  if (left != 0) fail_shape("splitColumns", "the widths sum to less than the columns");
+  std::vector<std::size_t> sizes(widths.begin(), widths.end());
+  backend.submit("splitColumns", std::span(&x, 1), out,
+                 [=, sizes = std::move(sizes), parts = out, pointers = std::vector<float*>(out.size())](Context& context) mutable {
+                   for (std::size_t i = 0; i < parts.size(); i++) pointers[i] = parts[i].out();
+                   kvsift::split_columns(context, x.floats(), rows, sizes, pointers);
+                 });
+  return out;
+}
+
+Tensor rope(Backend& backend, const Tensor& x, const Tensor& positions, std::size_t heads, const Tensor& inverse_frequencies, float scale) {
+  expect_matrix("rope", "x", x);
+  expect("rope", "positions", positions, DType::i32, {x.shape[0]});
+  expect_dtype("rope", "inverseFrequencies", inverse_frequencies, DType::f32);
+  const std::size_t rotary = 2 * inverse_frequencies.count();
+  if (heads == 0 || x.shape[1] % heads != 0 || inverse_frequencies.shape.rank() != 1 || rotary > x.shape[1] / heads) {
+    fail_shape("rope", format(x.shape) + " is not made of heads that hold " + std::to_string(rotary / 2) + " pairs");
+  }
+  const Tensor out = backend.make("rope", DType::f32, x.shape);
+  backend.submit("rope", {x, positions, inverse_frequencies}, {out}, [=](Context& context) {
+    kvsift::rope(context, x.floats(), x.shape[0], heads, x.shape[1] / heads, positions.integers(), inverse_frequencies.floats(), rotary, scale, out.out());
+  });
+  return out;
+}
+
+Sampled sample(Backend& backend, const Tensor& logits, std::vector<SamplingRule> rules) {
+  expect_matrix("sample", "logits", logits);
+  const std::size_t rows = logits.shape[0];
+  const std::size_t vocabulary = logits.shape[1];
+  demand(rules.size() == rows, "sample", "sample: every row needs a rule");
+  demand(vocabulary > 0 && vocabulary < (std::size_t{1} << 31), "sample", "sample: the vocabulary must not be empty");
+  const Sampled out{backend.make("sample", DType::i32, {rows}), backend.make("sample", DType::f32, {rows})};
+  backend.submit("sample", {logits}, {out.ids, out.log_probs}, [=, rules = std::move(rules)](Context& context) {
+    kvsift::sample(context, logits.floats(), rows, vocabulary, rules.data(), out.ids.integers(), out.log_probs.out());
+  });
+  return out;
+}
+
+}  // namespace kvsift::launch

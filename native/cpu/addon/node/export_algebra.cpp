@@ -1,0 +1,160 @@
+#include "launch/algebra.h"
+#include "launch/scores.h"
+#include "node/reader.h"
+
+namespace kvsift::node {
+
+namespace {
+
+using ops::BinaryOp;
+using ops::PoolKind;
+using ops::ReduceOp;
+using ops::UnaryOp;
+
+Napi::Value map(Reader& reader) {
+  const Tensor x = reader.tensor("x");
+  const auto op = reader.choice<UnaryOp>("op", {{"exp", UnaryOp::exp},
+                                                {"log", UnaryOp::log},
+                                                {"sqrt", UnaryOp::sqrt},
+                                                {"abs", UnaryOp::abs},
+                                                {"neg", UnaryOp::neg},
+                                                {"square", UnaryOp::square},
+                                                {"reciprocal", UnaryOp::reciprocal},
+                                                {"floor", UnaryOp::floor},
+                                                {"isfinite", UnaryOp::isfinite}});
+  return reader.result(launch::map(reader.backend(), op, x));
+}
+
+BinaryOp binary(Reader& reader) {
+  return reader.choice<BinaryOp>("op", {{"add", BinaryOp::add},
+                                        {"sub", BinaryOp::sub},
+                                        {"mul", BinaryOp::mul},
+                                        {"div", BinaryOp::div},
+                                        {"max", BinaryOp::max},
+                                        {"min", BinaryOp::min},
+                                        {"less", BinaryOp::less}});
+}
+
+Napi::Value zip(Reader& reader) {
+  const Tensor a = reader.tensor("a");
+  const Tensor b = reader.tensor("b");
+  return reader.result(launch::zip(reader.backend(), binary(reader), a, b));
+}
+
+Napi::Value zip_number(Reader& reader) {
+  const Tensor a = reader.tensor("a");
+  const auto b = static_cast<float>(reader.number("b"));
+  return reader.result(launch::zip(reader.backend(), binary(reader), a, b));
+}
+
+Napi::Value reduce(Reader& reader) {
+  const Tensor x = reader.tensor("x");
+  const std::size_t axis = reader.count("axis");
+  const auto op = reader.choice<ReduceOp>("op", {{"sum", ReduceOp::sum},
+                                                 {"mean", ReduceOp::mean},
+                                                 {"max", ReduceOp::max},
+                                                 {"min", ReduceOp::min},
+                                                 {"variance", ReduceOp::variance}});
+  return reader.result(launch::reduce(reader.backend(), op, x, axis));
+}
+
+template <Tensor (*launch)(Backend&, const Tensor&)>
+Napi::Value one(Reader& reader) {
+  const Tensor x = reader.tensor("x");
+  return reader.result(launch(reader.backend(), x));
+}
+
+Napi::Value pool(Reader& reader) {
+  const Tensor x = reader.tensor("x");
+  const std::size_t kernel_size = reader.count("kernelSize");
+  const auto kind = reader.choice<PoolKind>("kind", {{"average", PoolKind::average}, {"max", PoolKind::max}});
+  return reader.result(launch::pool(reader.backend(), kind, x, kernel_size));
+}
+
+Napi::Value matmul(Reader& reader) {
+  const Tensor a = reader.tensor("a");
+  const Tensor b = reader.tensor("b");
+  return reader.result(launch::matmul(reader.backend(), a, b, reader.flag("transposeB")));
+}
+
+Napi::Value slice(Reader& reader) {
+  const Tensor x = reader.tensor("x");
+  const std::size_t axis = reader.count("axis");
+  const std::size_t start = reader.count("start");
+  return reader.result(launch::slice(reader.backend(), x, axis, start, reader.count("end")));
+}
+
+Napi::Value concat(Reader& reader) {
+  std::vector<Tensor> parts;
+  for (const double id : reader.numbers("parts")) parts.push_back(reader.owner().tensor("concat", "a part", id));
+  return reader.result(launch::concat(reader.backend(), parts, reader.count("axis")));
+}
+
+Napi::Value transpose(Reader& reader) {
+  const Tensor x = reader.tensor("x");
+  return reader.result(launch::transpose(reader.backend(), x, reader.shape("order")));
+}
+
+Napi::Value top(Reader& reader) {
+  const Tensor scores = reader.tensor("scores");
+  launch::TopOptions options;
+  options.counts = reader.maybe_tensor("counts");
+  options.keep = reader.count("keep");
+  options.total = reader.count("total");
+  options.max = reader.count("max");
+  options.protect_first = reader.count("protectFirst");
+  options.protect_last = reader.count("protectLast");
+  options.protect = reader.maybe_tensor("protect");
+  const auto selected = launch::top(reader.backend(), scores, options);
+  const Tensor results[] = {selected.indices, selected.offsets};
+  return reader.results(results);
+}
+
+Napi::Value top_shares(Reader& reader) {
+  const Tensor scores = reader.tensor("scores");
+  return reader.result(launch::top_shares(reader.backend(), scores, reader.count("total")));
+}
+
+Napi::Value round_shares(Reader& reader) {
+  const Tensor shares = reader.tensor("shares");
+  const std::size_t total = reader.count("total");
+  return reader.result(launch::round_shares(reader.backend(), shares, total, reader.count("cap")));
+}
+
+Napi::Value uniform(Reader& reader) {
+  const auto word = [&](const char* name) { return static_cast<std::uint32_t>(reader.count(name, 0xffffffffu)); };
+  ops::RandomKey key;
+  key.seed = word("seed");
+  key.sequence = word("sequence");
+  key.layer = word("layer");
+  key.purpose = word("purpose");
+  const std::size_t rows = reader.count("rows");
+  return reader.result(launch::uniform(reader.backend(), key, rows, reader.count("columns")));
+}
+
+constexpr Export exports[] = {
+    {"map", map},
+    {"zip", zip},
+    {"zipNumber", zip_number},
+    {"reduce", reduce},
+    {"softmax", one<launch::softmax>},
+    {"cumsum", one<launch::cumsum>},
+    {"rank", one<launch::rank>},
+    {"toFloat", one<launch::to_float>},
+    {"toInt", one<launch::to_int>},
+    {"pool", pool},
+    {"matmul", matmul},
+    {"slice", slice},
+    {"concat", concat},
+    {"transpose", transpose},
+    {"top", top},
+    {"topShares", top_shares},
+    {"roundShares", round_shares},
+    {"uniform", uniform},
+};
+
+}  // namespace
+
+std::span<const Export> algebra_exports() { return exports; }
+
+}  // namespace kvsift::node

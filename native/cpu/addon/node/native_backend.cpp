@@ -1,0 +1,189 @@
+#include "node/native_backend.h"
+
+#include <cmath>
+
+#include "node/reader.h"
+
+namespace kvsift::node {
+
+namespace {
+
+std::uint64_t key(double id) { return id > 0 && id < 9007199254740992.0 && id == std::floor(id) ? static_cast<std::uint64_t>(id) : 0; }
+
+BackendOptions read_options(Reader& reader) {
+  BackendOptions options;
+  options.threads = reader.count("threads", 1024);
+  if (!isa_from_name(reader.text("isa").c_str(), options.isa)) reader.refuse("isa", "is no instruction set");
+  if (!isa_supported(options.isa)) {
+    throw Fault(Code::unsupported, reader.op(), std::string(reader.op()) + ": this machine or this build cannot run " + isa_name(options.isa));
+  }
+  options.compute = reader.choice<Compute>("compute", {{"f32", Compute::f32}, {"int8", Compute::int8}});
+  options.memory_limit = reader.count("memoryLimit");
+  return options;
+}
+
+}  // namespace
+
+Napi::Function NativeBackend::define(Napi::Env env) {
+  std::vector<PropertyDescriptor> methods;
+  for (const auto exports : {stream_exports(), algebra_exports(), model_exports(), cache_exports()}) {
+    for (const Export& entry : exports) {
+      methods.push_back(InstanceMethod(entry.name, &NativeBackend::call, napi_default_method, const_cast<Export*>(&entry)));
+    }
+  }
+  return DefineClass(env, "Backend", methods);
+}
+
+NativeBackend::NativeBackend(const Napi::CallbackInfo& info) : Napi::ObjectWrap<NativeBackend>(info), env_(info.Env()) {
+  const Napi::Value create_error = info[0];
+  if (!create_error.IsFunction()) throw Napi::TypeError::New(info.Env(), "Backend: the first argument must be a function that makes errors");
+  create_error_ = Napi::Persistent(create_error.As<Napi::Function>());
+  try {
+    Reader reader(info, *this, "createCpuBackend");
+    reader.value();
+    backend_ = std::make_unique<Backend>(read_options(reader));
+  } catch (const Fault& fault) {
+    throw error(info.Env(), *fault.failure());
+  } catch (const std::exception& problem) {
+    throw error(info.Env(), {Code::backend_failure, "createCpuBackend", std::string("the backend cannot start: ") + problem.what()});
+  }
+  channel_ = Channel::New(info.Env(), "kvsift", 0, 1, this);
+  channel_.Unref(info.Env());
+  napi_add_env_cleanup_hook(env_, clean_up, this);
+  connected_ = true;
+  alive_ = true;
+}
+
+NativeBackend::~NativeBackend() {
+  if (backend_) {
+    backend_->stream().stop([] {});
+    backend_->stream().join();
+  }
+  if (torn_down_ || !connected_) return;
+  napi_remove_env_cleanup_hook(env_, clean_up, this);
+  channel_.Release();
+}
+
+/** The process or the worker ends: the thread must not call into it any more. */
+void NativeBackend::clean_up(void* self) {
+  auto* own = static_cast<NativeBackend*>(self);
+  own->torn_down_ = true;
+  own->alive_ = false;
+  if (!own->backend_) return;
+  own->backend_->stream().stop([] {});
+  own->backend_->stream().join();
+}
+
+Backend& NativeBackend::backend() {
+  if (!alive_) throw Fault(Code::disposed, "backend", "this backend was disposed");
+  return *backend_;
+}
+
+double NativeBackend::keep(const Tensor& tensor) {
+  backend_->hold(tensor);
+  tensors_.emplace(next_, tensor);
+  return static_cast<double>(next_++);
+}
+
+const Tensor& NativeBackend::tensor(const char* op, const char* name, double id) const {
+  const auto found = tensors_.find(key(id));
+  if (found == tensors_.end()) throw Fault(Code::disposed, op, std::string(op) + ": " + name + " is no living tensor of this backend");
+  return found->second;
+}
+
+void NativeBackend::drop_tensor(double id) {
+  const auto found = tensors_.find(key(id));
+  if (found == tensors_.end()) return;
+  Tensor tensor = std::move(found->second);
+  tensors_.erase(found);
+  backend_->let_go(std::move(tensor));
+}
+
+double NativeBackend::keep(std::shared_ptr<const Program> program) {
+  programs_.emplace(next_, std::move(program));
+  return static_cast<double>(next_++);
+}
+
+const std::shared_ptr<const Program>& NativeBackend::program(double id) const {
+  const auto found = programs_.find(key(id));
+  if (found == programs_.end()) throw Fault(Code::disposed, "run", "run: the program was disposed");
+  return found->second;
+}
+
+void NativeBackend::drop_program(double id) {
+  const auto found = programs_.find(key(id));
+  if (found == programs_.end()) return;
+  backend_->stream().release(std::move(found->second));
+  programs_.erase(found);
+}
+
+Completion* NativeBackend::begin(Napi::Env env) {
+  if (pending_++ == 0) {
+    channel_.Ref(env);
+    Ref();
+  }
+  return new Completion(env);
+}
+
+void NativeBackend::settle(Completion* completion) { channel_.NonBlockingCall(completion); }
+
+void NativeBackend::call_js(Napi::Env env, Napi::Function, NativeBackend* self, Completion* completion) {
+  // Without an environment nobody waits for the promise, and its references cannot be given back.
+  if (env == nullptr) return;
+  self->finish(env, completion);
+}
+
+void NativeBackend::finish(Napi::Env env, Completion* completion) {
+  const std::unique_ptr<Completion> owned(completion);
+  if (owned->ends) {
+    backend_->stream().join();
+    backend_ = nullptr;
+  }
+  if (owned->failure) {
+    owned->deferred.Reject(error(env, *owned->failure).Value());
+  } else {
+    owned->deferred.Resolve(owned->value.IsEmpty() ? env.Undefined() : Napi::Value(owned->value.Value()));
+  }
+  if (--pending_ == 0) {
+    channel_.Unref(env);
+    Unref();
+  }
+}
+
+Napi::Promise NativeBackend::dispose(Napi::Env env) {
+  backend();
+  alive_ = false;
+  tensors_.clear();
+  programs_.clear();
+  Completion* completion = begin(env);
+  completion->ends = true;
+  const Napi::Promise promise = completion->deferred.Promise();
+  backend_->stream().stop([this, completion] { settle(completion); });
+  return promise;
+}
+
+Napi::Error NativeBackend::error(Napi::Env env, const Failure& failure) const {
+  const Napi::Value made = create_error_.Call({Napi::String::New(env, code_name(failure.code)), Napi::String::New(env, failure.message),
+                                               Napi::String::New(env, failure.op)});
+  if (!made.IsObject()) return Napi::Error::New(env, failure.message);
+  return Napi::Error(env, made);
+}
+
+Napi::Value NativeBackend::call(const Napi::CallbackInfo& info) {
+  const auto* entry = static_cast<const Export*>(info.Data());
+  Reader reader(info, *this, entry->name);
+  try {
+    backend();
+    return entry->run(reader);
+  } catch (const Fault& fault) {
+    throw error(info.Env(), *fault.failure());
+  } catch (const std::bad_alloc&) {
+    throw error(info.Env(), {Code::out_of_memory, entry->name, std::string(entry->name) + ": there is not enough memory"});
+  } catch (const Napi::Error&) {
+    throw;
+  } catch (const std::exception& problem) {
+    throw error(info.Env(), {Code::backend_failure, entry->name, std::string(entry->name) + ": " + problem.what()});
+  }
+}
+
+}  // namespace kvsift::node

@@ -1,0 +1,138 @@
+#include "ops/elementwise.h"
+
+#include <cmath>
+#include <limits>
+
+namespace kvsift::ops {
+
+namespace {
+
+constexpr std::size_t grain = 16384;
+
+template <class Apply>
+void each(Context& context, const float* x, std::size_t count, float* out, Apply apply) {
+  context.parallel_for(count, grain, [=](std::size_t begin, std::size_t end, std::size_t) {
+    for (std::size_t i = begin; i < end; i++) out[i] = apply(x[i]);
+  });
+}
+
+/** NaN wins, whichever side it is on. */
+float larger(float a, float b) { return a > b || a != a ? a : b; }
+float smaller(float a, float b) { return a < b || a != a ? a : b; }
+
+/** Runs along the last axis of the result: each operand either advances by one or stands still. */
+template <class Apply>
+void zip_row(const float* a, std::size_t a_step, const float* b, std::size_t b_step, std::size_t count, float* out, Apply apply) {
+  if (a_step == 1 && b_step == 1) {
+    for (std::size_t i = 0; i < count; i++) out[i] = apply(a[i], b[i]);
+  } else if (a_step == 1) {
+    const float other = *b;
+    for (std::size_t i = 0; i < count; i++) out[i] = apply(a[i], other);
+  } else if (b_step == 1) {
+    const float other = *a;
+    for (std::size_t i = 0; i < count; i++) out[i] = apply(other, b[i]);
+  } else {
+    const float value = apply(*a, *b);
+    for (std::size_t i = 0; i < count; i++) out[i] = value;
+  }
+}
+
+template <class Apply>
+void zip_all(Context& context, const float* a, const Shape& a_shape, const float* b, const Shape& b_shape, const Shape& shape, float* out,
+             Apply apply) {
+  if (shape == a_shape && (shape == b_shape || b_shape.count() == 1)) {
+    const std::size_t b_step = shape == b_shape ? 1 : 0;
+    context.parallel_for(shape.count(), grain, [=](std::size_t begin, std::size_t end, std::size_t) {
+      zip_row(a + begin, 1, b + begin * b_step, b_step, end - begin, out + begin, apply);
+    });
+    return;
+  }
+  const Shape a_steps = broadcast_steps(a_shape, shape);
+  const Shape b_steps = broadcast_steps(b_shape, shape);
+  const std::size_t columns = shape.back();
+  if (columns == 0) return;
+  const std::size_t last = shape.rank() == 0 ? 0 : shape.rank() - 1;
+  const std::size_t a_step = shape.rank() == 0 ? 0 : a_steps[last];
+  const std::size_t b_step = shape.rank() == 0 ? 0 : b_steps[last];
+  const std::size_t rows = shape.count() / columns;
+  context.parallel_for(rows, grain / columns + 1, [=](std::size_t begin, std::size_t end, std::size_t) {
+    for (std::size_t row = begin; row < end; row++) {
+      std::size_t rest = row;
+      std::size_t from_a = 0;
+      std::size_t from_b = 0;
+      for (std::size_t axis = last; axis-- > 0;) {
+        from_a += rest % shape[axis] * a_steps[axis];
+        from_b += rest % shape[axis] * b_steps[axis];
+        rest /= shape[axis];
+      }
+      zip_row(a + from_a, a_step, b + from_b, b_step, columns, out + row * columns, apply);
+    }
+  });
+}
+
+}  // namespace
+
+Shape broadcast_steps(const Shape& shape, const Shape& target) {
+  Shape steps;
+  for (std::size_t axis = 0; axis < target.rank(); axis++) steps.push(0);
+  std::size_t step = 1;
+  for (std::size_t axis = shape.rank(); axis-- > 0;) {
+    if (shape[axis] != 1) steps[axis + target.rank() - shape.rank()] = step;
+    step *= shape[axis];
+  }
+  return steps;
+}
+
+void map(Context& context, UnaryOp op, const float* x, std::size_t count, float* out) {
+  switch (op) {
+    case UnaryOp::exp: return each(context, x, count, out, [](float v) { return std::exp(v); });
+    case UnaryOp::log: return each(context, x, count, out, [](float v) { return std::log(v); });
+    case UnaryOp::sqrt: return each(context, x, count, out, [](float v) { return std::sqrt(v); });
+    case UnaryOp::abs: return each(context, x, count, out, [](float v) { return std::fabs(v); });
+    case UnaryOp::neg: return each(context, x, count, out, [](float v) { return -v; });
+    case UnaryOp::square: return each(context, x, count, out, [](float v) { return v * v; });
+    case UnaryOp::reciprocal: return each(context, x, count, out, [](float v) { return 1.0f / v; });
+    case UnaryOp::floor: return each(context, x, count, out, [](float v) { return std::floor(v); });
+    case UnaryOp::isfinite: return each(context, x, count, out, [](float v) { return std::isfinite(v) ? 1.0f : 0.0f; });
+  }
+}
+
+void zip(Context& context, BinaryOp op, const float* a, const Shape& a_shape, const float* b, const Shape& b_shape, const Shape& shape, float* out) {
+  const auto all = [&](auto apply) { zip_all(context, a, a_shape, b, b_shape, shape, out, apply); };
+  switch (op) {
+    case BinaryOp::add: return all([](float x, float y) { return x + y; });
+    case BinaryOp::sub: return all([](float x, float y) { return x - y; });
+    case BinaryOp::mul: return all([](float x, float y) { return x * y; });
+    case BinaryOp::div: return all([](float x, float y) { return x / y; });
+    case BinaryOp::max: return all(larger);
+    case BinaryOp::min: return all(smaller);
+    case BinaryOp::less: return all([](float x, float y) { return x < y ? 1.0f : 0.0f; });
+  }
+}
+
+void to_float(Context& context, DType type, const void* x, std::size_t count, float* out) {
+  const auto all = [&]<class T>(const T* source, auto convert) {
+    context.parallel_for(count, grain, [=](std::size_t begin, std::size_t end, std::size_t) {
+      for (std::size_t i = begin; i < end; i++) out[i] = convert(source[i]);
+    });
+  };
+  switch (type) {
+    case DType::f32: return all(static_cast<const float*>(x), [](float v) { return v; });
+    case DType::f16: return all(static_cast<const std::uint16_t*>(x), [](std::uint16_t v) { return f16_to_f32(v); });
+    case DType::bf16: return all(static_cast<const std::uint16_t*>(x), [](std::uint16_t v) { return bf16_to_f32(v); });
+    case DType::i32: return all(static_cast<const std::int32_t*>(x), [](std::int32_t v) { return static_cast<float>(v); });
+    default: return all(static_cast<const std::uint8_t*>(x), [](std::uint8_t v) { return static_cast<float>(v); });
+  }
+}
+
+void to_int(Context& context, const float* x, std::size_t count, std::int32_t* out) {
+  using Limits = std::numeric_limits<std::int32_t>;
+  context.parallel_for(count, grain, [=](std::size_t begin, std::size_t end, std::size_t) {
+    for (std::size_t i = begin; i < end; i++) {
+      const float value = x[i];
+      out[i] = value >= 2147483648.0f ? Limits::max() : value < -2147483648.0f ? Limits::min() : value != value ? 0 : static_cast<std::int32_t>(value);
+    }
+  });
+}
+
+}  // namespace kvsift::ops

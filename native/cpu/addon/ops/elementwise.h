@@ -1,0 +1,29 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kvsift/context.h"
+#include "runtime/tensor.h"
+
+namespace kvsift::ops {
+
+enum class UnaryOp : std::uint8_t { exp, log, sqrt, abs, neg, square, reciprocal, floor, isfinite };
+enum class BinaryOp : std::uint8_t { add, sub, mul, div, max, min, less };
+
+/** out[i] = op(x[i]) */
+void map(Context& context, UnaryOp op, const float* x, std::size_t count, float* out);
+
+/** Broadcasts as NumPy does; `shape` is the shape of the result, with which both fit. max and min pass NaN on. */
+void zip(Context& context, BinaryOp op, const float* a, const Shape& a_shape, const float* b, const Shape& b_shape, const Shape& shape, float* out);
+
+/** f32 from f32, f16, bf16, i32 or u8. */
+void to_float(Context& context, DType type, const void* x, std::size_t count, float* out);
+
+/** Fraction dropped; NaN becomes 0 and what i32 cannot hold its nearest end. */
+void to_int(Context& context, const float* x, std::size_t count, std::int32_t* out);
+
+/** Elements from one place to the next along each axis of `target` in an operand of `shape`: 0 where the operand repeats. */
+Shape broadcast_steps(const Shape& shape, const Shape& target);
+
+}  // namespace kvsift::ops

@@ -1,0 +1,26 @@
+#pragma once
+
+#include <cstddef>
+
+#include "kvsift/context.h"
+#include "runtime/tensor.h"
+
+namespace kvsift::ops {
+
+/** Sizes of a batch of products [rows, inner] × [inner, columns] with broadcast leading axes. */
+struct MatmulShape {
+  std::size_t rows = 0;
+  std::size_t inner = 0;
+  std::size_t columns = 0;
+  /** b is [columns, inner]. */
+  bool transpose_b = false;
+  /** Leading axes of the result, and the step of each in matrices of a and b. */
+  Shape lead;
+  Shape a_steps;
+  Shape b_steps;
+};
+
+/** f32 [lead..., rows, columns]; accumulated in f32 over blocks of the inner axis. Threads do not change the result. */
+void matmul(Context& context, const MatmulShape& shape, const float* a, const float* b, float* out);
+
+}  // namespace kvsift::ops

@@ -1,0 +1,55 @@
+#pragma once
+
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <string>
+#include <utility>
+
+namespace kvsift {
+
+/** Reasons that the addon gives; the names are those of `ErrorCode` in packages/tensor/src/errors.ts. */
+enum class Code : std::uint8_t {
+  invalid_argument,
+  shape_mismatch,
+  dtype_mismatch,
+  disposed,
+  out_of_memory,
+  unsupported,
+  file_not_found,
+  file_unreadable,
+  file_malformed,
+  backend_failure,
+};
+
+const char* code_name(Code code);
+
+/** What went wrong, in which op. */
+struct Failure {
+  Code code;
+  std::string op;
+  std::string message;
+};
+
+using FailurePointer = std::shared_ptr<const Failure>;
+
+/** A failure on its way to whoever handles it. */
+class Fault : public std::exception {
+ public:
+  explicit Fault(FailurePointer failure) : failure_(std::move(failure)) {}
+  Fault(Code code, std::string op, std::string message)
+      : failure_(std::make_shared<const Failure>(Failure{code, std::move(op), std::move(message)})) {}
+
+  const FailurePointer& failure() const { return failure_; }
+  const char* what() const noexcept override { return failure_->message.c_str(); }
+
+ private:
+  FailurePointer failure_;
+};
+
+/** Throws an `invalid_argument` where the condition does not hold. */
+inline void demand(bool condition, const char* op, const char* sentence) {
+  if (!condition) throw Fault(Code::invalid_argument, op, sentence);
+}
+
+}  // namespace kvsift

@@ -1,0 +1,124 @@
+import type { MemoryUse } from '@kvsift/tensor';
+
+/** A tensor of the addon: a number that is never used twice; 0 stands for none. */
+export type TensorId = number;
+
+/** Makes the error that the addon throws or rejects with. */
+export type ErrorFactory = (code: string, message: string, op: string) => Error;
+
+/** `StoredTensor` as the addon reads it. */
+export interface NativeSource {
+  readonly name: string;
+  readonly path: string;
+  readonly dtype: string;
+  readonly shape: Float64Array;
+  readonly byteOffset: number;
+  readonly byteLength: number;
+  readonly rowOrder: Int32Array | undefined;
+}
+
+/**
+ * The stream of the addon. Every method checks all of its arguments itself, enqueues and returns; lists of numbers come as Float64Array. Views are
+ * 11 numbers and segments 12, see `kv-numbers.ts`.
+ */
+export interface NativeBackend {
+  describe(): { readonly threads: number; readonly isa: string };
+  upload(dtype: string, shape: Float64Array, data: ArrayBufferView): TensorId;
+  empty(dtype: string, shape: Float64Array): TensorId;
+  write(x: TensorId, data: ArrayBufferView): void;
+  reshape(x: TensorId, shape: Float64Array): TensorId;
+  release(x: TensorId): void;
+  read(x: TensorId): Promise<ArrayBuffer>;
+  finish(): Promise<void>;
+  memory(): MemoryUse;
+  resetPeak(): void;
+  load(sources: readonly NativeSource[], role: string): { readonly tensor: TensorId; readonly done: Promise<void> };
+  dequantize(weight: TensorId): TensorId;
+  beginRecording(): void;
+  /** Number of the program. */
+  endRecording(): number;
+  runProgram(program: number): void;
+  releaseProgram(program: number): void;
+  /** Every later call throws `disposed`. */
+  dispose(): Promise<void>;
+
+  embedding(table: TensorId, ids: TensorId, scale: number): TensorId;
+  rmsNorm(x: TensorId, weight: TensorId, epsilon: number, weightOffset: number): TensorId;
+  linear(x: TensorId, weight: TensorId, bias: TensorId, residual: TensorId): TensorId;
+  gated(x: TensorId, activation: string): TensorId;
+  softcap(x: TensorId, cap: number): TensorId;
+  splitColumns(x: TensorId, widths: Float64Array): TensorId[];
+  rope(x: TensorId, positions: TensorId, heads: number, inverseFrequencies: TensorId, scale: number): TensorId;
+  /** Five numbers a rule: temperature, topK, topP, minP, uniform. */
+  sample(logits: TensorId, rules: Float64Array): [ids: TensorId, logProbs: TensorId];
+
+  kvAppend(segments: Float64Array, k: TensorId, v: TensorId, positions: TensorId): void;
+  kvGather(from: Float64Array, to: Float64Array, indices: TensorId, offsets: TensorId): void;
+  kvRead(view: Float64Array, part: string): TensorId;
+  kvReplace(view: Float64Array, part: string, x: TensorId): void;
+  /** `softcap` and `window` 0: none. */
+  attention(
+    q: TensorId,
+    segments: Float64Array,
+    queryHeads: number,
+    scale: number,
+    softcap: number,
+    window: number,
+    positions: TensorId,
+    logSumExp: boolean,
+  ): [output: TensorId, logSumExp?: TensorId];
+  attentionColumns(q: TensorId, view: Float64Array, statistic: string, ...options: NativeColumnOptions): TensorId;
+  attentionRows(q: TensorId, view: Float64Array, ...options: NativeColumnOptions): TensorId;
+
+  map(x: TensorId, op: string): TensorId;
+  zip(a: TensorId, b: TensorId, op: string): TensorId;
+  zipNumber(a: TensorId, b: number, op: string): TensorId;
+  reduce(x: TensorId, axis: number, op: string): TensorId;
+  softmax(x: TensorId): TensorId;
+  cumsum(x: TensorId): TensorId;
+  rank(x: TensorId): TensorId;
+  toFloat(x: TensorId): TensorId;
+  toInt(x: TensorId): TensorId;
+  pool(x: TensorId, kernelSize: number, kind: string): TensorId;
+  matmul(a: TensorId, b: TensorId, transposeB: boolean): TensorId;
+  slice(x: TensorId, axis: number, start: number, end: number): TensorId;
+  concat(parts: Float64Array, axis: number): TensorId;
+  transpose(x: TensorId, order: Float64Array): TensorId;
+  top(
+    scores: TensorId,
+    counts: TensorId,
+    keep: number,
+    total: number,
+    max: number,
+    protectFirst: number,
+    protectLast: number,
+    protect: TensorId,
+  ): [indices: TensorId, offsets: TensorId];
+  topShares(scores: TensorId, total: number): TensorId;
+  roundShares(shares: TensorId, total: number, cap: number): TensorId;
+  uniform(seed: number, sequence: number, layer: number, purpose: number, rows: number, columns: number): TensorId;
+}
+
+export type NativeColumnOptions = [
+  queryHeads: number,
+  scale: number,
+  softcap: number,
+  window: number,
+  positions: TensorId,
+  mask: string,
+  behind: number,
+  logSumExp: TensorId,
+];
+
+/** The typed picture of `kvsift-cpu.node`. */
+export interface Addon {
+  readonly Backend: new (
+    createError: ErrorFactory,
+    threads: number,
+    isa: string,
+    compute: string,
+    memoryLimit: number,
+  ) => NativeBackend;
+  /** Instruction sets that this machine and this build can run, weakest first. */
+  supportedIsas(): string[];
+}

@@ -1,0 +1,1 @@
+export { type CpuBackendOptions, createCpuBackend, type Isa, supportedIsas } from './create-backend.js';
