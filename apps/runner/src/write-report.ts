@@ -6,7 +6,7 @@ import { KvsiftError } from '@kvsift/tensor';
 export async function writeReport(path: string, data: ReportData, title: string): Promise<void> {
   const draft = `${path}.draft`;
   try {
-    await writeFile(draft, await reportPage(data, title));
+    await writeFile(draft, reportPage(data, title));
     await rename(draft, path);
   } catch (error) {
     if (error instanceof Error && 'code' in error && 'syscall' in error) {
