@@ -50,7 +50,7 @@ export interface AttentionResult {
 export type ColumnStatistic = 'sum' | 'max';
 
 export interface ColumnOptions extends AttentionShape {
-  /** 'causal': row i of m sees the entries 0 … length − m + i + `ahead` of its head. 'none': every row sees every entry (NACL). */
+  /** 'causal': row i of m sees the entries 0 … length − behind − m + i of its head. 'none': every row sees every entry (NACL). */
   readonly mask: 'causal' | 'none';
   /** Entries after the last query row that no row may see under the causal mask: the rows end at entry length − 1 − behind. Default 0. */
   readonly behind?: number;
@@ -85,13 +85,13 @@ export interface LinearOptions {
 export interface SamplingRule {
   /** 0 is greedy (ties: lowest id). */
   readonly temperature: number;
-  /** Keep the k most likely; 0 means all. */
+  /** Keep the k most likely (equal logits: lower id first); 0 means all. */
   readonly topK: number;
-  /** Then the smallest set of the most likely whose probabilities sum to at least p; 1 means all. */
+  /** Then the smallest set of the most likely whose probabilities (among the k, at the temperature) sum to at least p; 1 means all. */
   readonly topP: number;
   /** Then those with probability ≥ minP × the largest; 0 means all. */
   readonly minP: number;
-  /** Uniform number in (0, 1) that decides. */
+  /** Uniform number in (0, 1) that decides: shares of it go to what is kept, most likely first. */
   readonly uniform: number;
 }
 
@@ -163,7 +163,7 @@ export interface Backend extends AsyncDisposable {
   splitColumns(x: Tensor, widths: readonly number[]): Tensor[];
   /** Rotates [rows, heads · headDim] to the positions i32 [rows]; pairs are (c, c + rotary / 2). Angles in float64 or as exact. */
   rope(x: Tensor, positions: Tensor, options: RopeOptions): Tensor;
-  /** Next token of each row of logits [rows, vocabulary]: ids i32 [rows], natural-log probabilities (of the unmodified logits) f32 [rows]. */
+  /** Next token of each row of logits [rows, vocabulary] (NaN counts as −∞): ids i32 [rows], natural-log probabilities (of the unmodified logits) f32 [rows]. */
   sample(logits: Tensor, rules: readonly SamplingRule[]): { ids: Tensor; logProbs: Tensor };
 
   // Cache
@@ -185,11 +185,17 @@ export interface Backend extends AsyncDisposable {
   attentionRows(q: Tensor, view: KvView, options: ColumnOptions): Tensor;
   /** Pooling along the last axis, stride 1, odd kernel; 'average' pads zeros and divides by the kernel size, 'max' pads −∞. */
   pool(x: Tensor, kernelSize: number, kind: 'average' | 'max'): Tensor;
-  /** Best entries per head of scores f32 [kvHeads, n] in the canonical order: higher first, equal scores lower index first, NaN last. */
+  /**
+   * Best entries per head of scores f32 [kvHeads, n] in the canonical order: higher first, equal scores lower index first, NaN as −∞. Counts that do
+   * not sum to their total, or more protected entries than a head may keep, fail the stream with `invalid_argument`.
+   */
   top(scores: Tensor, options: TopOptions): Selection;
   /** How many of the `total` best of all heads' scores [kvHeads, n] each head has (order: score, head, index): i32 [kvHeads]. */
   topShares(scores: Tensor, total: number): Tensor;
-  /** Integers that sum to `total`, nearest to the shares f32 [k] by largest remainder (ties: lower index), none below 0 or above `cap`: i32 [k]. */
+  /**
+   * Integers that sum to `total`, nearest to the shares f32 [k] by largest remainder (ties: lower index), none below 0 or above `cap`: i32 [k]. Where
+   * the shares do not sum to the total, rounds of one go up by falling or down by rising remainder.
+   */
   roundShares(shares: Tensor, total: number, cap: number): Tensor;
   /** Selection from explicit indices i32 [total] and offsets i32 [kvHeads + 1], both known to the host. */
   selection(indices: Int32Array, offsets: Int32Array): Selection;
@@ -206,7 +212,7 @@ export interface Backend extends AsyncDisposable {
   softmax(x: Tensor): Tensor;
   /** Running sums along the last axis. */
   cumsum(x: Tensor): Tensor;
-  /** Position of each element in ascending order of its row (last axis; ties: lower index first), as f32. */
+  /** Position of each element in ascending order of its row (last axis; ties: lower index first; NaN last), as f32. */
   rank(x: Tensor): Tensor;
   /** [..., i, k] × [..., k, j] with leading axes broadcast; `transposeB` takes b as [..., j, k]. */
   matmul(a: Tensor, b: Tensor, options?: { transposeB?: boolean }): Tensor;
@@ -217,7 +223,7 @@ export interface Backend extends AsyncDisposable {
   transpose(x: Tensor, order: readonly number[]): Tensor;
   /** f32 from any element type (i32, u8, f16, bf16). */
   toFloat(x: Tensor): Tensor;
-  /** i32 from f32, fraction dropped. */
+  /** i32 from f32, fraction dropped; NaN becomes 0 and what does not fit the nearest end. */
   toInt(x: Tensor): Tensor;
 }
 

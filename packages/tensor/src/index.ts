@@ -5,7 +5,7 @@ export * from './errors.js';
 export * from './float16.js';
 export * from './kv.js';
 export * from './random.js';
-export * from './scope.js';
 export * from './rules/index.js';
+export * from './scope.js';
 export * from './shape.js';
 export * from './tensor.js';
