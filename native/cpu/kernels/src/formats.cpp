@@ -109,14 +109,14 @@ CodeFormat code_format(DType type) {
     case DType::q4_0: return {4, 32, false, false, false, 8, 15};
     case DType::q4_1: return {4, 32, true, false, false, 0, 15};
     case DType::q5_0: return {8, 32, false, false, false, 16, 31};
-    case DType::q5_1: return {8, 32, true, false, false, 0, 31};
+    case DType::q5_1: return {8, 32, true, false, true, 0, 31};
     case DType::q8_0: return {8, 32, false, false, false, 128, 255};
     case DType::q2_k: return {8, 16, true, false, true, 0, 3};
     case DType::q3_k: return {8, 16, false, false, true, 4, 7};
     case DType::q4_k: return {4, 32, true, false, true, 0, 15};
     case DType::q5_k: return {8, 32, true, false, true, 0, 31};
     case DType::q6_k: return {8, 16, false, false, true, 32, 63};
-    case DType::iq4_nl: return {4, 32, false, true, false, 128, 241};
+    case DType::iq4_nl: return {4, 32, false, true, true, 128, 241};
     case DType::iq4_xs: return {4, 32, false, true, true, 128, 241};
     default: return {};
   }

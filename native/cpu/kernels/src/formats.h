@@ -16,7 +16,7 @@ struct CodeFormat {
   std::uint8_t group;      // values per scale: 16 or 32
   bool minimum;            // has minimums (then zero is 0)
   bool table;              // 4-bit codes index `iq4_table`
-  bool wide_scale;         // scales and minimums need f32; else f16 holds them exactly
+  bool wide_scale;         // scales and minimums are kept in f32; else f16 holds them exactly
   std::uint8_t zero;
   std::uint8_t largest;    // largest code (after the table)
 };

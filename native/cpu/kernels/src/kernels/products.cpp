@@ -141,53 +141,48 @@ template <int Rows, int Panels, bool Minimum, int Group, class Codes>
 void code_rows_from(const Codes (&source)[Panels], const QuantizedRows& x, std::size_t row, std::size_t rows, const ProductTarget& target) {
   for (; row + Rows <= rows; row += Rows) code_block<Rows, Panels, Minimum, Group>(source, x, row, target);
   if constexpr (Rows > 1) {
-    if (row < rows) code_rows_from<(Rows > 4 ? 4 : Rows > 2 ? 2 : 1), Panels, Minimum, Group>(source, x, row, rows, target);
+    // Each further size costs compile time; what is left over is little.
+    if (row < rows) code_rows_from<(Rows > 4 ? 2 : 1), Panels, Minimum, Group>(source, x, row, rows, target);
   }
 }
 
-template <int Panels, bool Minimum, int Group, bool WideCodes>
-void tile_with(const CodeTile& tile, const QuantizedRows& x, std::size_t rows, const ProductTarget& target) {
-  ByteCodes<WideCodes, true> source[Panels];
+template <bool Minimum, int Group, bool WideCodes>
+void tile_with(const CodeTile& tile, std::size_t panels, const QuantizedRows& x, std::size_t rows, const ProductTarget& target) {
+  ByteCodes<WideCodes, true> source[tile_panels];
   const std::size_t groups = x.columns / Group;
-  for (std::size_t p = 0; p < Panels; p++) {
-    source[p].codes = reinterpret_cast<const std::byte*>(tile.codes + p * tile.code_stride);
-    source[p].scales = reinterpret_cast<const std::byte*>(tile.scales + p * groups * 16);
-    source[p].minimums = Minimum ? reinterpret_cast<const std::byte*>(tile.minimums + p * groups * 16) : nullptr;
+  // A panel too few is made up by the last one again; the target is too narrow to take it.
+  for (std::size_t at = 0; at < tile_panels; at++) {
+    const std::size_t p = least(at, panels - 1);
+    source[at].codes = reinterpret_cast<const std::byte*>(tile.codes + p * tile.code_stride);
+    source[at].scales = reinterpret_cast<const std::byte*>(tile.scales + p * groups * 16);
+    source[at].minimums = Minimum ? reinterpret_cast<const std::byte*>(tile.minimums + p * groups * 16) : nullptr;
   }
-  code_rows_from<code_rows, Panels, Minimum, Group>(source, x, 0, rows, target);
+  code_rows_from<code_rows, tile_panels, Minimum, Group>(source, x, 0, rows, target);
 }
 
-/** Only instruction sets without a direct byte product tell narrow codes from wide ones. */
-#if defined(__AVX2__) && !defined(__AVX512VNNI__) && !defined(__AVXVNNI__)
+/** Only AVX2 without a direct byte product tells narrow codes from wide ones. */
+#if defined(__AVX2__) && !defined(__AVX512F__) && !defined(__AVXVNNI__)
 constexpr bool narrow_matters = true;
 #else
 constexpr bool narrow_matters = false;
 #endif
 
-template <int Panels, bool Minimum, int Group>
-void tile_by_width(const CodeFormat& format, const CodeTile& tile, const QuantizedRows& x, std::size_t rows, const ProductTarget& target) {
+template <bool Minimum, int Group>
+void tile_by_width(const CodeFormat& format, const CodeTile& tile, std::size_t panels, const QuantizedRows& x, std::size_t rows, const ProductTarget& target) {
   if constexpr (narrow_matters) {
-    if (format.largest < 128) return tile_with<Panels, Minimum, Group, false>(tile, x, rows, target);
+    if (format.largest < 128) return tile_with<Minimum, Group, false>(tile, panels, x, rows, target);
   }
-  tile_with<Panels, Minimum, Group, true>(tile, x, rows, target);
-}
-
-template <int Panels>
-void tile_by_format(const CodeFormat& format, const CodeTile& tile, const QuantizedRows& x, std::size_t rows, const ProductTarget& target) {
-  if (format.group == 16) {
-    if (format.minimum) tile_by_width<Panels, true, 16>(format, tile, x, rows, target);
-    else tile_by_width<Panels, false, 16>(format, tile, x, rows, target);
-  } else {
-    if (format.minimum) tile_by_width<Panels, true, 32>(format, tile, x, rows, target);
-    else tile_by_width<Panels, false, 32>(format, tile, x, rows, target);
-  }
+  tile_with<Minimum, Group, true>(tile, panels, x, rows, target);
 }
 
 void code_tile(const CodeFormat& format, const CodeTile& tile, std::size_t panels, const QuantizedRows& x, std::size_t rows, const ProductTarget& target) {
-  if constexpr (tile_panels == 2) {
-    if (panels == 2) return tile_by_format<2>(format, tile, x, rows, target);
+  if (format.group == 16) {
+    if (format.minimum) tile_by_width<true, 16>(format, tile, panels, x, rows, target);
+    else tile_by_width<false, 16>(format, tile, panels, x, rows, target);
+  } else {
+    if (format.minimum) tile_by_width<true, 32>(format, tile, panels, x, rows, target);
+    else tile_by_width<false, 32>(format, tile, panels, x, rows, target);
   }
-  tile_by_format<1>(format, tile, x, rows, target);
 }
 
 template <bool Minimum, int Group, class Codes>
@@ -200,33 +195,23 @@ void panels_with(const PanelSection& section, std::size_t first, std::size_t las
     part.columns = least(16, section.rows - panel * 16);
     if (part.bias != nullptr) part.bias += panel * 16;
     if (part.residual != nullptr) part.residual += panel * 16;
-    code_rows_from<(lanes == 16 ? 8 : lanes == 8 ? 4 : 1), 1, Minimum, Group>(source, x, 0, rows, part);
+    code_rows_from<(lanes == 16 ? 4 : lanes == 8 ? 2 : 1), 1, Minimum, Group>(source, x, 0, rows, part);
   }
 }
 
 void code_panels(const PanelSection& section, std::size_t first, std::size_t last, const QuantizedRows& x, std::size_t rows, const ProductTarget& target) {
   const CodeFormat& format = section.format;
   if (section.kind == PanelKind::codes4) {
-    if (format.table) {
-      if (format.wide_scale) panels_with<false, 32, NibbleCodes<true, true>>(section, first, last, x, rows, target);
-      else panels_with<false, 32, NibbleCodes<true, false>>(section, first, last, x, rows, target);
-    } else if (format.minimum) {
-      if (format.wide_scale) panels_with<true, 32, NibbleCodes<false, true>>(section, first, last, x, rows, target);
-      else panels_with<true, 32, NibbleCodes<false, false>>(section, first, last, x, rows, target);
-    } else {
-      panels_with<false, 32, NibbleCodes<false, false>>(section, first, last, x, rows, target);
-    }
-  } else if (format.wide_scale) {
-    if (format.group == 16) {
-      if (format.minimum) panels_with<true, 16, ByteCodes<true, true>>(section, first, last, x, rows, target);
-      else panels_with<false, 16, ByteCodes<true, true>>(section, first, last, x, rows, target);
-    } else {
-      panels_with<true, 32, ByteCodes<true, true>>(section, first, last, x, rows, target);
-    }
-  } else if (format.minimum) {
-    panels_with<true, 32, ByteCodes<true, false>>(section, first, last, x, rows, target);
+    if (format.table) panels_with<false, 32, NibbleCodes<true, true>>(section, first, last, x, rows, target);
+    else if (!format.minimum) panels_with<false, 32, NibbleCodes<false, false>>(section, first, last, x, rows, target);
+    else if (format.wide_scale) panels_with<true, 32, NibbleCodes<false, true>>(section, first, last, x, rows, target);
+    else panels_with<true, 32, NibbleCodes<false, false>>(section, first, last, x, rows, target);
+  } else if (format.group == 16) {
+    if (format.minimum) panels_with<true, 16, ByteCodes<true, true>>(section, first, last, x, rows, target);
+    else panels_with<false, 16, ByteCodes<true, true>>(section, first, last, x, rows, target);
   } else {
-    panels_with<false, 32, ByteCodes<true, false>>(section, first, last, x, rows, target);
+    if (format.minimum) panels_with<true, 32, ByteCodes<true, true>>(section, first, last, x, rows, target);
+    else panels_with<false, 32, ByteCodes<true, false>>(section, first, last, x, rows, target);
   }
 }
 
@@ -353,7 +338,7 @@ void value_rows_from(const float* values, std::size_t value_stride, std::size_t 
                      bool first, const ProductTarget& target) {
   for (; row + Rows <= rows; row += Rows) value_block<Rows, Panels>(values, value_stride, depth, x, x_stride, row, first, target);
   if constexpr (Rows > 1) {
-    constexpr int fewer = Rows > 8 ? 8 : Rows > 4 ? 4 : Rows > 2 ? 2 : 1;
+    constexpr int fewer = Rows > 4 ? 4 : 1;
     if (row < rows) value_rows_from<fewer, Panels>(values, value_stride, depth, x, x_stride, row, rows, first, target);
   }
 }
@@ -394,7 +379,7 @@ void pair_rows_from(const std::byte* panels_data, std::size_t panel_stride, std:
                     std::size_t rows, const ProductTarget& target) {
   for (; row + Rows <= rows; row += Rows) pair_block<Rows, Panels>(panels_data, panel_stride, pairs, x, x_stride, row, target);
   if constexpr (Rows > 1) {
-    constexpr int fewer = Rows > 8 ? 8 : Rows > 4 ? 4 : Rows > 2 ? 2 : 1;
+    constexpr int fewer = Rows > 4 ? 4 : 1;
     if (row < rows) pair_rows_from<fewer, Panels>(panels_data, panel_stride, pairs, x, x_stride, row, rows, target);
   }
 }

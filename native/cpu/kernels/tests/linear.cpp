@@ -1,0 +1,102 @@
+#include "kvsift/linear.h"
+
+#include "check.h"
+#include "random_blocks.h"
+
+namespace kvsift::tests {
+
+namespace {
+
+/** One weight of stacked sources, with what float64 makes of it. */
+struct Case {
+  std::vector<std::vector<std::uint8_t>> stored;
+  std::vector<std::int32_t> order;
+  std::vector<WeightSource> sources;
+  std::size_t rows = 0;
+  std::size_t columns = 0;
+
+  void add(DType type, std::size_t count, unsigned seed, bool reversed = false) {
+    stored.push_back(random_rows(type, count, columns, seed));
+    if (reversed) {
+      for (std::size_t row = 0; row < count; row++) order.push_back(static_cast<std::int32_t>(count - 1 - row));
+    }
+    sources.push_back({type, stored.back().data(), count, columns, reversed ? order.data() : nullptr});
+    rows += count;
+  }
+};
+
+struct Expected {
+  std::vector<double> values;
+  /** Σ |x · w| per result: what errors are relative to. */
+  double magnitude = 0;
+};
+
+Expected expected(const Case& c, const std::vector<float>& weights, const std::vector<float>& x, std::size_t rows, const std::vector<float>& bias,
+                  const std::vector<float>& residual) {
+  Expected out;
+  for (std::size_t m = 0; m < rows; m++) {
+    for (std::size_t n = 0; n < c.rows; n++) {
+      double sum = 0;
+      double magnitude = 0;
+      for (std::size_t k = 0; k < c.columns; k++) {
+        const double product = static_cast<double>(x[m * c.columns + k]) * weights[n * c.columns + k];
+        sum += product;
+        magnitude += product * product;
+      }
+      out.magnitude = std::max(out.magnitude, std::sqrt(magnitude));
+      out.values.push_back(sum + (bias.empty() ? 0 : bias[n]) + (residual.empty() ? 0 : residual[m * c.rows + n]));
+    }
+  }
+  return out;
+}
+
+void run_case(const Case& c, const std::string& name, std::size_t rows, bool extras) {
+  Context context(2);
+  const std::vector<float> x = random_values(rows * c.columns, 7);
+  const std::vector<float> bias = extras ? random_values(c.rows, 8) : std::vector<float>();
+  const std::vector<float> residual = extras ? random_values(rows * c.rows, 9) : std::vector<float>();
+  std::vector<float> weights(c.rows * c.columns);
+  dequantize(context, c.sources, weights.data());
+  const Expected want = expected(c, weights, x, rows, bias, residual);
+  for (const Compute compute : {Compute::f32, Compute::int8}) {
+    const PackedWeight packed(context, c.sources, compute);
+    for (const Isa isa : supported_sets()) {
+      set_isa(context, isa);
+      std::vector<float> out(rows * c.rows + 2, 12345);
+      linear(context, compute, packed, x.data(), rows, extras ? bias.data() : nullptr, extras ? residual.data() : nullptr, out.data() + 1);
+      const std::string what = "linear " + name + " " + std::to_string(rows) + " rows " + (compute == Compute::f32 ? "f32 " : "int8 ") + isa_name(isa);
+      check(out.front() == 12345 && out.back() == 12345, what + " writes outside");
+      const double tolerance = compute == Compute::f32 ? 1e-5 : 0.03;
+      check_close(std::vector<float>(out.begin() + 1, out.end() - 1), want.values, tolerance * want.magnitude, 0, what);
+    }
+  }
+}
+
+}  // namespace
+
+void test_linear() {
+  for (int index = 0; index < dtype_count; index++) {
+    const auto type = static_cast<DType>(index);
+    if (type == DType::i32 || type == DType::u8) continue;
+    for (const std::size_t rows : {1, 4, 7, 23}) {
+      Case c;
+      c.columns = 512;
+      c.add(type, 50, 3);
+      run_case(c, dtype_name(type), rows, rows != 4);
+    }
+  }
+  Case stacked;
+  stacked.columns = 768;
+  stacked.add(DType::q4_1, 96, 1, true);
+  stacked.add(DType::q6_k, 32, 2);
+  stacked.add(DType::bf16, 17, 3);
+  for (const std::size_t rows : {1, 8, 9, 250}) run_case(stacked, "stacked", rows, true);
+  Case odd;
+  odd.columns = 77;
+  odd.add(DType::f32, 33, 1);
+  odd.add(DType::f16, 5, 2);
+  odd.add(DType::bf16, 16, 3);
+  for (const std::size_t rows : {1, 3, 40}) run_case(odd, "odd", rows, true);
+}
+
+}  // namespace kvsift::tests

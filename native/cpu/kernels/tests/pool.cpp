@@ -1,0 +1,2 @@
+#include "check.h"
+namespace kvsift::tests { void test_pool() {} }
