@@ -22,6 +22,8 @@ export interface EvaluationOptions {
   /** Say nothing about progress. */
   readonly quiet?: boolean;
   readonly backend?: BackendChoice;
+  /** Read the first context once before it counts: what it pays for memory does not show in its time. */
+  readonly warmUp?: boolean;
 }
 
 /** Runs an evaluation into a folder: progress on standard error, Ctrl-C once finishes the sample, twice stops. */
@@ -69,6 +71,7 @@ async function openEngine(model: ModelSetting, config: RunConfig, options: Evalu
   try {
     return await openLanguageModel(modelPath(model.path), {
       backend,
+      warmUp: options.warmUp ?? false,
       ...(config.kvType && { kvType: config.kvType }),
       ...(model.contextLength !== undefined && { contextLength: model.contextLength }),
     });

@@ -13,7 +13,7 @@ export const demoPolicies: readonly string[] = [
   'observed-attention',
   'expected-attention',
   'snapkv(window=16)',
-  'pyramidkv(window=16)',
+  'pyramidkv(snapkv(window=16))',
   'adakv(snapkv(window=16))',
   'chunkkv(snapkv(window=16))',
   'criticalkv(snapkv(window=16))',

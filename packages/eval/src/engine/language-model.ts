@@ -12,6 +12,8 @@ export interface LanguageModelOptions {
   readonly kvType?: KvType;
   /** Longest sequence. Default: what the model was made for. */
   readonly contextLength?: number;
+  /** Read the first context once before it counts, so that its time does not hold what is paid once. Default false. */
+  readonly warmUp?: boolean;
 }
 
 /**
@@ -52,7 +54,7 @@ export async function openLanguageModel(path: string, options: LanguageModelOpti
       chat: (content: string) => tokenizer.chat([{ role: 'user', content }], { addGenerationPrompt: true }),
     }),
     async *answer(request) {
-      model ??= load(path, { backend, ...(options.contextLength !== undefined && { contextLength: options.contextLength }) });
+      model ??= loadModel(path, options, request);
       yield* answers(await model, files, tokenizer, request, kvType);
     },
     async [Symbol.asyncDispose]() {
@@ -61,6 +63,18 @@ export async function openLanguageModel(path: string, options: LanguageModelOpti
       await backend.dispose();
     },
   };
+}
+
+async function loadModel(path: string, options: LanguageModelOptions, request: AnswerRequest): Promise<LanguageModel> {
+  const { backend, kvType, contextLength, warmUp = false } = options;
+  const model = await load(path, { backend, ...(contextLength !== undefined && { contextLength }) });
+  if (warmUp) {
+    using session = model.session({ ...(kvType && { kvType }) });
+    await session.prefill(model.encode(request.context, request.addSpecial), {
+      ...(request.signal && { signal: request.signal }),
+    });
+  }
+  return model;
 }
 
 async function* answers(
