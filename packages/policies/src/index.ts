@@ -2,25 +2,31 @@
 
 import { type AnyPolicyFactory, createRegistry, type PolicyRegistry, type Preset } from '@kvsift/policy';
 import { adakv, adaPresets } from '@kvsift/policy-adakv';
+import { cake } from '@kvsift/policy-cake';
 import { chunkkv } from '@kvsift/policy-chunkkv';
 import { compactor, leverage, noncausal } from '@kvsift/policy-compactor';
 import { criticalAdakv, criticalkv } from '@kvsift/policy-criticalkv';
 import { cur } from '@kvsift/policy-cur';
 import { decoding } from '@kvsift/policy-decoding';
+import { duoAttention } from '@kvsift/policy-duo-attention';
 import { expectedAttention } from '@kvsift/policy-expected-attention';
 import { finch, finchPresets } from '@kvsift/policy-finch';
 import { full } from '@kvsift/policy-full';
 import { h2o, observedAttention } from '@kvsift/policy-h2o';
+import { headkv } from '@kvsift/policy-headkv';
 import { keydiff } from '@kvsift/policy-keydiff';
 import { knorm } from '@kvsift/policy-knorm';
 import { lagkv } from '@kvsift/policy-lagkv';
+import { merging } from '@kvsift/policy-merging';
 import { nacl } from '@kvsift/policy-nacl';
 import { perChunk } from '@kvsift/policy-per-chunk';
 import { perLayer } from '@kvsift/policy-per-layer';
 import { pyramidkv } from '@kvsift/policy-pyramidkv';
+import { qFilters } from '@kvsift/policy-q-filters';
 import { random } from '@kvsift/policy-random';
 import { ratchet } from '@kvsift/policy-ratchet';
 import { rerotate } from '@kvsift/policy-rerotate';
+import { scissorhands } from '@kvsift/policy-scissorhands';
 import { simlayerkv } from '@kvsift/policy-simlayerkv';
 import { snapkv } from '@kvsift/policy-snapkv';
 import { streamingLlm } from '@kvsift/policy-streaming-llm';
@@ -29,6 +35,7 @@ import { tova } from '@kvsift/policy-tova';
 /** Every policy of kvsift: what `createRegistry` takes. */
 export const policies: readonly AnyPolicyFactory[] = [
   adakv,
+  cake,
   chunkkv,
   leverage,
   noncausal,
@@ -37,21 +44,26 @@ export const policies: readonly AnyPolicyFactory[] = [
   criticalAdakv,
   cur,
   decoding,
+  duoAttention,
   expectedAttention,
   finch,
   full,
   h2o,
   observedAttention,
+  headkv,
   keydiff,
   knorm,
   lagkv,
+  merging,
   nacl,
   perChunk,
   perLayer,
   pyramidkv,
+  qFilters,
   random,
   ratchet,
   rerotate,
+  scissorhands,
   simlayerkv,
   snapkv,
   streamingLlm,

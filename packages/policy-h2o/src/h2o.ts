@@ -1,6 +1,7 @@
 import {
   columnOptions,
   definePolicy,
+  FollowedScores,
   keepBest,
   type LayerView,
   observed,
@@ -9,7 +10,6 @@ import {
   type ScoreRun,
 } from '@kvsift/policy';
 import type { Tensor } from '@kvsift/tensor';
-import { FollowedScores } from './followed-scores.js';
 
 const parameters = {
   window: { kind: 'integer', default: 32, min: 1, unit: 'tokens', description: 'Recent tokens that are always kept.' },

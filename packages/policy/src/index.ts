@@ -3,6 +3,7 @@ export * from './contract.js';
 export * from './definition.js';
 export * from './entries.js';
 export { formatPolicy, parsePolicy } from './expression.js';
+export * from './followed-scores.js';
 export * from './layer-tensors.js';
 export * from './parameters.js';
 export * from './registry.js';

@@ -1,5 +1,8 @@
-import { filled, gatherColumns, LayerTensors, type LayerView } from '@kvsift/policy';
 import type { Selection, Tensor } from '@kvsift/tensor';
+import type { LayerView } from './contract.js';
+import { gatherColumns } from './entries.js';
+import { LayerTensors } from './layer-tensors.js';
+import { filled } from './scores.js';
 
 /** Accumulated scores of the stored entries of each layer, f32 [kvHeads, stored]; evicting never changes those of the survivors. */
 export class FollowedScores {

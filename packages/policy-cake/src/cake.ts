@@ -1,0 +1,127 @@
+import {
+  beforeWindow,
+  columnOptions,
+  definePolicy,
+  fitProtection,
+  gatherColumns,
+  LayerTensors,
+  type LayerView,
+  lastRows,
+  observed,
+  type PolicyRun,
+  reduceGroups,
+  resolveBudgets,
+  type SequenceContext,
+} from '@kvsift/policy';
+import type { Backend, Selection, Tensor } from '@kvsift/tensor';
+import { preferredShares } from './shares.js';
+
+interface Options {
+  readonly window: number;
+  readonly kernelSize: number;
+  readonly gamma: number;
+  readonly spread: number;
+  readonly shift: number;
+}
+
+/** CAKE (specification 24). */
+export const cake = definePolicy({
+  name: 'cake',
+  title: 'CAKE',
+  idea: 'Layers whose attention is spread out and shifts between queries need more entries. Share the whole budget by these two numbers, shrinking earlier layers as later ones arrive.',
+  paper: {
+    title: 'CAKE: Cascading and Adaptive KV Cache Eviction with Layer Preferences',
+    authors: 'Qin, Cao, Lin, Hu, Fan, Cheng, Lin, Li',
+    venue: 'ICLR 2025',
+    url: 'https://arxiv.org/abs/2503.12491',
+  },
+  parameters: {
+    window: {
+      kind: 'integer',
+      default: 32,
+      min: 2,
+      unit: 'tokens',
+      description: 'Last queries that score; their tokens are always kept.',
+    },
+    kernelSize: { kind: 'integer', default: 5, min: 1, odd: true, unit: 'tokens', description: 'Width of the average pooling.' },
+    gamma: { kind: 'number', default: 200, min: 0, description: 'Weight of the variance over queries beside the mean.' },
+    spread: { kind: 'number', default: 1, min: 0.01, description: 'Temperature τ₁ of the dispersion; larger evens layers out.' },
+    shift: { kind: 'number', default: 1, min: 0.01, description: 'Temperature τ₂ of the variance.' },
+  },
+  budget: 'own',
+  observes: 'rotated queries of the last `window` rows',
+  costs: '2 · queryHeads · window · n · headDim FLOPs, O(queryHeads · window · n) memory; two numbers are read back per layer',
+  phases: ['prefill'],
+  deviations: ['The budget is exact over all layers, not in each.', 'Entries are not re-shared while decoding.'],
+  create: (options) => ({ ragged: false, begin: (context) => cascade(context, options) }),
+});
+
+/** Layers seen so far share the whole budget; each new one makes the earlier ones shrink. */
+function cascade(context: SequenceContext, options: Options): PolicyRun {
+  const budgets = resolveBudgets(context);
+  const window = Math.min(
+    ...budgets.map(({ perHead }) => fitProtection('cake', { first: 0, last: options.window }, perHead, context).last),
+  );
+  const past = context.promptLength - window;
+  const total = budgets.reduce((sum, { perHead }) => sum + perHead - window, 0);
+  const preferences: number[] = [];
+  const held: number[] = [];
+  const scores = new LayerTensors();
+  let latest: LayerView | undefined;
+  /** Cuts a layer to `count` entries besides the window and keeps their scores. */
+  const shrink = (view: LayerView, backend: Backend, layer: number, own: Tensor, count: number): Selection => {
+    const selection = backend.top(own, { keep: count + window, protectLast: window });
+    scores.set(layer, view.keep(gatherColumns({ ...view, backend }, own, selection)));
+    held[layer] = count;
+    return selection;
+  };
+  const dispose = () => scores.dispose();
+  return {
+    observe: { queries: { last: options.window } },
+    budgets,
+    async select(view) {
+      const { tokenScores, preference } = await measure(view, options, window);
+      preferences[view.layer] = preference;
+      latest = view;
+      const share = preferredShares(preferences, total, past)[view.layer] ?? 0;
+      return shrink(view, view.backend, view.layer, tokenScores, share);
+    },
+    revise(layer, backend) {
+      const shares = preferredShares(preferences, total, past);
+      return shares.flatMap((share, earlier) => {
+        const own = scores.get(earlier);
+        if (earlier >= layer || own === undefined || latest === undefined || share >= (held[earlier] ?? 0)) return [];
+        return [{ layer: earlier, selection: shrink(latest, backend, earlier, own, share) }];
+      });
+    },
+    dispose,
+    [Symbol.dispose]: dispose,
+  };
+}
+
+/** Scores mean + γ · variance, pooled, f32 [kvHeads, n]; and the layer's preference dispersion^(1/τ₁) · variance^(1/τ₂). */
+export async function measure(
+  view: LayerView,
+  options: Options,
+  window: number,
+): Promise<{ tokenScores: Tensor; preference: number; dispersion: number; variance: number }> {
+  const { backend, cache, length, model } = view;
+  const queries = lastRows(backend, observed(view, 'queries'), options.window);
+  const [rows = 0] = queries.shape;
+  const all = backend.attentionRows(queries, cache, columnOptions(view, rows));
+  const paid = backend.slice(all, 2, 0, length - window);
+  const varied = backend.reduce(paid, 1, 'variance');
+  const sums = (x: Tensor) => backend.reduce(backend.reduce(x, -1, 'sum'), 0, 'sum');
+  const surprise = backend.zip(paid, backend.map(backend.zip(paid, 1e-10, 'add'), 'log'), 'mul');
+  const [spread, shift] = await Promise.all([sums(backend.reduce(surprise, 1, 'sum')).read(), sums(varied).read()]);
+  const dispersion = -(spread[0] ?? 0);
+  const variance = shift[0] ?? 0;
+  const votes = backend.zip(backend.reduce(paid, 1, 'mean'), backend.zip(varied, options.gamma, 'mul'), 'add');
+  const pooled = options.kernelSize === 1 ? votes : backend.pool(votes, options.kernelSize, 'average');
+  return {
+    tokenScores: beforeWindow(backend, reduceGroups(backend, pooled, model.kvHeads), window),
+    preference: dispersion ** (1 / options.spread) * variance ** (1 / options.shift),
+    dispersion,
+    variance,
+  };
+}

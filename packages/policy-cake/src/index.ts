@@ -1,0 +1,2 @@
+export { cake, measure } from './cake.js';
+export { preferredShares } from './shares.js';

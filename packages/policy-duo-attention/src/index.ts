@@ -1,0 +1,1 @@
+export { duoAttention, streamingHeads } from './duo-attention.js';

@@ -1,0 +1,116 @@
+import { definePolicy, fitProtection, type LayerBudget, type SequenceContext, scoredRun } from '@kvsift/policy';
+import { snapkv } from '@kvsift/policy-snapkv';
+import { KvsiftError } from '@kvsift/tensor';
+import { type HeadTable, perKvHead, readHeadTable } from './table.js';
+
+/** HeadKV (specification 21). */
+export const headkv = definePolicy({
+  name: 'headkv',
+  title: 'HeadKV',
+  idea: 'Few heads do the retrieval and reasoning. A table of head importance, made once per model, says how the whole budget is shared over all heads of all layers.',
+  paper: {
+    title: 'Not All Heads Matter: A Head-Level KV Cache Compression Method with Integrated Retrieval and Reasoning',
+    authors: 'Fu, Cai, Asi, Xiong, Dong, Xiao',
+    venue: 'ICLR 2025',
+    url: 'https://arxiv.org/abs/2410.19258',
+  },
+  parameters: {
+    policy: {
+      kind: 'scored',
+      default: () => snapkv({ window: 8, kernelSize: 7, pooling: 'max' }),
+      description: 'What scores the entries.',
+    },
+    table: { kind: 'text', default: '', description: 'Path of the head table (JSON); empty: all heads alike.' },
+    beta: {
+      kind: 'number',
+      default: 1.5,
+      min: 1,
+      description: '1/beta of every head’s budget goes into the common pool; large values even heads out.',
+    },
+    temperature: { kind: 'number', default: 1, min: 0, description: 'Exponent on the importance.' },
+  },
+  budget: 'own',
+  observes: 'what the wrapped policy observes',
+  costs: 'those of the wrapped policy',
+  phases: ['prefill'],
+  profiles: {
+    reference: { description: 'HeadKV repository.', parameters: { beta: 1.5 } },
+    factory: { description: 'KVCache-Factory.', parameters: { beta: 1.01 } },
+  },
+  deviations: [
+    'Importance of query heads is averaged over the group; the repository keeps a set per query head.',
+    'Head budgets sum to the whole budget exactly, over all layers; the repository rounds each head.',
+  ],
+  create: ({ policy, table, beta, temperature }) => {
+    const read: HeadTable | undefined = table === '' ? undefined : readHeadTable(table);
+    return {
+      ragged: true,
+      begin(context) {
+        const { model, promptLength } = context;
+        const protections = policy.scoring
+          .allocate(context)
+          .map(({ perHead }) => fitProtection('headkv', policy.scoring.protect, perHead, context));
+        const even = Array.from({ length: model.layers }, () => Array.from({ length: model.kvHeads }, () => 1));
+        const importance = read === undefined ? even : perKvHead(read, model);
+        const counts = headBudgets(
+          context,
+          policy.scoring.allocate(context),
+          policy.scoring.protect,
+          importance,
+          beta,
+          temperature,
+        );
+        const budgets = counts.map((row): LayerBudget => {
+          const total = row.reduce((sum, count) => sum + Math.min(count, promptLength), 0);
+          return { perHead: Math.ceil(total / model.kvHeads), total };
+        });
+        return scoredRun(policy.scoring.start(context), budgets, (view, scores) => {
+          const protect = protections[view.layer] ?? policy.scoring.protect;
+          const keep = (counts[view.layer] ?? []).map((count) => Math.min(count, view.length));
+          return view.backend.top(scores, {
+            keep: {
+              counts: view.backend.upload(Int32Array.from(keep), 'i32', [keep.length]),
+              total: keep.reduce((sum, count) => sum + count, 0),
+              max: Math.max(...keep),
+            },
+            protectFirst: protect.first,
+            protectLast: protect.last,
+          });
+        });
+      },
+    };
+  },
+});
+
+/** Entries per layer and head, protected ones included: floors of f · pool + rest, then largest remainders so that the sum is the budget. */
+export function headBudgets(
+  { model }: Pick<SequenceContext, 'model'>,
+  uniform: readonly LayerBudget[],
+  protect: { readonly first: number; readonly last: number },
+  importance: readonly (readonly number[])[],
+  beta: number,
+  temperature: number,
+): number[][] {
+  const heads = model.layers * model.kvHeads;
+  const reserved = protect.first + protect.last;
+  const whole = uniform.reduce((sum, { total }) => sum + total, 0) - heads * reserved;
+  if (whole < 0)
+    throw new KvsiftError('budget_invalid', `headkv: the budget is below the ${reserved} protected entries per head`);
+  const average = Math.floor(whole / heads);
+  const pooled = Math.floor(average / beta);
+  const weights = importance.flat().map((value) => value ** temperature);
+  const sum = weights.reduce((total, weight) => total + weight, 0);
+  const exact = weights.map((weight) => (sum > 0 ? (weight / sum) * pooled * heads : pooled) + average - pooled);
+  const counts = exact.map(Math.floor);
+  let left = whole - counts.reduce((total, count) => total + count, 0);
+  const order = exact
+    .map((value, head) => ({ rest: value - Math.floor(value), head }))
+    .sort((a, b) => b.rest - a.rest || a.head - b.head);
+  for (let at = 0; left > 0; at++, left--) {
+    const head = order[at % order.length]?.head ?? 0;
+    counts[head] = (counts[head] ?? 0) + 1;
+  }
+  return Array.from({ length: model.layers }, (_, layer) =>
+    counts.slice(layer * model.kvHeads, (layer + 1) * model.kvHeads).map((count) => count + reserved),
+  );
+}

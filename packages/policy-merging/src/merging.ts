@@ -1,0 +1,130 @@
+import { type Decision, definePolicy, gatherColumns, gatherEntries, type LayerView, type ObservedRows } from '@kvsift/policy';
+import { KvsiftError, type Tensor } from '@kvsift/tensor';
+import { entryAttention, gatherEvicted, type Merge, readsAttention } from './weights.js';
+
+/** Merging (specification 30): what is evicted changes the kept entries that resemble it or follow it. */
+export const merging = definePolicy({
+  name: 'merging',
+  title: 'Cache merging',
+  idea: 'Instead of losing evicted entries, add them to kept ones: to the nearest key, or to the next tokens. The kept set is that of the wrapped policy.',
+  source:
+    'CaM (OpenReview LCTmppB165), D2O (arXiv 2406.13035), KeepKV (arXiv 2504.09936), LOOK-M (arXiv 2406.18139), KVMerger (arXiv 2407.08454), kvpress MergingPress',
+  parameters: {
+    policy: { kind: 'policy', description: 'What chooses the survivors; the same number in every head.' },
+    method: {
+      kind: 'choice',
+      choices: ['values', 'weighted', 'pivot', 'd2o', 'keepkv', 'cam'] as const,
+      default: 'values',
+      description:
+        'values: kvpress, values only by cosine and length. weighted (KVMerger), pivot (LOOK-M), d2o: keys and values of the nearest key. keepkv: values by attention. cam: values to the next tokens, drawn at random.',
+    },
+    threshold: {
+      kind: 'number',
+      default: 0,
+      min: -1,
+      max: 2,
+      unit: 'cosine',
+      description: 'Least similarity that merges; above 1 nothing does. d2o uses the mean instead.',
+    },
+    neighbours: {
+      kind: 'integer',
+      default: 32,
+      min: 1,
+      unit: 'entries',
+      description: 'cam: kept entries behind an evicted one that share its value.',
+    },
+    window: {
+      kind: 'integer',
+      default: 32,
+      min: 1,
+      unit: 'tokens',
+      description: 'cam, keepkv: last queries whose attention counts.',
+    },
+  },
+  observes: 'what the wrapped policy observes; for cam and keepkv the rotated queries of the last `window` rows',
+  costs: '2 · kvHeads · n · kept · headDim FLOPs, O(kvHeads · (n + 128 · kept)) memory',
+  phases: ['prefill'],
+  profiles: { kvpress: { description: 'kvpress MergingPress.', parameters: { method: 'values' } } },
+  deviations: [
+    'd2o uses the mean similarity of 128 entries at a time as its threshold and does not move it while decoding.',
+    'keepkv keeps keys as they are and mixes values by their attention: the paper also merges keys.',
+    'Averaging rotated keys of different positions (pivot, weighted, d2o) follows the references, though it is doubtful.',
+  ],
+  create: ({ policy, method, threshold, neighbours, window }) => {
+    if (policy.ragged) {
+      throw new KvsiftError(
+        'policy_invalid',
+        `merging needs a policy that keeps the same number in every head; ${policy.name} is ragged`,
+      );
+    }
+    const merge: Merge = { method, threshold, neighbours, window };
+    return {
+      ragged: false,
+      begin(context) {
+        const inner = policy.begin(context);
+        const { decode: _decode, fork: _fork, ...prefill } = inner;
+        const dispose = () => inner.dispose();
+        return {
+          ...prefill,
+          observe: readsAttention(method) ? { ...inner.observe, queries: longer(inner.observe.queries, window) } : inner.observe,
+          select: async (view) => merged(view, await inner.select(view), merge),
+          dispose,
+          [Symbol.dispose]: dispose,
+        };
+      },
+    };
+  },
+});
+
+function longer(rows: ObservedRows | undefined, window: number): ObservedRows {
+  if (rows === 'all') return rows;
+  return { last: Math.max(window, rows === undefined || rows === 'none' ? 0 : rows.last) };
+}
+
+/** The survivors with what was evicted added to them. */
+function merged(view: LayerView, decision: Decision, merge: Merge): Decision {
+  if (decision === 'all') return decision;
+  const survivors = 'selection' in decision ? decision : { selection: decision };
+  const { selection } = survivors;
+  if (selection.total >= view.length * view.model.kvHeads) return decision;
+  const { backend, model } = view;
+  const kept = gatherEntries(view, selection);
+  const sum = gatherEvicted(view, kept, selection, merge);
+  const blend = (own: Tensor, added: Tensor, base: Tensor | number, divisor: Tensor) =>
+    backend.zip(backend.zip(backend.zip(own, base, 'mul'), added, 'add'), divisor, 'div');
+  const keys = survivors.keys ?? kept.keys;
+  const more = (x: Tensor) => backend.zip(x, 1, 'add');
+  switch (merge.method) {
+    case 'cam':
+      return { ...survivors, values: backend.zip(kept.values, sum.values, 'add') };
+    case 'values':
+      return { ...survivors, values: blend(kept.values, sum.values, 1, more(sum.weight)) };
+    case 'keepkv': {
+      const paid = gatherColumns(view, entryAttention(view, merge.window), selection);
+      const base = backend.zip(backend.reshape(paid, [model.kvHeads, paid.shape[1] ?? 0, 1]), 1e-12, 'add');
+      return { ...survivors, values: blend(kept.values, sum.values, base, backend.zip(base, sum.weight, 'add')) };
+    }
+    case 'weighted':
+      return {
+        selection,
+        keys: blend(keys, sum.keys, 1, more(sum.weight)),
+        values: blend(kept.values, sum.values, 1, more(sum.weight)),
+      };
+    case 'd2o':
+      return {
+        selection,
+        keys: blend(keys, sum.keys, 1, more(sum.count)),
+        values: blend(kept.values, sum.values, 1, more(sum.count)),
+      };
+    case 'pivot': {
+      // Each evicted entry meets its target half-way.
+      const base = more(backend.zip(sum.count, 2, 'div'));
+      const half = (x: Tensor) => backend.zip(x, 2, 'div');
+      return {
+        selection,
+        keys: blend(keys, half(sum.keys), base, more(sum.count)),
+        values: blend(kept.values, half(sum.values), base, more(sum.count)),
+      };
+    }
+  }
+}

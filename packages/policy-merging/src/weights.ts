@@ -1,0 +1,206 @@
+import {
+  filled,
+  gatherColumns,
+  keptSlots,
+  type LayerView,
+  norms,
+  reduceGroups,
+  releasing,
+  windowAttention,
+} from '@kvsift/policy';
+import type { Backend, Selection, Tensor } from '@kvsift/tensor';
+
+export type Method = 'cam' | 'd2o' | 'keepkv' | 'pivot' | 'weighted' | 'values';
+
+/** What the weights of a method are computed from. */
+export interface Merge {
+  readonly method: Method;
+  /** Least cosine that merges. */
+  readonly threshold: number;
+  /** CaM: kept entries behind an evicted one that share its value. */
+  readonly neighbours: number;
+  /** Queries whose attention weighs entries (CaM, KeepKV). */
+  readonly window: number;
+}
+
+/** Evicted entries added up per kept entry. */
+export interface Gathered {
+  /** Σ weight · key and Σ weight · value: f32 [kvHeads, kept, headDim]. */
+  readonly keys: Tensor;
+  readonly values: Tensor;
+  /** Σ weight and the number of merged entries: f32 [kvHeads, kept, 1]. */
+  readonly weight: Tensor;
+  readonly count: Tensor;
+}
+
+/** Entries that are matched with all kept ones at a time: memory is kvHeads · 128 · kept numbers, never n · kept. */
+const rowsAtOnce = 128;
+/** Purpose word of CaM's draws. */
+const purpose = 30;
+
+/** Adds every evicted entry to its target (CaM: targets), with the method's weight. */
+export function gatherEvicted(
+  view: LayerView,
+  kept: { keys: Tensor; values: Tensor },
+  selection: Selection,
+  merge: Merge,
+): Gathered {
+  const { backend, cache, length, model } = view;
+  const keys = backend.kvRead(cache, 'keys');
+  const values = backend.kvRead(cache, 'values');
+  const [heads = 0, count = 0, headDim = 0] = kept.keys.shape;
+  const slots = keptSlots(backend, selection);
+  const attention = readsAttention(merge.method) ? entryAttention(view, merge.window) : undefined;
+  const keptAttention = attention && gatherColumns(view, attention, selection);
+  const width = 2 * headDim + 2;
+  let sums: Tensor | undefined;
+  for (let start = 0; start < length; start += rowsAtOnce) {
+    const end = Math.min(length, start + rowsAtOnce);
+    const before = sums;
+    sums = releasing(backend, (inner) => {
+      const rows = end - start;
+      const cut = (x: Tensor) => inner.slice(x, 1, start, end);
+      const own = inner.upload(
+        Float32Array.from({ length: rows }, (_, row) => start + row),
+        'f32',
+        [1, rows, 1],
+      );
+      const distance = inner.zip(inner.reshape(slots, [heads, 1, count]), own, 'sub');
+      const gone = inner.reshape(negate(inner, keptHere(inner, distance)), [heads, rows, 1]);
+      const chunk = { start, end, distance, keys: cut(keys), values: cut(values) };
+      const pair =
+        merge.method === 'cam'
+          ? cam(view, inner, chunk, attention, keptAttention, merge)
+          : nearest(inner, chunk, kept, merge, attention);
+      const weights = inner.transpose(inner.zip(pair.weights, gone, 'mul'), [0, 2, 1]);
+      const gates = inner.transpose(inner.zip(pair.gates, gone, 'mul'), [0, 2, 1]);
+      const one = filled(inner, [heads, rows, 1], 1);
+      const weighted = inner.matmul(weights, inner.concat([chunk.keys, chunk.values, one], 2));
+      const part = inner.concat([weighted, inner.matmul(gates, one)], 2);
+      return before === undefined ? part : inner.zip(before, part, 'add');
+    });
+    before?.dispose();
+  }
+  if (sums === undefined) throw new Error(`layer ${view.layer} of ${model.layers} is empty`);
+  const columns = (from: number, to: number) => backend.slice(sums, 2, from, to);
+  return {
+    keys: columns(0, headDim),
+    values: columns(headDim, 2 * headDim),
+    weight: columns(2 * headDim, width - 1),
+    count: columns(width - 1, width),
+  };
+}
+
+/** 1 where a row of the chunk is itself kept. @param distance kept slot − own slot, f32 [kvHeads, rows, kept] */
+function keptHere(backend: Backend, distance: Tensor): Tensor {
+  return backend.reduce(backend.zip(backend.map(distance, 'abs'), 0.5, 'less'), 2, 'max');
+}
+
+interface Chunk {
+  readonly start: number;
+  readonly end: number;
+  readonly distance: Tensor;
+  readonly keys: Tensor;
+  readonly values: Tensor;
+}
+
+/** Weights and gates [kvHeads, rows, kept] on the kept entry of highest key cosine. */
+function nearest(
+  backend: Backend,
+  chunk: Chunk,
+  kept: { keys: Tensor; values: Tensor },
+  merge: Merge,
+  attention: Tensor | undefined,
+) {
+  const [heads = 0, count = 0] = kept.keys.shape;
+  const [, rows = 0] = chunk.keys.shape;
+  const unit = (x: Tensor) => backend.zip(x, lengths(backend, x), 'div');
+  const cosine = backend.matmul(unit(chunk.keys), unit(kept.keys), { transposeB: true });
+  const best = backend.reshape(backend.reduce(cosine, 2, 'max'), [heads, rows, 1]);
+  const candidates = negate(backend, backend.zip(cosine, best, 'less'));
+  // The first of equal ones.
+  const first = backend.zip(backend.zip(backend.cumsum(candidates), 1.5, 'less'), candidates, 'mul');
+  const limit = merge.method === 'd2o' ? backend.reshape(backend.reduce(best, 1, 'mean'), [heads, 1, 1]) : undefined;
+  const passes = negate(
+    backend,
+    limit === undefined ? backend.zip(best, merge.threshold, 'less') : backend.zip(best, limit, 'less'),
+  );
+  const gates = backend.zip(first, passes, 'mul');
+  return { gates, weights: backend.zip(gates, strength(), 'mul') };
+
+  function strength(): Tensor {
+    switch (merge.method) {
+      case 'weighted':
+        return backend.zip(backend.zip(backend.zip(best, 1, 'add'), 2, 'div'), 1e-6, 'max');
+      case 'values': {
+        const own = lengths(backend, chunk.values);
+        const target = backend.reshape(lengths(backend, kept.values), [heads, 1, count]);
+        return backend.zip(
+          backend.zip(best, 0, 'max'),
+          backend.zip(own, backend.zip(backend.zip(target, own, 'add'), 1e-6, 'add'), 'div'),
+          'mul',
+        );
+      }
+      case 'd2o':
+        return best;
+      case 'keepkv':
+        return backend.reshape(backend.slice(present(attention), 1, chunk.start, chunk.end), [heads, rows, 1]);
+      default:
+        return filled(backend, [heads, 1, 1], 1);
+    }
+  }
+}
+
+/** CaM: an even share for each of the next kept entries, drawn with probability attention / their mean attention. */
+function cam(
+  view: LayerView,
+  backend: Backend,
+  chunk: Chunk,
+  attention: Tensor | undefined,
+  keptPaid: Tensor | undefined,
+  merge: Merge,
+) {
+  const [heads = 0, rows = 0] = chunk.keys.shape;
+  const [, , count = 0] = chunk.distance.shape;
+  const { seed, sequence, layer } = view;
+  const later = backend.zip(backend.zip(chunk.distance, 0, 'mul'), chunk.distance, 'less');
+  const near = backend.zip(backend.zip(backend.cumsum(later), merge.neighbours + 0.5, 'less'), later, 'mul');
+  const targets = backend.reshape(backend.zip(backend.reduce(near, 2, 'sum'), 1, 'max'), [heads, rows, 1]);
+  const share = backend.zip(near, targets, 'div');
+  const paid = present(attention);
+  const own = backend.reshape(backend.slice(paid, 1, chunk.start, chunk.end), [heads, rows, 1]);
+  const mean = backend.matmul(share, backend.reshape(present(keptPaid), [heads, count, 1]));
+  const probability = backend.zip(own, backend.zip(mean, 1e-30, 'max'), 'div');
+  const all = backend.uniform({ seed, sequence, layer, purpose }, heads, view.length);
+  const drawn = backend.zip(
+    backend.reshape(backend.slice(all, 1, chunk.start, chunk.end), [heads, rows, 1]),
+    probability,
+    'less',
+  );
+  return { gates: backend.zip(near, drawn, 'mul'), weights: backend.zip(share, drawn, 'mul') };
+}
+
+/** Methods that weigh entries by attention. */
+export function readsAttention(method: Method): boolean {
+  return method === 'cam' || method === 'keepkv';
+}
+
+/** Attention of the last queries per entry, group mean: f32 [kvHeads, n]. */
+export function entryAttention(view: LayerView, window: number): Tensor {
+  return reduceGroups(view.backend, windowAttention(view, window), view.model.kvHeads);
+}
+
+function lengths(backend: Backend, x: Tensor): Tensor {
+  const [heads = 0, rows = 0] = x.shape;
+  return backend.reshape(backend.zip(norms(backend, x), 1e-6, 'max'), [heads, rows, 1]);
+}
+
+/** 1 − x. */
+function negate(backend: Backend, x: Tensor): Tensor {
+  return backend.zip(backend.zip(x, 1, 'sub'), -1, 'mul');
+}
+
+function present(tensor: Tensor | undefined): Tensor {
+  if (tensor === undefined) throw new Error('this method reads attention');
+  return tensor;
+}

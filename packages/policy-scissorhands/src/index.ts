@@ -1,0 +1,1 @@
+export { scissorhands } from './scissorhands.js';

@@ -1,0 +1,96 @@
+import {
+  columnOptions,
+  definePolicy,
+  FollowedScores,
+  keepBest,
+  type LayerView,
+  lastRows,
+  observed,
+  reduceGroups,
+  releasing,
+  resolveBudgets,
+  type ScoreRun,
+} from '@kvsift/policy';
+import type { Tensor } from '@kvsift/tensor';
+
+/** Query rows whose probabilities exist at one time. */
+const rowsAtOnce = 16;
+
+/** Scissorhands (specification 19). */
+export const scissorhands = definePolicy({
+  name: 'scissorhands',
+  title: 'Scissorhands',
+  idea: 'What was unimportant for most recent queries stays unimportant. Count how often a query pays an entry less than an even share, and drop the most neglected.',
+  paper: {
+    title: 'Scissorhands: Exploiting the Persistence of Importance Hypothesis for LLM KV Cache Compression at Test Time',
+    authors: 'Liu, Desai, Liao, Wang, Xie, Xu, Kyrillidis, Shrivastava',
+    venue: 'NeurIPS 2023',
+    url: 'https://arxiv.org/abs/2305.17118',
+  },
+  parameters: {
+    history: { kind: 'integer', default: 400, min: 1, unit: 'tokens', description: 'Last queries of the prompt that count.' },
+    recent: { kind: 'integer', default: 10, min: 1, unit: 'tokens', description: 'Last tokens that are always kept.' },
+  },
+  observes: 'rotated queries of the last `history` rows',
+  costs: '4 · queryHeads · history · n · headDim FLOPs, O(queryHeads · n) memory',
+  phases: ['prefill', 'decode'],
+  deviations: [
+    'Entries are judged by the group mean of their probabilities, per KV head.',
+    'While decoding every query counts; the paper forgets those older than `history`.',
+    'All layers get the same budget; the paper gives later layers more: wrap with per-layer for that.',
+  ],
+  create: ({ history, recent }) =>
+    keepBest('scissorhands', {
+      protect: { first: 0, last: recent },
+      allocate: resolveBudgets,
+      start: () => counted(history),
+    }),
+});
+
+/** Minus the number of times each entry was neglected; survivors keep their counts. */
+function counted(history: number, held = new FollowedScores()): ScoreRun {
+  const add = (view: LayerView): Tensor => view.backend.zip(held.read(view), neglect(view, history), 'sub');
+  return {
+    observe: { queries: { last: history } },
+    score: (view) => (held.complete(view) ? held.read(view) : add(view)),
+    kept: (view, scores, selection) => held.follow(view, scores, selection),
+    decode: { observe: { queries: { last: 1 } }, step: (view) => held.write(view, add(view)) },
+    fork: () => counted(history, held.fork()),
+    dispose: () => held.dispose(),
+  };
+}
+
+/** How many of the last `history` queries that see an entry paid it less than 1 / (entries they see): f32 [kvHeads, n]. */
+function neglect(view: LayerView, history: number): Tensor {
+  const { backend, cache, length, model } = view;
+  const queries = lastRows(backend, observed(view, 'queries'), history);
+  const [rows = 0] = queries.shape;
+  const slots = backend.upload(
+    Float32Array.from({ length }, (_, slot) => slot),
+    'f32',
+    [1, 1, length],
+  );
+  let counts: Tensor | undefined;
+  for (let start = 0; start < rows; start += rowsAtOnce) {
+    const end = Math.min(rows, start + rowsAtOnce);
+    const before = counts;
+    counts = releasing(backend, (inner) => {
+      const behind = rows - end;
+      const local = { ...view, backend: inner };
+      const own = inner.slice(queries, 0, start, end);
+      const paid = reduceGroups(
+        inner,
+        inner.attentionRows(own, cache, columnOptions(local, end - start, { behind })),
+        model.kvHeads,
+      );
+      const visible = Float32Array.from({ length: end - start }, (_, row) => length - rows + start + row + 1);
+      const seen = inner.upload(visible, 'f32', [1, end - start, 1]);
+      const low = inner.zip(paid, inner.map(seen, 'reciprocal'), 'less');
+      const events = inner.reduce(inner.zip(low, inner.zip(slots, seen, 'less'), 'mul'), 1, 'sum');
+      return before === undefined ? events : inner.zip(before, events, 'add');
+    });
+    before?.dispose();
+  }
+  if (counts === undefined) throw new Error('no queries');
+  return counts;
+}
