@@ -41,9 +41,10 @@ class ReferenceBackend extends ReferenceStream implements t.Backend {
     const shape = t.checkLinear(x, weight, options);
     const { bias, residual } = options;
     const [outputs = 0, inputs = 0] = weight.shape;
-    return this.floatOp('linear', given(x, weight, bias, residual), shape, (out) =>
-      model.linear(floats(x), weightValues(weight), inputs, outputs, bias && floats(bias), residual && floats(residual), out),
-    );
+    return this.floatOp('linear', given(x, weight, bias, residual), shape, (out) => {
+      const [added, kept] = [bias && floats(bias), residual && floats(residual)];
+      model.linear(floats(x), weightValues(weight), shape[0] ?? 0, outputs, inputs, added, kept, out);
+    });
   }
 
   gated(x: t.Tensor, activation: 'silu' | 'gelu_tanh' | 'gelu'): t.Tensor {

@@ -23,24 +23,58 @@ export function rmsNorm(
   }
 }
 
+/** Products of `size` numbers of `one` with four rows of `many`: four sums at a time keep the adder busy, each in its own order. */
+function fourProducts(
+  many: Float32Array,
+  rows: readonly [number, number, number, number],
+  one: Float32Array,
+  from: number,
+  size: number,
+  sums: Float64Array,
+): void {
+  const [a, b, c, d] = rows;
+  let [s, t, u, v] = [0, 0, 0, 0];
+  for (let k = 0; k < size; k++) {
+    const factor = one[from + k] as number;
+    s += (many[a + k] as number) * factor;
+    t += (many[b + k] as number) * factor;
+    u += (many[c + k] as number) * factor;
+    v += (many[d + k] as number) * factor;
+  }
+  sums[0] = s;
+  sums[1] = t;
+  sums[2] = u;
+  sums[3] = v;
+}
+
 export function linear(
   x: Float32Array,
   weight: Float32Array,
-  inputs: number,
+  rows: number,
   outputs: number,
+  inputs: number,
   bias: Float32Array | undefined,
   residual: Float32Array | undefined,
   out: Float32Array,
 ): void {
-  const rows = inputs === 0 ? 0 : x.length / inputs;
-  for (let output = 0; output < outputs; output++) {
-    const from = output * inputs;
-    for (let row = 0; row < rows; row++) {
-      const at = row * inputs;
-      let sum = 0;
-      for (let k = 0; k < inputs; k++) sum += (x[at + k] as number) * (weight[from + k] as number);
-      const to = row * outputs + output;
-      out[to] = sum + (bias?.[output] ?? 0) + (residual?.[to] ?? 0);
+  const sums = new Float64Array(4);
+  const put = (row: number, output: number, sum: number) => {
+    const to = row * outputs + output;
+    out[to] = sum + (bias?.[output] ?? 0) + (residual?.[to] ?? 0);
+  };
+  const four = (first: number, end: number) =>
+    [0, 1, 2, 3].map((step) => Math.min(first + step, end - 1) * inputs) as [number, number, number, number];
+  // Many rows: four of them to each output. Few rows: four outputs to each of them.
+  const wide = rows >= 4;
+  const [outer, inner, single, many] = wide ? [outputs, rows, weight, x] : [rows, outputs, x, weight];
+  const groups = Array.from({ length: Math.ceil(inner / 4) }, (_, group) => four(4 * group, inner));
+  for (let index = 0; index < outer; index++) {
+    for (const [group, starts] of groups.entries()) {
+      fourProducts(many, starts, single, index * inputs, inputs, sums);
+      for (let step = 0; step < 4 && 4 * group + step < inner; step++) {
+        const other = 4 * group + step;
+        put(wide ? other : index, wide ? index : other, sums[step] as number);
+      }
     }
   }
 }
