@@ -1,8 +1,13 @@
+import { setImmediate } from 'node:timers/promises';
 import type { Backend } from '@kvsift/tensor';
+
+/** Milliseconds after which timers and signals get a turn. */
+const turnMilliseconds = 50;
 
 /** Keeps the stream a little ahead of the host and no more, so that an abort takes effect soon. */
 export class Pace {
   readonly #pending: Promise<void>[] = [];
+  #lastTurn = performance.now();
 
   constructor(
     private readonly backend: Backend,
@@ -16,6 +21,10 @@ export class Pace {
     fence.catch(() => {});
     this.#pending.push(fence);
     while (this.#pending.length > this.ahead) await this.#pending.shift();
+    // A backend that computes on this very thread would let nothing else happen: no Ctrl-C, no lease renewed.
+    if (performance.now() - this.#lastTurn < turnMilliseconds) return;
+    await setImmediate();
+    this.#lastTurn = performance.now();
   }
 
   /** Waits for everything. */

@@ -1,0 +1,155 @@
+import { createHash } from 'node:crypto';
+import { setTimeout } from 'node:timers/promises';
+import type { AnswerRequest, EngineAnswer, EvalEngine, ModelSetting } from '@kvsift/eval';
+import { type ErrorCode, KvsiftError } from '@kvsift/tensor';
+import { Queue, Job as QueuedJob, QueueEvents } from 'bullmq';
+import type { Redis } from 'ioredis';
+import { connect } from './connection.js';
+import { decodeOutcome, encodeJob, type Outcome, type Job as QueuedRequest, type RunRecord } from './protocol.js';
+import { queueName, RunList } from './run-list.js';
+
+/** Times that a sample is tried before it is set aside, whether its workers raised an error or died. */
+export const tries = 3;
+
+export interface SharedRunOptions {
+  readonly url: string;
+  /** Names the run: the same when it is continued. Letters, digits and dashes. */
+  readonly run: string;
+  /** What workers must agree with. */
+  readonly facts: Omit<RunRecord, 'run' | 'models'>;
+  /** Milliseconds before the second try; doubled before the third. Default 1000. */
+  readonly backoff?: number;
+  /** Milliseconds between looks at what should have been announced. Default 5000. */
+  readonly sweep?: number;
+}
+
+/**
+ * The side of a run that hands out work: engines whose answers come from workers. Answers are kept in Redis until the caller has taken
+ * the next one, so that a run that is killed finds them when it is started again.
+ */
+export class SharedRun implements AsyncDisposable {
+  readonly #models: RunRecord['models'] = [];
+  readonly #waiting = new Map<string, (settled: QueuedJob) => void>();
+  #published: Promise<void> | undefined;
+
+  private constructor(
+    private readonly options: SharedRunOptions,
+    private readonly redis: Redis,
+    private readonly queue: Queue,
+    private readonly events: QueueEvents,
+  ) {
+    const settle = ({ jobId }: { readonly jobId: string }) => this.#look(jobId).catch(() => {});
+    events.on('completed', settle);
+    events.on('failed', settle);
+    // A lost connection is told to whoever waits for an answer by the queue, which reconnects.
+    events.on('error', () => {});
+    queue.on('error', () => {});
+  }
+
+  /** @throws KvsiftError `queue_unavailable`, `invalid_argument` */
+  static async open(options: SharedRunOptions): Promise<SharedRun> {
+    const redis = await connect(options.url);
+    const queue = new Queue(queueName(options.run), { connection: redis });
+    const events = new QueueEvents(queueName(options.run), { connection: redis.duplicate() });
+    await events.waitUntilReady();
+    return new SharedRun(options, redis, queue, events);
+  }
+
+  /** An engine that has its answers computed elsewhere; the given one tokenises and tells facts. */
+  engine(model: ModelSetting, local: EvalEngine): EvalEngine {
+    const index = this.#models.length;
+    const { path, name, contextLength } = model;
+    const optional = { ...(name !== undefined && { name }), ...(contextLength !== undefined && { contextLength }) };
+    this.#models.push({ path, ...optional, facts: { ...local.facts } });
+    return {
+      facts: local.facts,
+      tokenizer: local.tokenizer,
+      contextLength: local.contextLength,
+      ...(local.chat && { chat: local.chat }),
+      answer: (request) => this.#answer(index, request),
+      [Symbol.asyncDispose]: () => local[Symbol.asyncDispose](),
+    };
+  }
+
+  /** Workers that are connected now. */
+  workers(): Promise<number> {
+    return this.queue.getWorkersCount();
+  }
+
+  /** Takes the run from the list and its queue from Redis: all is done. */
+  async close(): Promise<void> {
+    await new RunList(this.redis).remove(this.options.run);
+    await this.queue.obliterate({ force: true });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.events.close();
+    await this.queue.close();
+    this.redis.disconnect();
+  }
+
+  async *#answer(model: number, request: AnswerRequest): AsyncGenerator<EngineAnswer> {
+    this.#published ??= new RunList(this.redis).publish({ ...this.options.facts, run: this.options.run, models: this.#models });
+    await this.#published;
+    const job = await this.#settled(encodeJob(model, request), request.signal);
+    const outcome: Outcome = (await job.isFailed()) ? given(job) : decodeOutcome(job.returnvalue);
+    yield* outcome.answers;
+    // Whoever asks for more has stored what came before.
+    await job.remove();
+    if (outcome.error !== undefined) throw new KvsiftError(outcome.error.code as ErrorCode, outcome.error.message);
+  }
+
+  /** The job once it is completed or failed; one that Redis has already is not made again. */
+  async #settled(data: QueuedRequest, signal: AbortSignal | undefined): Promise<QueuedJob> {
+    // Facts belong to the name: answers of a model that has changed since are not taken for this one's.
+    const named = JSON.stringify([data, this.#models[data.model]?.facts]);
+    const jobId = createHash('sha256').update(named).digest('hex').slice(0, 32);
+    const settled = new Promise<QueuedJob>((resolve) => this.#waiting.set(jobId, resolve));
+    const done = new AbortController();
+    try {
+      await this.queue.add('answer', data, {
+        jobId,
+        attempts: tries,
+        backoff: { type: 'exponential', delay: this.options.backoff ?? 1000 },
+      });
+      await this.#look(jobId);
+      return await Promise.race([settled, this.#sweep(jobId, done.signal), aborted(signal, done.signal)]);
+    } finally {
+      done.abort();
+      this.#waiting.delete(jobId);
+    }
+  }
+
+  /** Hands a settled job to whoever waits for it. */
+  async #look(jobId: string): Promise<void> {
+    const resolve = this.#waiting.get(jobId);
+    if (resolve === undefined) return;
+    const job = await QueuedJob.fromId(this.queue, jobId);
+    if (job && ((await job.isCompleted()) || (await job.isFailed()))) resolve(job);
+  }
+
+  /** Looks again and again: an announcement may be lost with a connection. */
+  async #sweep(jobId: string, signal: AbortSignal): Promise<never> {
+    for (;;) {
+      await setTimeout(this.options.sweep ?? 5000, undefined, { signal });
+      await this.#look(jobId);
+    }
+  }
+}
+
+/** What is left of a job that three workers gave up on or died of. */
+function given(job: QueuedJob): Outcome {
+  const died = /stalled/.test(job.failedReason ?? '');
+  const reason = died ? 'its workers died or stopped answering' : job.failedReason;
+  return { worker: '', answers: [], error: { code: 'worker_failed', message: `set aside after ${tries} tries: ${reason}` } };
+}
+
+/** Rejects when the signal fires; never resolves. `done` lets go of it. */
+function aborted(signal: AbortSignal | undefined, done: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    const fail = () =>
+      reject(new KvsiftError('aborted', 'the run was stopped; its workers go on', {}, { cause: signal?.reason }));
+    if (signal?.aborted) fail();
+    signal?.addEventListener('abort', fail, { signal: done });
+  });
+}

@@ -1,0 +1,201 @@
+import { hostname } from 'node:os';
+import { setTimeout } from 'node:timers/promises';
+import { differences, type EvalEngine, type ModelSetting, sampleErrors } from '@kvsift/eval';
+import type { PolicyRegistry } from '@kvsift/policy';
+import { isKvsiftError, KvsiftError } from '@kvsift/tensor';
+import { Queue, type Job as QueuedJob, Worker } from 'bullmq';
+import type { Redis } from 'ioredis';
+import { connect } from './connection.js';
+import { decodeJob, type Outcome, type RunRecord } from './protocol.js';
+import { queueName, RunList, unsettled } from './run-list.js';
+import { tries } from './shared-run.js';
+
+/** What a worker tells while it works. */
+export type WorkerEvent =
+  | { readonly type: 'joined' | 'left'; readonly run: string }
+  /** A run that this worker must not take part in: its code or model would answer otherwise. */
+  | { readonly type: 'refused'; readonly run: string; readonly reason: string }
+  | { readonly type: 'reading'; readonly share: number }
+  | { readonly type: 'answered'; readonly total: number; readonly seconds: number }
+  /** This try failed; `left` more follow. */
+  | { readonly type: 'failed'; readonly message: string; readonly left: number };
+
+export interface WorkerOptions {
+  readonly url: string;
+  readonly registry: PolicyRegistry;
+  /** Opens a model of a run with this machine's own backend settings; the worker disposes it. */
+  readonly openEngine: (model: ModelSetting, run: RunRecord) => Promise<EvalEngine>;
+  readonly code: { readonly version: string; readonly commit: string | null };
+  /** Milliseconds after which a worker that stays silent is taken for dead and its sample given to another. Default 30,000. */
+  readonly lease?: number;
+  /** Take part although code or model differ from the run's. */
+  readonly mix?: boolean;
+  /** Ends when there is nothing to do. Default: waits for the next run. */
+  readonly once?: boolean;
+  /** Stops once the sample in flight is answered. */
+  readonly finish?: AbortSignal;
+  readonly onEvent?: (event: WorkerEvent) => void;
+}
+
+const pollMilliseconds = 250;
+
+/** Facts of an engine that may differ between machines without changing an answer. */
+const harmless = ['threads'];
+
+/**
+ * Answers requests of shared runs until it is told to finish; a run with work to do goes before one without.
+ * @returns number of requests answered
+ * @throws KvsiftError `queue_unavailable`; those of `openEngine` where a model cannot be opened here
+ */
+export async function runWorker(options: WorkerOptions): Promise<number> {
+  const { finish, once = false } = options;
+  const redis = await connect(options.url);
+  const board = new Board(redis);
+  const count = { answered: 0 };
+  try {
+    while (!finish?.aborted) {
+      const run = await board.busiest();
+      if (run !== undefined) await takePart(run, board, redis, options, count);
+      else if (once && (await board.isEmpty())) break;
+      else await setTimeout(pollMilliseconds);
+    }
+  } finally {
+    await board[Symbol.asyncDispose]();
+    redis.disconnect();
+  }
+  return count.answered;
+}
+
+/** What there is to do. */
+class Board implements AsyncDisposable {
+  readonly #refused = new Set<string>();
+  readonly #queues = new Map<string, Queue>();
+  readonly #runs: RunList;
+
+  constructor(private readonly redis: Redis) {
+    this.#runs = new RunList(redis);
+  }
+
+  refuse(run: string): void {
+    this.#refused.add(run);
+  }
+
+  async isEmpty(): Promise<boolean> {
+    return (await this.#open()).length === 0;
+  }
+
+  /** The first run with unsettled requests. */
+  async busiest(): Promise<RunRecord | undefined> {
+    for (const record of await this.#open()) if ((await unsettled(this.#queue(record.run))) > 0) return record;
+    return undefined;
+  }
+
+  /** Whether a worker shall stay with a run: it is not over, and has work unless no other run has any. */
+  async isWorthStaying(run: string): Promise<boolean> {
+    if (!(await this.#runs.has(run))) return false;
+    if ((await unsettled(this.#queue(run))) > 0) return true;
+    return (await this.busiest()) === undefined;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const queue of this.#queues.values()) await queue.close();
+  }
+
+  async #open(): Promise<RunRecord[]> {
+    return (await this.#runs.all()).filter(({ run }) => !this.#refused.has(run));
+  }
+
+  #queue(run: string): Queue {
+    const present = this.#queues.get(run);
+    if (present !== undefined) return present;
+    const made = new Queue(queueName(run), { connection: this.redis, skipMetasUpdate: true });
+    made.on('error', () => {});
+    this.#queues.set(run, made);
+    return made;
+  }
+}
+
+/** Works for one run until it is over, another needs help more, or it must not take part. */
+async function takePart(
+  run: RunRecord,
+  board: Board,
+  redis: Redis,
+  options: WorkerOptions,
+  count: { answered: number },
+): Promise<void> {
+  const { lease = 30_000, finish, onEvent = () => {} } = options;
+  const engines: EvalEngine[] = [];
+  try {
+    for (const { facts: _facts, path, name, contextLength } of run.models) {
+      const setting = { path, ...(name !== undefined && { name }), ...(contextLength !== undefined && { contextLength }) };
+      engines.push(await options.openEngine(setting, run));
+    }
+    const differing = options.mix ? [] : disagreement(run, engines, options.code);
+    if (differing.length > 0) {
+      board.refuse(run.run);
+      onEvent({ type: 'refused', run: run.run, reason: differing.join('; ') });
+      return;
+    }
+    const id = `${hostname()}:${process.pid}`;
+    const worker = new Worker(queueName(run.run), (job) => answer(job, engines, options, id, count), {
+      connection: redis.duplicate(),
+      name: id,
+      lockDuration: lease,
+      stalledInterval: Math.max(100, Math.floor(lease / 2)),
+      // The first loss of a lease is a try as well.
+      maxStalledCount: tries - 1,
+      drainDelay: 1,
+    });
+    worker.on('error', () => {});
+    worker.on('failed', (job, error) =>
+      onEvent({ type: 'failed', message: error.message, left: tries - (job?.attemptsMade ?? tries) }),
+    );
+    onEvent({ type: 'joined', run: run.run });
+    while (!finish?.aborted && (await board.isWorthStaying(run.run))) await setTimeout(pollMilliseconds);
+    await worker.close();
+    onEvent({ type: 'left', run: run.run });
+  } finally {
+    for (const engine of engines) await engine[Symbol.asyncDispose]();
+  }
+}
+
+/** Differences that would make this worker's answers another run's. */
+function disagreement(run: RunRecord, engines: readonly EvalEngine[], code: WorkerOptions['code']): string[] {
+  const essential = (facts: EvalEngine['facts']) =>
+    Object.fromEntries(Object.entries(facts).filter(([name]) => !harmless.includes(name)));
+  return [
+    ...differences({ kvsift: run.kvsift, commit: run.commit }, { kvsift: code.version, commit: code.commit }),
+    ...run.models.flatMap(({ path, facts }, index) =>
+      differences(essential(facts), essential(engines[index]?.facts ?? {}), path),
+    ),
+  ];
+}
+
+async function answer(
+  job: QueuedJob,
+  engines: readonly EvalEngine[],
+  { registry, onEvent = () => {} }: WorkerOptions,
+  worker: string,
+  count: { answered: number },
+): Promise<Outcome> {
+  const started = performance.now();
+  const { model, request } = decodeJob(job.data, registry);
+  const engine = engines[model];
+  if (engine === undefined) throw new KvsiftError('data_malformed', `the run has no model number ${model}`);
+  const answers: Outcome['answers'][number][] = [];
+  const told = () => {
+    count.answered += 1;
+    onEvent({ type: 'answered', total: count.answered, seconds: (performance.now() - started) / 1000 });
+  };
+  try {
+    const onProgress = (share: number) => onEvent({ type: 'reading', share });
+    for await (const one of engine.answer({ ...request, onProgress })) answers.push(one);
+    told();
+    return { worker, answers };
+  } catch (error) {
+    // What lies in the sample fails everywhere: it is an answer, not a reason to try again.
+    if (!isKvsiftError(error) || !sampleErrors.has(error.code)) throw error;
+    told();
+    return { worker, answers, error: { code: error.code, message: error.message } };
+  }
+}
