@@ -1,0 +1,118 @@
+#include <cstring>
+#include <memory>
+#include <new>
+
+#include "launch/blas.h"
+#include "launch/context.h"
+
+#ifdef KVSIFT_EMULATED
+namespace kvsift::emulated {
+#else
+using namespace kvsift::KVSIFT_TARGET;
+#endif
+
+const char* kvsift_cuda_status_name(kvsift_cuda_status status) {
+  switch (status) {
+    case KVSIFT_CUDA_OK: return "ok";
+    case KVSIFT_CUDA_INVALID_ARGUMENT: return "invalid_argument";
+    case KVSIFT_CUDA_SHAPE_MISMATCH: return "shape_mismatch";
+    case KVSIFT_CUDA_DTYPE_MISMATCH: return "dtype_mismatch";
+    case KVSIFT_CUDA_MISALIGNED: return "misaligned";
+    case KVSIFT_CUDA_UNSUPPORTED: return "unsupported";
+    case KVSIFT_CUDA_OUT_OF_MEMORY: return "out_of_memory";
+    default: return "device_error";
+  }
+}
+
+const char* kvsift_cuda_message(const kvsift_cuda_context* context) { return context == nullptr ? "no context" : context->message.c_str(); }
+
+const char* kvsift_cuda_description(const kvsift_cuda_context* context) { return context == nullptr ? "" : context->description.c_str(); }
+
+kvsift_cuda_status kvsift_cuda_use_cublas(kvsift_cuda_context* context) {
+  if (context == nullptr) return KVSIFT_CUDA_INVALID_ARGUMENT;
+  if (context->blas != nullptr) return KVSIFT_CUDA_OK;
+  std::string tried;
+  context->blas = Blas::load(tried).release();
+  if (context->blas == nullptr) {
+    context->message = "use_cublas: cuBLASLt was not found; tried " + tried + ". Set KVSIFT_CUBLAS to the file to use another";
+    return KVSIFT_CUDA_UNSUPPORTED;
+  }
+  context->description += ", products on " + context->blas->path();
+  return KVSIFT_CUDA_OK;
+}
+
+#ifdef KVSIFT_EMULATED
+
+kvsift_cuda_status kvsift_cuda_open(int device, kvsift_cuda_context** out) {
+  if (out == nullptr || device != 0) return KVSIFT_CUDA_INVALID_ARGUMENT;
+  auto context = std::make_unique<kvsift_cuda_context>();
+  context->faults = new std::int32_t(0);
+  context->description = "host in the place of a GPU";
+  *out = context.release();
+  return KVSIFT_CUDA_OK;
+}
+
+void kvsift_cuda_close(kvsift_cuda_context* context) {
+  if (context == nullptr) return;
+  delete context->faults;
+  delete context;
+}
+
+kvsift_cuda_status kvsift_cuda_read_faults(kvsift_cuda_context* context, kvsift_cuda_stream, int32_t* out) {
+  if (context == nullptr || out == nullptr) return KVSIFT_CUDA_INVALID_ARGUMENT;
+  *out = *context->faults;
+  *context->faults = 0;
+  return KVSIFT_CUDA_OK;
+}
+
+}  // namespace kvsift::emulated
+
+#else
+
+kvsift_cuda_status kvsift_cuda_open(int device, kvsift_cuda_context** out) {
+  if (out == nullptr) return KVSIFT_CUDA_INVALID_ARGUMENT;
+  cudaDeviceProp properties{};
+  if (cudaSetDevice(device) != cudaSuccess || cudaGetDeviceProperties(&properties, device) != cudaSuccess) return KVSIFT_CUDA_DEVICE_ERROR;
+  if (properties.major < 8) return KVSIFT_CUDA_UNSUPPORTED;
+  auto context = std::unique_ptr<kvsift_cuda_context, void (*)(kvsift_cuda_context*)>(new (std::nothrow) kvsift_cuda_context, kvsift_cuda_close);
+  if (!context) return KVSIFT_CUDA_OUT_OF_MEMORY;
+  context->device = device;
+  context->multiprocessors = properties.multiProcessorCount;
+  context->shared_bytes = properties.sharedMemPerBlockOptin;
+  context->description = std::string(properties.name) + ", compute capability " + std::to_string(properties.major) + "." + std::to_string(properties.minor) +
+                         ", " + std::to_string(properties.multiProcessorCount) + " multiprocessors";
+  cudaMemPoolProps pool{};
+  pool.allocType = cudaMemAllocationTypePinned;
+  pool.location.type = cudaMemLocationTypeDevice;
+  pool.location.id = device;
+  cudaMemPool_t made = nullptr;
+  if (cudaMemPoolCreate(&made, &pool) != cudaSuccess) return KVSIFT_CUDA_DEVICE_ERROR;
+  context->pool = made;
+  // Scratch of one op is scratch of the next: what is freed stays in the pool.
+  std::uint64_t keep = ~std::uint64_t{0};
+  if (cudaMemPoolSetAttribute(made, cudaMemPoolAttrReleaseThreshold, &keep) != cudaSuccess) return KVSIFT_CUDA_DEVICE_ERROR;
+  void* faults = nullptr;
+  if (cudaMalloc(&faults, sizeof(std::int32_t)) != cudaSuccess) return KVSIFT_CUDA_OUT_OF_MEMORY;
+  context->faults = static_cast<std::int32_t*>(faults);
+  if (cudaMemset(faults, 0, sizeof(std::int32_t)) != cudaSuccess) return KVSIFT_CUDA_DEVICE_ERROR;
+  *out = context.release();
+  return KVSIFT_CUDA_OK;
+}
+
+void kvsift_cuda_close(kvsift_cuda_context* context) {
+  if (context == nullptr) return;
+  delete context->blas;
+  cudaFree(context->faults);
+  if (context->pool != nullptr) cudaMemPoolDestroy(static_cast<cudaMemPool_t>(context->pool));
+  delete context;
+}
+
+kvsift_cuda_status kvsift_cuda_read_faults(kvsift_cuda_context* context, kvsift_cuda_stream stream, int32_t* out) {
+  return guarded(context, "read_faults", stream, [&](const Launch& launch) {
+    launch.pointer(out, "out", 4);
+    launch.check(cudaMemcpyAsync(out, context->faults, sizeof *out, cudaMemcpyDeviceToHost, launch.stream));
+    fill_bytes(launch, context->faults, 0, sizeof *out);
+  });
+}
+
+#endif

@@ -1,0 +1,306 @@
+#pragma once
+
+#include "kernels/warp.cuh"
+#include "math/attention.h"
+
+// Attention of few rows: bound by reading the cache once. Work is cut by entries over all heads and sequences of the launch (flash decoding, Dao et
+// al. 2023, with pieces of equal size instead of an equal number of pieces per head), and the queries of a group share each load.
+namespace kvsift::KVSIFT_TARGET {
+
+constexpr int decode_threads = 128;
+constexpr int decode_pieces = 16;
+
+/** Rows of one sequence in a launch. */
+struct DecodePiece {
+  KvView view;
+  Sight sight;
+  int row;        // first row to compute, of the sequence's rows
+  int rows;       // rows to compute
+  int packed;     // packed row of sight row 0
+  int first_item; // items before this piece's
+};
+
+struct DecodeArguments {
+  DecodePiece pieces[decode_pieces];
+  int piece_count;
+  int items;
+  int kv_heads;
+  int group;      // query heads per KV head
+  int head_dim;
+  int target;
+  LogitRule rule;
+  const float* q;
+  std::int32_t* first;   // [items + 1]: first piece of work of each item
+  std::int32_t* ranges;  // [items, 2]: entries of each item
+  std::int32_t* chunk;   // [1]
+  float* partial;        // [work, vectors, head_dim]
+  float* state;          // [work, vectors, 2]: maximum and sum
+  float* out;            // or null
+  float* log_sum_exp;    // or null
+  float* scores;         // or null
+  std::size_t score_stride;
+};
+
+/** One item: a KV head of a sequence and `vectors` of its query vectors (row, head of the group), rows first. */
+struct DecodeItem {
+  int piece, head, vector;
+};
+
+__device__ inline DecodeItem decode_item(const DecodeArguments& a, int item, int vectors) {
+  int piece = 0;
+  while (piece + 1 < a.piece_count && a.pieces[piece + 1].first_item <= item) piece++;
+  const int own = item - a.pieces[piece].first_item;
+  const int tiles = (a.pieces[piece].rows * a.group + vectors - 1) / vectors;
+  return {piece, own / tiles, own % tiles * vectors};
+}
+
+/** Lays the work out: one block. */
+__global__ void __launch_bounds__(256) decode_plan(const __grid_constant__ DecodeArguments a, int vectors) {
+  __shared__ long long room[33];
+  __shared__ int counts[33];
+  long long entries = 0;
+  for (int item = static_cast<int>(threadIdx.x); item < a.items; item += static_cast<int>(blockDim.x)) {
+    const DecodeItem at = decode_item(a, item, vectors);
+    const DecodePiece& piece = a.pieces[at.piece];
+    const int length = piece.view.lengths[at.head];
+    const int last = at.vector + vectors < piece.rows * a.group ? at.vector + vectors : piece.rows * a.group;
+    SlotRange range = seen_by(piece.sight, piece.view, static_cast<unsigned>(at.head), length, piece.row + at.vector / a.group);
+    for (int row = at.vector / a.group + 1; row <= (last - 1) / a.group; row++) {
+      const SlotRange other = seen_by(piece.sight, piece.view, static_cast<unsigned>(at.head), length, piece.row + row);
+      range.first = other.first < range.first ? other.first : range.first;
+      range.end = other.end > range.end ? other.end : range.end;
+    }
+    a.ranges[2 * item] = range.first;
+    a.ranges[2 * item + 1] = range.end;
+    entries += range.end - range.first;
+  }
+  const SplitPlan plan = split_plan(block_sum(entries, room), a.target);
+  int before = 0;
+  for (int base = 0; base < a.items; base += static_cast<int>(blockDim.x)) {
+    const int item = base + static_cast<int>(threadIdx.x);
+    const int own = item < a.items ? pieces_of(plan, a.ranges[2 * item + 1] - a.ranges[2 * item]) : 0;
+    int total;
+    const int at = block_sum_before(own, counts, total);
+    if (item < a.items) a.first[item] = before + at;
+    before += total;
+  }
+  if (threadIdx.x == 0) {
+    a.first[a.items] = before;
+    *a.chunk = plan.chunk;
+  }
+}
+
+/** 8 channels of a row. */
+template <class Element>
+struct Channels {
+  Vector16 words[sizeof(Element) * 8 / 16];
+  __device__ void load(const Element* from, bool valid) {
+    constexpr int count = sizeof(Element) * 8 / 16;
+#pragma unroll
+    for (int i = 0; i < count; i++) words[i] = valid ? load16(reinterpret_cast<const unsigned char*>(from) + 16 * i) : Vector16{0, 0, 0, 0};
+  }
+  __device__ void widen(float (&out)[8]) const {
+    const auto two = [&](std::uint32_t word, int at) {
+      if constexpr (sizeof(Element) == 4) {
+        out[at] = same_bits<float>(word);
+      } else {
+        out[at] = Element{static_cast<std::uint16_t>(word)}.widen();
+        out[at + 1] = Element{static_cast<std::uint16_t>(word >> 16)}.widen();
+      }
+    };
+    constexpr int step = 4 / sizeof(Element);
+#pragma unroll
+    for (int i = 0; i < static_cast<int>(sizeof(Element)) / 2; i++) {
+      two(words[i].x, i * 4 * step);
+      two(words[i].y, i * 4 * step + step);
+      two(words[i].z, i * 4 * step + 2 * step);
+      two(words[i].w, i * 4 * step + 3 * step);
+    }
+  }
+};
+
+/**
+ * One piece of work per block: `lanes` lanes hold one row of the cache, 8 channels each, and each such set of lanes keeps its own running softmax
+ * of `vectors` queries; the sets meet at the end.
+ */
+template <class Element, int lanes, int vectors>
+__global__ void __launch_bounds__(decode_threads) decode_work(const __grid_constant__ DecodeArguments a) {
+  constexpr int sets = decode_threads / lanes;
+  constexpr int ahead = vectors >= 8 || sizeof(Element) == 4 ? 2 : 4;  // entries of a set in flight
+  const int work = static_cast<int>(blockIdx.x);
+  if (work >= a.first[a.items]) return;
+  const int item = item_of(a.first, a.items, work);
+  const DecodeItem at = decode_item(a, item, vectors);
+  const DecodePiece& piece = a.pieces[at.piece];
+  const KvView& view = piece.view;
+  const auto head = static_cast<unsigned>(at.head);
+  const int begin = a.ranges[2 * item] + (work - a.first[item]) * *a.chunk;
+  const int limit = a.ranges[2 * item + 1];
+  const int end = begin + *a.chunk < limit ? begin + *a.chunk : limit;
+  const int used = piece.rows * a.group - at.vector < vectors ? piece.rows * a.group - at.vector : vectors;
+  const int set = static_cast<int>(threadIdx.x) / lanes;
+  const int channel = static_cast<int>(threadIdx.x) % lanes * 8;
+  const bool inside = channel < a.head_dim;
+  const int query_heads = a.kv_heads * a.group;
+
+  float q[vectors][8];
+  int row_first[vectors];
+  int row_end[vectors];
+  float sum[vectors];
+  float top[vectors];
+  float acc[vectors][8];
+  const int length = view.lengths[head];
+#pragma unroll
+  for (int v = 0; v < vectors; v++) {
+    const int row = piece.row + (at.vector + v) / a.group;
+    const int query_head = at.head * a.group + (at.vector + v) % a.group;
+    const SlotRange range = v < used ? seen_by(piece.sight, view, head, length, row) : SlotRange{0, 0};
+    row_first[v] = range.first;
+    row_end[v] = range.end;
+    top[v] = lowest;
+    sum[v] = 0;
+    const float* from = a.q + (static_cast<std::size_t>(piece.packed + row) * query_heads + query_head) * a.head_dim + channel;
+#pragma unroll
+    for (int c = 0; c < 8; c++) {
+      q[v][c] = v < used && inside ? from[c] : 0.0f;
+      acc[v][c] = 0;
+    }
+  }
+
+  const auto* keys = static_cast<const Element*>(view.keys);
+  const auto* values = static_cast<const Element*>(view.values);
+  for (int base = begin; base < end; base += sets * ahead) {
+    Channels<Element> key[ahead];
+    Channels<Element> value[ahead];
+#pragma unroll
+    for (int u = 0; u < ahead; u++) {
+      const int slot = base + u * sets + set;
+      const bool valid = inside && slot < end;
+      const std::size_t from = valid ? static_cast<std::size_t>(row_of(view, head, static_cast<unsigned>(slot))) * a.head_dim + channel : 0;
+      key[u].load(keys + from, valid);
+      value[u].load(values + from, valid && a.out != nullptr);
+    }
+    float logit[ahead][vectors];
+#pragma unroll
+    for (int u = 0; u < ahead; u++) {
+      float k[8];
+      key[u].widen(k);
+#pragma unroll
+      for (int v = 0; v < vectors; v++) {
+        float dot = 0;
+#pragma unroll
+        for (int c = 0; c < 8; c++) dot = fmaf(q[v][c], k[c], dot);
+        dot = warp_sum<lanes>(dot);
+        const int slot = base + u * sets + set;
+        logit[u][v] = slot < end && slot >= row_first[v] && slot < row_end[v] ? logit_of(a.rule, dot) : lowest;
+      }
+    }
+    if (a.scores != nullptr && channel == 0) {
+#pragma unroll
+      for (int v = 0; v < vectors; v++) {
+        if (v >= used) break;
+        const int row = piece.packed + piece.row + (at.vector + v) / a.group;
+        float* to = a.scores + (static_cast<std::size_t>(row) * query_heads + at.head * a.group + (at.vector + v) % a.group) * a.score_stride;
+#pragma unroll
+        for (int u = 0; u < ahead; u++) {
+          const int slot = base + u * sets + set;
+          if (slot < end) to[slot] = logit[u][v] * ln_2;
+        }
+      }
+    }
+#pragma unroll
+    for (int v = 0; v < vectors; v++) {
+      float higher = top[v];
+#pragma unroll
+      for (int u = 0; u < ahead; u++) higher = fmaxf(higher, logit[u][v]);
+      const float kept = weight_of(top[v], higher);
+      top[v] = higher;
+      sum[v] *= kept;
+#pragma unroll
+      for (int c = 0; c < 8; c++) acc[v][c] *= kept;
+#pragma unroll
+      for (int u = 0; u < ahead; u++) {
+        logit[u][v] = weight_of(logit[u][v], higher);
+        sum[v] += logit[u][v];
+      }
+    }
+#pragma unroll
+    for (int u = 0; u < ahead; u++) {
+      float x[8];
+      value[u].widen(x);
+#pragma unroll
+      for (int v = 0; v < vectors; v++) {
+        // An entry that a row does not see must not reach it, not even as 0 · ∞.
+        if (logit[u][v] != 0) {
+#pragma unroll
+          for (int c = 0; c < 8; c++) acc[v][c] = fmaf(logit[u][v], x[c], acc[v][c]);
+        }
+      }
+    }
+  }
+
+  __shared__ float tops[sets][vectors];
+  __shared__ float sums[sets][vectors];
+  __shared__ float accs[sets][vectors][lanes * 8];
+#pragma unroll
+  for (int v = 0; v < vectors; v++) {
+    if (channel == 0) {
+      tops[set][v] = top[v];
+      sums[set][v] = sum[v];
+    }
+#pragma unroll
+    for (int c = 0; c < 8; c++) accs[set][v][channel + c] = acc[v][c];
+  }
+  sync_block();
+  for (int index = static_cast<int>(threadIdx.x); index < used * a.head_dim; index += decode_threads) {
+    const int v = index / a.head_dim;
+    const int c = index % a.head_dim;
+    float highest = lowest;
+    for (int s = 0; s < sets; s++) highest = fmaxf(highest, tops[s][v]);
+    float total = 0;
+    float mixed = 0;
+    for (int s = 0; s < sets; s++) {
+      const float weight = weight_of(tops[s][v], highest);
+      total = fmaf(weight, sums[s][v], total);
+      mixed = fmaf(weight, accs[s][v][c], mixed);
+    }
+    a.partial[(static_cast<std::size_t>(work) * vectors + v) * a.head_dim + c] = mixed;
+    if (c == 0) {
+      a.state[(static_cast<std::size_t>(work) * vectors + v) * 2] = highest;
+      a.state[(static_cast<std::size_t>(work) * vectors + v) * 2 + 1] = total;
+    }
+  }
+}
+
+/** Joins the pieces of each item: one block per item and vector. */
+__global__ void __launch_bounds__(128) decode_join(const __grid_constant__ DecodeArguments a, int vectors) {
+  const int item = static_cast<int>(blockIdx.x);
+  const int v = static_cast<int>(blockIdx.y);
+  const DecodeItem at = decode_item(a, item, vectors);
+  const DecodePiece& piece = a.pieces[at.piece];
+  if (at.vector + v >= piece.rows * a.group) return;
+  const int first = a.first[item];
+  const int last = a.first[item + 1];
+  float highest = lowest;
+  for (int work = first; work < last; work++) highest = fmaxf(highest, a.state[(static_cast<std::size_t>(work) * vectors + v) * 2]);
+  float total = 0;
+  for (int work = first; work < last; work++) {
+    const float* state = a.state + (static_cast<std::size_t>(work) * vectors + v) * 2;
+    total = fmaf(weight_of(state[0], highest), state[1], total);
+  }
+  const std::size_t row = static_cast<std::size_t>(piece.packed + piece.row + (at.vector + v) / a.group);
+  const std::size_t to = row * (a.kv_heads * a.group) + at.head * a.group + (at.vector + v) % a.group;
+  if (threadIdx.x == 0 && a.log_sum_exp != nullptr) a.log_sum_exp[to] = log_sum_of(highest, total);
+  if (a.out == nullptr) return;
+  const float share = highest == lowest ? 0.0f : 1 / total;
+  for (int c = static_cast<int>(threadIdx.x); c < a.head_dim; c += static_cast<int>(blockDim.x)) {
+    float mixed = 0;
+    for (int work = first; work < last; work++) {
+      const std::size_t from = static_cast<std::size_t>(work) * vectors + v;
+      mixed = fmaf(weight_of(a.state[from * 2], highest), a.partial[from * a.head_dim + c], mixed);
+    }
+    a.out[to * a.head_dim + c] = mixed * share;
+  }
+}
+
+}  // namespace kvsift::KVSIFT_TARGET

@@ -1,0 +1,103 @@
+#pragma once
+
+#include "kernels/descend.cuh"
+#include "math/rows.h"
+
+namespace kvsift::KVSIFT_TARGET {
+
+constexpr unsigned sample_threads = 512;
+
+/**
+ * One block per row. top-k, top-p and min-p each keep a prefix of the tokens in falling order, so the set kept is the shortest of three prefixes,
+ * and drawing from it is one more walk along the running weight: no sort.
+ * @param weights [rows, vocabulary] scratch
+ */
+__global__ void __launch_bounds__(sample_threads) sample_rows(const float* __restrict__ logits, int vocabulary,
+                                                              const kvsift_cuda_sampling_rule* __restrict__ rules, Count* __restrict__ weights,
+                                                              std::int32_t* __restrict__ ids, float* __restrict__ log_probs) {
+  __shared__ DescendRoom room;
+  __shared__ Count counts[33];
+  __shared__ double sums[33];
+  __shared__ int chosen;
+  const float* x = logits + static_cast<std::size_t>(blockIdx.x) * vocabulary;
+  Count* weight = weights + static_cast<std::size_t>(blockIdx.x) * vocabulary;
+  const kvsift_cuda_sampling_rule rule = rules[blockIdx.x];
+  const int first = static_cast<int>(threadIdx.x);
+  const int step = static_cast<int>(blockDim.x);
+
+  Count best_key = 0;
+  for (int id = first; id < vocabulary; id += step) {
+    const Count key = Count{~descending(x[id])} << 32 | ~static_cast<std::uint32_t>(id);
+    best_key = key > best_key ? key : best_key;
+  }
+  best_key = block_max(best_key, counts);
+  const auto greedy = static_cast<int>(~static_cast<std::uint32_t>(best_key));
+  const float best = x[greedy] != x[greedy] ? lowest : x[greedy];
+  double sum = 0;
+  for (int id = first; id < vocabulary; id += step) {
+    const float value = x[id] != x[id] ? lowest : x[id];
+    sum += value == best ? 1.0 : exp(static_cast<double>(value) - static_cast<double>(best));
+  }
+  sum = block_sum(sum, sums);
+  if (threadIdx.x == 0) chosen = greedy;
+
+  if (rule.temperature > 0) {
+    Count all = 0;
+    Count likely = 0;  // weight of the tokens that min-p keeps
+    const Count least = static_cast<Count>(ldexp(static_cast<double>(rule.min_p < 0 ? 0.0f : rule.min_p > 1 ? 1.0f : rule.min_p), sample_bits));
+    for (int id = first; id < vocabulary; id += step) {
+      weight[id] = sample_weight(x[id], best, rule.temperature);
+      all += weight[id];
+      if (weight[id] >= least) likely += weight[id];
+    }
+    all = block_sum(all, counts);
+    likely = block_sum(likely, counts);
+    const auto key_of = [&](int id) { return descending(x[id]); };
+    const auto weight_at = [&](int id) { return weight[id]; };
+    if (rule.top_k > 0 && rule.top_k < vocabulary) {
+      const Crossing last = descend(vocabulary, static_cast<Count>(rule.top_k - 1), room, key_of, [](int) { return Count{1}; });
+      Count inside = 0;
+      Count tie = 0;
+      for (int id = first; id < vocabulary; id += step) {
+        const std::uint32_t key = key_of(id);
+        if (key < last.key) inside += weight[id];
+        if (key == last.key) tie = weight[id];
+      }
+      inside = block_sum(inside, counts);
+      tie = block_max(tie, counts);
+      all = inside + (static_cast<Count>(rule.top_k) - last.before) * tie;
+    }
+    Count kept = all < likely ? all : likely;
+    const Count goal = top_p_goal(all, rule.top_p);
+    if (goal < all) {
+      const Crossing last = descend(vocabulary, goal - 1, room, key_of, weight_at);
+      Count tie = 0;
+      for (int id = first; id < vocabulary; id += step) {
+        if (key_of(id) == last.key) tie = weight[id];
+      }
+      tie = block_max(tie, counts);
+      const Count reached = last.before + (goal - last.before + tie - 1) / tie * tie;
+      kept = reached < kept ? reached : kept;
+    }
+    const auto drawn = static_cast<Count>(rule.uniform * static_cast<double>(kept));
+    const Count target = drawn < kept ? drawn : kept - 1;
+    const Crossing at = descend(vocabulary, target, room, key_of, weight_at);
+    Count before = 0;
+    for (int base = 0; base < vocabulary; base += step) {
+      const int id = base + first;
+      const bool equal = id < vocabulary && key_of(id) == at.key;
+      Count total;
+      const Count rank = before + block_sum_before(Count{equal}, counts, total);
+      before += total;
+      if (equal && rank == (target - at.before) / weight[id]) chosen = id;
+    }
+  }
+  sync_block();
+  if (threadIdx.x == 0) {
+    const float value = x[chosen] != x[chosen] ? lowest : x[chosen];
+    ids[blockIdx.x] = chosen;
+    log_probs[blockIdx.x] = static_cast<float>((value == best ? 0.0 : static_cast<double>(value) - static_cast<double>(best)) - log(sum));
+  }
+}
+
+}  // namespace kvsift::KVSIFT_TARGET

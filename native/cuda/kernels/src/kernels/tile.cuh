@@ -1,0 +1,73 @@
+#pragma once
+
+#include "kernels/warp.cuh"
+#include "math/attention.h"
+
+// Tiles of 64 rows in shared memory and their products on tensor cores (mma.m16n8k16). A warp owns 16 query rows.
+namespace kvsift::KVSIFT_TARGET {
+
+constexpr int tile_rows = 64;
+constexpr int tile_threads = 128;
+
+/** Elements from one row of a tile to the next: an odd number of 16-byte pieces, so that ldmatrix meets no bank twice. */
+template <int head_dim>
+constexpr int tile_stride = head_dim + 8;
+
+template <int head_dim>
+constexpr std::size_t tile_bytes = std::size_t{tile_rows} * tile_stride<head_dim> * 2;
+
+/** Starts the copy of the slots `first` ... of a head; slots from `end` on become zeros. */
+template <class Element, int head_dim>
+__device__ __forceinline__ void load_cache_tile(Element* tile, const void* source, const KvView& view, unsigned head, int first, int end) {
+  constexpr int pieces = head_dim / 8;
+  for (int index = static_cast<int>(threadIdx.x); index < tile_rows * pieces; index += tile_threads) {
+    const int row = index / pieces;
+    const int piece = index % pieces;
+    const bool valid = first + row < end;
+    const std::int64_t from = valid ? row_of(view, head, static_cast<unsigned>(first + row)) : 0;
+    copy_async(tile + row * tile_stride<head_dim> + piece * 8, static_cast<const Element*>(source) + from * head_dim + piece * 8, valid);
+  }
+}
+
+/** Starts the copy of `count` rows of a matrix; the rest become zeros. */
+template <class Element, int head_dim>
+__device__ __forceinline__ void load_row_tile(Element* tile, const Element* source, std::size_t step, int count) {
+  constexpr int pieces = head_dim / 8;
+  for (int index = static_cast<int>(threadIdx.x); index < tile_rows * pieces; index += tile_threads) {
+    const int row = index / pieces;
+    const int piece = index % pieces;
+    const bool valid = row < count;
+    copy_async(tile + row * tile_stride<head_dim> + piece * 8, source + (valid ? static_cast<std::size_t>(row) * step : 0) + piece * 8, valid);
+  }
+}
+
+/** The 16 × 16 operand of this warp's rows at column `column`. */
+template <class Element, int head_dim>
+__device__ __forceinline__ void load_rows(std::uint32_t (&a)[4], const Element* tile, int first_row, int column) {
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  load_matrices<false>(a, tile + (first_row + lane % 16) * tile_stride<head_dim> + column + lane / 16 * 8);
+}
+
+/** scores[j] += queries · keysᵀ for the 8 keys from 8 · j on. */
+template <class Element, int head_dim>
+__device__ __forceinline__ void query_key_step(float (&scores)[8][4], const std::uint32_t (&a)[4], const Element* keys, int column) {
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+#pragma unroll
+  for (int pair = 0; pair < 4; pair++) {
+    std::uint32_t b[4];
+    load_matrices<false>(b, keys + (pair * 16 + lane / 16 * 8 + lane % 8) * tile_stride<head_dim> + column + lane / 8 % 2 * 8);
+    multiply_accumulate<Element>(scores[2 * pair], a, b[0], b[1]);
+    multiply_accumulate<Element>(scores[2 * pair + 1], a, b[2], b[3]);
+  }
+}
+
+/** q as 16-bit elements. */
+template <class Element>
+__global__ void __launch_bounds__(256) pack_rows(const float* __restrict__ from, Element* __restrict__ to, std::size_t pairs) {
+  const std::size_t at = static_cast<std::size_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (at >= pairs) return;
+  const std::uint32_t two = pack2<Element>(from[2 * at], from[2 * at + 1]);
+  memcpy(to + 2 * at, &two, 4);
+}
+
+}  // namespace kvsift::KVSIFT_TARGET

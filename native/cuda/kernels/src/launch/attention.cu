@@ -1,0 +1,262 @@
+#include "launch/attention.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "kernels/columns.cuh"
+#include "kernels/prefill.cuh"
+#include "kernels/score_rows.cuh"
+#include "launch/tiles.h"
+
+namespace kvsift::KVSIFT_TARGET {
+
+namespace {
+
+/** Query vectors of a KV head up to which the split-entry kernel is used. */
+constexpr std::size_t few_vectors = 16;
+
+constexpr std::size_t largest = 0x7fffffff - 256;
+
+template <class Element>
+void start_dim(const Launch& launch, std::size_t head_dim, Grid grid, const PrefillArguments* prefill, const ColumnWork* columns) {
+  switch (head_dim) {
+    case 64: return start_tiles<Element, 64>(launch, grid, prefill, columns);
+    case 80: return start_tiles<Element, 80>(launch, grid, prefill, columns);
+    case 96: return start_tiles<Element, 96>(launch, grid, prefill, columns);
+    case 128: return start_tiles<Element, 128>(launch, grid, prefill, columns);
+    default: return start_tiles<Element, 256>(launch, grid, prefill, columns);
+  }
+}
+
+void start_type(const Launch& launch, const KvView& view, Grid grid, const PrefillArguments* prefill, const ColumnWork* columns) {
+  if (view.type == KVSIFT_CUDA_F16) return start_dim<F16>(launch, view.head_dim, grid, prefill, columns);
+  start_dim<BF16>(launch, view.head_dim, grid, prefill, columns);
+}
+
+std::vector<SightedRows> sighted(const Launch& launch, std::span<const KvSegment> segments, const AttentionShape& shape, const std::int32_t* positions) {
+  std::vector<SightedRows> parts;
+  std::size_t packed = 0;
+  for (const KvSegment& segment : segments) {
+    check_view(launch, segment.view, "view");
+    check_shape(launch, shape, segment.view, positions);
+    const KvView& first = segments.front().view;
+    launch.require(segment.view.kv_heads == first.kv_heads && segment.view.head_dim == first.head_dim, KVSIFT_CUDA_SHAPE_MISMATCH,
+                   "the views of a batch differ in heads or head dim");
+    launch.require(segment.view.type == first.type, KVSIFT_CUDA_DTYPE_MISMATCH, "the views of a batch differ in dtype");
+    launch.require(packed + segment.rows <= largest, KVSIFT_CUDA_UNSUPPORTED, "too many rows");
+    Sight sight;
+    sight.rows = static_cast<int>(segment.rows);
+    sight.window = shape.window;
+    sight.positions = positions == nullptr ? nullptr : positions + packed;
+    if (segment.rows > 0) parts.push_back({segment.view, sight, static_cast<int>(packed)});
+    packed += segment.rows;
+  }
+  return parts;
+}
+
+SightedRows column_rows(const Launch& launch, std::size_t rows, const KvView& view, std::size_t n, const ColumnArguments& arguments) {
+  check_view(launch, view, "view");
+  check_shape(launch, arguments.shape, view, arguments.positions);
+  launch.require(rows <= largest && n <= largest && arguments.behind <= largest, KVSIFT_CUDA_UNSUPPORTED, "too many rows or entries");
+  Sight sight;
+  sight.rows = static_cast<int>(rows);
+  sight.behind = static_cast<int>(arguments.behind);
+  sight.causal = arguments.mask == KVSIFT_CUDA_MASK_CAUSAL;
+  sight.window = arguments.shape.window;
+  sight.ends = arguments.ends;
+  sight.positions = arguments.positions;
+  return {view, sight, 0};
+}
+
+SightedRows part_of(SightedRows all, int first, int rows) {
+  // The causal rule counts from the last row: rows that are left out behind these are rows behind.
+  all.sight.behind += all.sight.rows - first - rows;
+  all.sight.rows = rows;
+  if (all.sight.ends != nullptr) all.sight.ends += first;
+  if (all.sight.positions != nullptr) all.sight.positions += first;
+  return all;
+}
+
+/** Calls `use(first, rows, logits, sums)` for batches of rows. */
+template <class Use>
+void each_batch(const Launch& launch, const float* q, const SightedRows& all, std::size_t n, const AttentionShape& shape, const float* known, Use&& use) {
+  constexpr std::size_t room = std::size_t{16} << 20;  // floats
+  const std::size_t row_floats = shape.query_heads * n;
+  const int batch = static_cast<int>(std::clamp<std::size_t>(room / std::max<std::size_t>(row_floats, 1), 1, static_cast<std::size_t>(all.sight.rows)));
+  const Scratch logits(launch, static_cast<std::size_t>(batch) * row_floats * sizeof(float));
+  const Scratch sums(launch, static_cast<std::size_t>(batch) * shape.query_heads * sizeof(float));
+  for (int first = 0; first < all.sight.rows; first += batch) {
+    const int rows = std::min(batch, all.sight.rows - first);
+    const std::size_t count = static_cast<std::size_t>(rows) * row_floats;
+    launch.check(start_kernel(fill_floats, Grid{blocks_for(launch, count, 256), 1, 1}, 256, 0, launch.stream, logits.as<float>(), lowest, count));
+    const SightedRows part = part_of(all, first, rows);
+    run_decode(launch, {&part, 1}, shape, q + static_cast<std::size_t>(first) * shape.query_heads * all.view.head_dim,
+               {nullptr, known == nullptr ? sums.as<float>() : nullptr, logits.as<float>(), n});
+    use(first, rows, logits.as<float>(), known == nullptr ? sums.as<float>() : known + static_cast<std::size_t>(first) * shape.query_heads);
+  }
+}
+
+}  // namespace
+
+void check_view(const Launch& launch, const KvView& view, const char* name) {
+  const std::string label = name;
+  launch.require(view.type == KVSIFT_CUDA_F32 || view.type == KVSIFT_CUDA_F16 || view.type == KVSIFT_CUDA_BF16, KVSIFT_CUDA_DTYPE_MISMATCH,
+                 label + " must be f32, f16 or bf16");
+  launch.require(view.kv_heads > 0 && view.kv_heads <= 65535, KVSIFT_CUDA_SHAPE_MISMATCH, label + " has " + std::to_string(view.kv_heads) + " heads");
+  launch.require(view.head_dim > 0 && view.head_dim % 8 == 0 && view.head_dim <= 256, KVSIFT_CUDA_UNSUPPORTED,
+                 label + " needs a head dim that is a multiple of 8 and at most 256, not " + std::to_string(view.head_dim));
+  launch.require(view.max_length <= largest, KVSIFT_CUDA_UNSUPPORTED, label + " is too long");
+  launch.pointer(view.keys, "keys", 16);
+  launch.pointer(view.values, "values", 16);
+  launch.pointer(view.lengths, "lengths", 4);
+  if (view.table == nullptr) {
+    launch.pointer(view.starts, "starts", 4);
+  } else {
+    launch.require(view.block_size > 0 && view.blocks_per_head > 0, KVSIFT_CUDA_INVALID_ARGUMENT, label + " has a block table but no block size");
+  }
+}
+
+void check_shape(const Launch& launch, const AttentionShape& shape, const KvView& view, const std::int32_t* positions) {
+  launch.require(shape.query_heads > 0 && shape.query_heads % view.kv_heads == 0 && shape.query_heads <= 65535, KVSIFT_CUDA_SHAPE_MISMATCH,
+                 std::to_string(shape.query_heads) + " query heads over " + std::to_string(view.kv_heads) + " KV heads");
+  launch.require(shape.softcap >= 0 && shape.window >= 0, KVSIFT_CUDA_INVALID_ARGUMENT, "softcap and window must not be negative");
+  launch.require(shape.window == 0 || positions != nullptr, KVSIFT_CUDA_INVALID_ARGUMENT, "a window needs the positions of the query rows");
+}
+
+bool tiles_fit(const KvView& view) {
+  const std::size_t d = view.head_dim;
+  return view.type != KVSIFT_CUDA_F32 && (d == 64 || d == 80 || d == 96 || d == 128 || d == 256);
+}
+
+void pack_queries(const Launch& launch, kvsift_cuda_dtype type, const float* from, void* to, std::size_t count) {
+  const std::size_t pairs = count / 2;
+  if (pairs == 0) return;
+  const Grid grid{blocks_for(launch, pairs, 256), 1, 1};
+  if (type == KVSIFT_CUDA_F16) {
+    launch.check(start_kernel(pack_rows<F16>, grid, 256, 0, launch.stream, from, static_cast<F16*>(to), pairs));
+  } else {
+    launch.check(start_kernel(pack_rows<BF16>, grid, 256, 0, launch.stream, from, static_cast<BF16*>(to), pairs));
+  }
+}
+
+void run_prefill(const Launch& launch, std::span<const SightedRows> parts, const AttentionShape& shape, const void* q, const AttentionOutputs& outputs) {
+  for (std::size_t first = 0; first < parts.size(); first += prefill_pieces) {
+    const std::size_t count = std::min<std::size_t>(prefill_pieces, parts.size() - first);
+    PrefillArguments a{};
+    int rows = 0;
+    for (std::size_t i = 0; i < count; i++) {
+      const SightedRows& part = parts[first + i];
+      a.pieces[i] = {part.view, part.sight, part.packed};
+      rows = std::max(rows, part.sight.rows);
+    }
+    const KvView& view = parts.front().view;
+    a.group = static_cast<int>(shape.query_heads / view.kv_heads);
+    a.query_heads = static_cast<int>(shape.query_heads);
+    a.rule = logit_rule(shape.scale, shape.softcap);
+    a.q = q;
+    a.out = outputs.out;
+    a.log_sum_exp = outputs.log_sum_exp;
+    const Grid grid{static_cast<unsigned>(ceil_div(static_cast<std::size_t>(rows), tile_rows)), static_cast<unsigned>(shape.query_heads),
+                    static_cast<unsigned>(count)};
+    start_type(launch, view, grid, &a, nullptr);
+  }
+}
+
+void run_columns(const Launch& launch, const SightedRows& part, const AttentionShape& shape, std::size_t n, bool maximum, const void* q,
+                 const float* log_sum_exp, float* out) {
+  ColumnWork a{};
+  a.view = part.view;
+  a.sight = part.sight;
+  a.n = static_cast<int>(n);
+  a.group = static_cast<int>(shape.query_heads / part.view.kv_heads);
+  a.query_heads = static_cast<int>(shape.query_heads);
+  a.maximum = maximum;
+  a.rule = logit_rule(shape.scale, shape.softcap);
+  a.q = q;
+  a.log_sum_exp = log_sum_exp;
+  a.out = out;
+  start_type(launch, part.view, Grid{static_cast<unsigned>(ceil_div(n, tile_rows)), static_cast<unsigned>(shape.query_heads), 1}, nullptr, &a);
+}
+
+void attention(const Launch& launch, std::span<const KvSegment> segments, const float* q, const AttentionShape& shape, const std::int32_t* positions,
+               float* out, float* log_sum_exp) {
+  const std::vector<SightedRows> parts = sighted(launch, segments, shape, positions);
+  if (parts.empty()) return;
+  launch.pointer(q, "q", 4);
+  launch.pointer(out, "out", 4);
+  const AttentionOutputs outputs{out, log_sum_exp, nullptr, 0};
+  std::vector<SightedRows> few;
+  std::vector<SightedRows> many;
+  for (const SightedRows& part : parts) {
+    const std::size_t vectors = static_cast<std::size_t>(part.sight.rows) * (shape.query_heads / part.view.kv_heads);
+    (vectors <= few_vectors || !tiles_fit(part.view) ? few : many).push_back(part);
+  }
+  run_decode(launch, few, shape, q, outputs);
+  if (many.empty()) return;
+  const std::size_t rows = static_cast<std::size_t>(parts.back().packed + parts.back().sight.rows);
+  const std::size_t count = rows * shape.query_heads * parts.front().view.head_dim;
+  const Scratch packed(launch, count * 2);
+  pack_queries(launch, parts.front().view.type, q, packed.as<void>(), count);
+  run_prefill(launch, many, shape, packed.as<void>(), outputs);
+}
+
+void attention_decode(const Launch& launch, std::span<const KvSegment> segments, const float* q, const AttentionShape& shape,
+                      const std::int32_t* positions, const AttentionOutputs& outputs) {
+  const std::vector<SightedRows> parts = sighted(launch, segments, shape, positions);
+  if (parts.empty()) return;
+  launch.pointer(q, "q", 4);
+  launch.pointer(outputs.out, "out", 4);
+  if (outputs.scores != nullptr) {
+    const std::size_t rows = static_cast<std::size_t>(parts.back().packed + parts.back().sight.rows);
+    for (const SightedRows& part : parts) {
+      launch.require(part.view.max_length <= outputs.score_stride, KVSIFT_CUDA_SHAPE_MISMATCH, "scores have less room than a head has entries");
+    }
+    const std::size_t count = rows * shape.query_heads * outputs.score_stride;
+    launch.check(start_kernel(fill_floats, Grid{blocks_for(launch, count, 256), 1, 1}, 256, 0, launch.stream, outputs.scores, lowest, count));
+  }
+  run_decode(launch, parts, shape, q, outputs);
+}
+
+void attention_columns(const Launch& launch, const float* q, std::size_t rows, const KvView& view, std::size_t n, bool maximum,
+                       const ColumnArguments& arguments, float* out) {
+  const SightedRows part = column_rows(launch, rows, view, n, arguments);
+  if (n == 0) return;
+  launch.pointer(out, "out", 4);
+  const AttentionShape& shape = arguments.shape;
+  if (rows == 0) return fill_bytes(launch, out, 0, shape.query_heads * n * sizeof(float));
+  launch.pointer(q, "q", 4);
+  if (!tiles_fit(view)) {
+    each_batch(launch, q, part, n, shape, arguments.log_sum_exp, [&](int first, int batch, const float* logits, const float* sums) {
+      launch.check(start_kernel(column_fold, Grid{blocks_for(launch, n, 256), static_cast<unsigned>(shape.query_heads), 1}, 256, 0, launch.stream, logits,
+                                sums, batch, static_cast<int>(shape.query_heads), static_cast<int>(n), maximum, first == 0, out));
+    });
+    return;
+  }
+  const std::size_t count = rows * shape.query_heads * view.head_dim;
+  const Scratch packed(launch, count * 2);
+  const Scratch sums(launch, arguments.log_sum_exp == nullptr ? rows * shape.query_heads * sizeof(float) : 0);
+  pack_queries(launch, view.type, q, packed.as<void>(), count);
+  if (arguments.log_sum_exp == nullptr) run_prefill(launch, {&part, 1}, shape, packed.as<void>(), {nullptr, sums.as<float>(), nullptr, 0});
+  run_columns(launch, part, shape, n, maximum, packed.as<void>(), arguments.log_sum_exp == nullptr ? sums.as<float>() : arguments.log_sum_exp, out);
+}
+
+void attention_rows(const Launch& launch, const float* q, std::size_t rows, const KvView& view, std::size_t n, const ColumnArguments& arguments,
+                    float* out) {
+  const SightedRows part = column_rows(launch, rows, view, n, arguments);
+  if (n == 0 || rows == 0) return;
+  launch.pointer(q, "q", 4);
+  launch.pointer(out, "out", 4);
+  const AttentionShape& shape = arguments.shape;
+  const std::size_t count = rows * shape.query_heads * n;
+  const Scratch logits(launch, count * sizeof(float));
+  const Scratch sums(launch, rows * shape.query_heads * sizeof(float));
+  launch.check(start_kernel(fill_floats, Grid{blocks_for(launch, count, 256), 1, 1}, 256, 0, launch.stream, logits.as<float>(), lowest, count));
+  const bool known = arguments.log_sum_exp != nullptr;
+  run_decode(launch, {&part, 1}, shape, q, {nullptr, known ? nullptr : sums.as<float>(), logits.as<float>(), n});
+  const auto pairs = static_cast<unsigned>(std::min<std::size_t>(rows * shape.query_heads, 65535));
+  launch.check(start_kernel(row_probabilities, Grid{blocks_for(launch, n, 256), pairs, 1}, 256, 0, launch.stream, logits.as<float>(),
+                            known ? arguments.log_sum_exp : sums.as<float>(), static_cast<int>(rows), static_cast<int>(shape.query_heads),
+                            static_cast<int>(n), out));
+}
+
+}  // namespace kvsift::KVSIFT_TARGET

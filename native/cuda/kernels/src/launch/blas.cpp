@@ -1,0 +1,148 @@
+#include "launch/blas.h"
+
+#include <dlfcn.h>
+
+#include <cstdlib>
+#include <filesystem>
+
+// Our own declarations of the few functions of cuBLASLt that are used, from its documented C interface (cuBLAS library, "Using the cublasLt API").
+namespace kvsift::KVSIFT_TARGET {
+
+namespace {
+
+constexpr int cuda_r_32f = 0;
+constexpr int cuda_r_16bf = 14;
+constexpr int compute_32f = 68;
+constexpr int transpose_yes = 1;
+constexpr int desc_transa = 3;
+constexpr int preference_workspace = 1;
+constexpr std::size_t workspace_bytes = std::size_t{32} << 20;
+
+struct Heuristic {
+  std::uint64_t algorithm[8];
+  std::size_t workspace;
+  int state;
+  float waves;
+  int reserved[4];
+};
+
+const char* const names[] = {"libcublasLt.so.13", "libcublasLt.so.12"};
+
+}  // namespace
+
+struct Blas::Functions {
+  void* library = nullptr;
+  void* handle = nullptr;
+  int (*create)(void**) = nullptr;
+  int (*destroy)(void*) = nullptr;
+  int (*desc_create)(void**, int, int) = nullptr;
+  int (*desc_destroy)(void*) = nullptr;
+  int (*desc_set)(void*, int, const void*, std::size_t) = nullptr;
+  int (*layout_create)(void**, int, std::uint64_t, std::uint64_t, std::int64_t) = nullptr;
+  int (*layout_destroy)(void*) = nullptr;
+  int (*preference_create)(void**) = nullptr;
+  int (*preference_destroy)(void*) = nullptr;
+  int (*preference_set)(void*, int, const void*, std::size_t) = nullptr;
+  int (*heuristic)(void*, void*, void*, void*, void*, void*, void*, int, Heuristic*, int*) = nullptr;
+  int (*matmul)(void*, void*, const void*, const void*, void*, const void*, void*, const void*, const void*, void*, void*, void*, const void*, void*,
+                std::size_t, void*) = nullptr;
+
+  ~Functions() {
+    if (handle != nullptr) destroy(handle);
+    if (library != nullptr) dlclose(library);
+  }
+  bool find() {
+    const auto get = [this](auto& function, const char* name) {
+      function = reinterpret_cast<std::remove_reference_t<decltype(function)>>(dlsym(library, name));
+      return function != nullptr;
+    };
+    return get(create, "cublasLtCreate") && get(destroy, "cublasLtDestroy") && get(desc_create, "cublasLtMatmulDescCreate") &&
+           get(desc_destroy, "cublasLtMatmulDescDestroy") && get(desc_set, "cublasLtMatmulDescSetAttribute") &&
+           get(layout_create, "cublasLtMatrixLayoutCreate") && get(layout_destroy, "cublasLtMatrixLayoutDestroy") &&
+           get(preference_create, "cublasLtMatmulPreferenceCreate") && get(preference_destroy, "cublasLtMatmulPreferenceDestroy") &&
+           get(preference_set, "cublasLtMatmulPreferenceSetAttribute") && get(heuristic, "cublasLtMatmulAlgoGetHeuristic") &&
+           get(matmul, "cublasLtMatmul") && create(&handle) == 0;
+  }
+};
+
+std::vector<std::string> blas_candidates() {
+  std::vector<std::string> paths;
+  const auto folder = [&paths](const std::filesystem::path& path) {
+    for (const char* name : names) paths.push_back((path / name).string());
+  };
+  if (const char* own = std::getenv("KVSIFT_CUBLAS")) paths.emplace_back(own);
+  for (const char* name : names) paths.emplace_back(name);
+  if (const char* cuda = std::getenv("CUDA_PATH")) folder(std::filesystem::path(cuda) / "lib64");
+  folder("/usr/local/cuda/lib64");
+  for (const char* variable : {"CONDA_PREFIX", "VIRTUAL_ENV"}) {
+    const char* prefix = std::getenv(variable);
+    if (prefix == nullptr) continue;
+    const std::filesystem::path lib = std::filesystem::path(prefix) / "lib";
+    folder(lib);
+    // pip: site-packages/nvidia/cu13/lib (CUDA 13), site-packages/nvidia/cublas/lib (CUDA 12).
+    std::error_code ignored;
+    for (const auto& entry : std::filesystem::directory_iterator(lib, ignored)) {
+      if (!entry.path().filename().string().starts_with("python")) continue;
+      folder(entry.path() / "site-packages/nvidia/cu13/lib");
+      folder(entry.path() / "site-packages/nvidia/cublas/lib");
+    }
+  }
+  return paths;
+}
+
+Blas::Blas() : functions_(std::make_unique<Functions>()) {}
+Blas::~Blas() = default;
+
+std::unique_ptr<Blas> Blas::load(std::string& tried) {
+#ifdef KVSIFT_EMULATED
+  tried = "(no device)";
+  return nullptr;
+#else
+  for (const std::string& path : blas_candidates()) {
+    tried += (tried.empty() ? "" : ", ") + path;
+    void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+    if (library == nullptr) continue;
+    std::unique_ptr<Blas> blas(new Blas);
+    blas->functions_->library = library;
+    blas->path_ = path;
+    if (blas->functions_->find()) return blas;
+  }
+  return nullptr;
+#endif
+}
+
+void Blas::multiply(const Launch& launch, const void* x, const void* w, std::size_t rows, std::size_t outputs, std::size_t depth, float* out) const {
+  const Functions& lt = *functions_;
+  const auto good = [&launch](int status, const char* what) {
+    launch.require(status == 0, KVSIFT_CUDA_DEVICE_ERROR, std::string(what) + " gave status " + std::to_string(status));
+  };
+  // Column-major: outᵀ [outputs, rows] = (wᵀ)ᵀ · xᵀ, where wᵀ is [depth, outputs] and xᵀ [depth, rows].
+  struct Owned {
+    void* value = nullptr;
+    int (*destroy)(void*);
+    ~Owned() {
+      if (value != nullptr) destroy(value);
+    }
+  };
+  Owned desc{nullptr, lt.desc_destroy}, a{nullptr, lt.layout_destroy}, b{nullptr, lt.layout_destroy}, c{nullptr, lt.layout_destroy},
+      preference{nullptr, lt.preference_destroy};
+  good(lt.desc_create(&desc.value, compute_32f, cuda_r_32f), "cublasLtMatmulDescCreate");
+  good(lt.desc_set(desc.value, desc_transa, &transpose_yes, sizeof transpose_yes), "cublasLtMatmulDescSetAttribute");
+  good(lt.layout_create(&a.value, cuda_r_16bf, depth, outputs, static_cast<std::int64_t>(depth)), "cublasLtMatrixLayoutCreate");
+  good(lt.layout_create(&b.value, cuda_r_16bf, depth, rows, static_cast<std::int64_t>(depth)), "cublasLtMatrixLayoutCreate");
+  good(lt.layout_create(&c.value, cuda_r_32f, outputs, rows, static_cast<std::int64_t>(outputs)), "cublasLtMatrixLayoutCreate");
+  good(lt.preference_create(&preference.value), "cublasLtMatmulPreferenceCreate");
+  good(lt.preference_set(preference.value, preference_workspace, &workspace_bytes, sizeof workspace_bytes), "cublasLtMatmulPreferenceSetAttribute");
+  Heuristic found{};
+  int count = 0;
+  good(lt.heuristic(lt.handle, desc.value, a.value, b.value, c.value, c.value, preference.value, 1, &found, &count), "cublasLtMatmulAlgoGetHeuristic");
+  launch.require(count > 0, KVSIFT_CUDA_UNSUPPORTED, "cuBLASLt has no algorithm for this product");
+  const Scratch workspace(launch, found.workspace);
+  const float one = 1;
+  const float zero = 0;
+  good(lt.matmul(lt.handle, desc.value, &one, w, a.value, x, b.value, &zero, out, c.value, out, c.value, found.algorithm, workspace.as<void>(),
+                 found.workspace, static_cast<void*>(launch.stream)),
+       "cublasLtMatmul");
+}
+
+}  // namespace kvsift::KVSIFT_TARGET

@@ -1,0 +1,111 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "kvsift_cuda.h"
+#include "simt/simt.h"
+
+namespace kvsift::KVSIFT_TARGET {
+
+class Blas;
+
+}  // namespace kvsift::KVSIFT_TARGET
+
+#ifdef KVSIFT_EMULATED
+namespace kvsift::emulated {
+#endif
+
+/** What ops share. Nothing here changes while ops run, except the message. */
+struct kvsift_cuda_context {
+  int device = 0;
+  int multiprocessors = 4;
+  /** Most shared memory of a block, bytes. */
+  std::size_t shared_bytes = 101376;
+  /** Stream-ordered memory (a cudaMemPool_t). */
+  void* pool = nullptr;
+  /** Fault word, on the device. */
+  std::int32_t* faults = nullptr;
+  kvsift::KVSIFT_TARGET::Blas* blas = nullptr;
+  std::string description;
+  std::string message;
+};
+
+#ifdef KVSIFT_EMULATED
+}
+#endif
+
+namespace kvsift::KVSIFT_TARGET {
+
+#ifndef KVSIFT_EMULATED
+using Context = ::kvsift_cuda_context;
+#else
+using Context = kvsift_cuda_context;
+#endif
+
+/** Why an op was not enqueued. */
+struct Refusal {
+  kvsift_cuda_status status;
+  std::string text;
+};
+
+/** One call of an op. */
+struct Launch {
+  Context& context;
+  Stream stream;
+  const char* op;
+
+  /** @throws Refusal */
+  [[noreturn]] void refuse(kvsift_cuda_status status, const std::string& text) const;
+  void require(bool holds, kvsift_cuda_status status, const std::string& text) const {
+    if (!holds) refuse(status, text);
+  }
+  /** @throws Refusal where a runtime call or a kernel start failed */
+  void check(int error) const;
+  /** A pointer that the op reads or writes: present and on its boundary. */
+  void pointer(const void* value, const char* name, std::size_t alignment) const;
+};
+
+/** Device memory for the ops of one call; given back in stream order. */
+class Scratch {
+ public:
+  Scratch(const Launch& launch, std::size_t bytes);
+  ~Scratch();
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  template <class T>
+  T* as() const {
+    return static_cast<T*>(data_);
+  }
+
+ private:
+  const Launch& launch_;
+  void* data_ = nullptr;
+};
+
+/** Sets device memory in stream order. */
+void fill_bytes(const Launch& launch, void* to, int value, std::size_t bytes);
+
+/** Blocks of `size` threads that cover `count` items. @throws Refusal where a grid cannot be that large */
+unsigned blocks_for(const Launch& launch, std::size_t count, std::size_t size);
+
+constexpr std::size_t ceil_div(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
+
+/** Runs an op and turns what it throws into a status. */
+template <class Op>
+kvsift_cuda_status guarded(Context* context, const char* op, kvsift_cuda_stream stream, Op&& run) {
+  if (context == nullptr) return KVSIFT_CUDA_INVALID_ARGUMENT;
+  try {
+    context->message.clear();
+    run(Launch{*context, static_cast<Stream>(stream), op});
+    return KVSIFT_CUDA_OK;
+  } catch (const Refusal& refusal) {
+    context->message = refusal.text;
+    return refusal.status;
+  } catch (const std::bad_alloc&) {
+    return KVSIFT_CUDA_OUT_OF_MEMORY;
+  }
+}
+
+}  // namespace kvsift::KVSIFT_TARGET

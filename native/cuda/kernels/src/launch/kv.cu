@@ -1,0 +1,110 @@
+#include "launch/kv.h"
+
+#include <algorithm>
+
+#include "kernels/kv.cuh"
+#include "launch/attention.h"
+
+namespace kvsift::KVSIFT_TARGET {
+
+namespace {
+
+int row_bytes(const KvView& view) { return static_cast<int>(view.head_dim * (view.type == KVSIFT_CUDA_F32 ? 4 : 2)); }
+
+void check_selection(const Launch& launch, const kvsift_cuda_slot_selection& selection) {
+  launch.pointer(selection.offsets, "offsets", 4);
+  if (selection.max_per_head > 0) launch.pointer(selection.indices, "indices", 4);
+}
+
+template <class Element>
+void start_append(const Launch& launch, const AppendArguments& a, std::size_t elements, unsigned count) {
+  launch.check(start_kernel(append_rows<Element>, Grid{blocks_for(launch, elements, 256), count, 1}, 256, 0, launch.stream, a));
+}
+
+template <class Element>
+void start_copy(const Launch& launch, const KvView& view, bool keys, std::size_t n, float* x, bool back) {
+  const Grid grid{blocks_for(launch, view.kv_heads * n * view.head_dim, 256), 1, 1};
+  launch.check(back ? start_kernel(copy_uniform<Element, true>, grid, 256, 0, launch.stream, view, keys, n, x)
+                    : start_kernel(copy_uniform<Element, false>, grid, 256, 0, launch.stream, view, keys, n, x));
+}
+
+}  // namespace
+
+void kv_append(const Launch& launch, std::span<const kvsift_cuda_kv_segment> segments, const float* k, const float* v, const std::int32_t* positions) {
+  std::int64_t packed = 0;
+  for (const auto& segment : segments) {
+    check_view(launch, segment.view, "view");
+    launch.require(segment.view.type == segments.front().view.type, KVSIFT_CUDA_DTYPE_MISMATCH, "the views of a batch differ in dtype");
+    launch.require(segment.view.positions == nullptr || positions != nullptr, KVSIFT_CUDA_INVALID_ARGUMENT, "a view keeps positions, but none are given");
+  }
+  for (std::size_t first = 0; first < segments.size(); first += append_segments) {
+    const std::size_t count = std::min<std::size_t>(append_segments, segments.size() - first);
+    AppendArguments a{};
+    std::size_t elements = 0;
+    std::size_t heads = 0;
+    for (std::size_t i = 0; i < count; i++) {
+      const auto& segment = segments[first + i];
+      a.segments[i] = segment;
+      a.packed[i] = packed;
+      packed += static_cast<std::int64_t>(segment.rows);
+      elements = std::max(elements, segment.rows * segment.view.kv_heads * segment.view.head_dim);
+      heads = std::max(heads, segment.view.kv_heads);
+    }
+    a.k = k;
+    a.v = v;
+    a.positions = positions;
+    if (elements == 0) continue;
+    launch.pointer(k, "k", 4);
+    launch.pointer(v, "v", 4);
+    switch (segments.front().view.type) {
+      case KVSIFT_CUDA_F32: start_append<F32>(launch, a, elements, static_cast<unsigned>(count)); break;
+      case KVSIFT_CUDA_F16: start_append<F16>(launch, a, elements, static_cast<unsigned>(count)); break;
+      default: start_append<BF16>(launch, a, elements, static_cast<unsigned>(count)); break;
+    }
+    const Grid grid{blocks_for(launch, heads, 256), static_cast<unsigned>(count), 1};
+    launch.check(start_kernel(append_lengths, grid, 256, 0, launch.stream, a));
+  }
+}
+
+void kv_gather(const Launch& launch, const KvView& from, const kvsift_cuda_slot_selection* selection, const KvView& to) {
+  check_view(launch, from, "from");
+  check_view(launch, to, "to");
+  launch.require(from.kv_heads == to.kv_heads && from.head_dim == to.head_dim, KVSIFT_CUDA_SHAPE_MISMATCH, "the views differ in heads or head dim");
+  launch.require(from.type == to.type, KVSIFT_CUDA_DTYPE_MISMATCH, "the views differ in dtype");
+  launch.require(from.keys != to.keys && from.values != to.values, KVSIFT_CUDA_INVALID_ARGUMENT, "the views share memory: use kv_compact");
+  if (selection != nullptr) check_selection(launch, *selection);
+  const std::int32_t* indices = selection != nullptr ? selection->indices : nullptr;
+  const std::int32_t* offsets = selection != nullptr ? selection->offsets : nullptr;
+  const std::size_t most = selection != nullptr ? selection->max_per_head : from.max_length;
+  const int bytes = row_bytes(from);
+  if (most > 0) {
+    const auto blocks = static_cast<unsigned>(std::min<std::size_t>(ceil_div(most * (bytes / 16), 256), 4096));
+    launch.check(start_kernel(gather_rows, Grid{blocks, static_cast<unsigned>(from.kv_heads), 1}, 256, 0, launch.stream, from, to, indices, offsets, bytes));
+  }
+  launch.check(start_kernel(set_lengths, Grid{blocks_for(launch, to.kv_heads, 256), 1, 1}, 256, 0, launch.stream, from, to, offsets));
+}
+
+void kv_compact(const Launch& launch, const KvView& view, const kvsift_cuda_slot_selection& selection) {
+  check_view(launch, view, "view");
+  check_selection(launch, selection);
+  const int bytes = row_bytes(view);
+  const auto slices = static_cast<unsigned>(ceil_div(static_cast<std::size_t>(bytes), compact_slice));
+  const Grid grid{2 * slices + (view.positions != nullptr ? 1 : 0), static_cast<unsigned>(view.kv_heads), 1};
+  launch.check(start_kernel(compact_rows, grid, compact_threads, 0, launch.stream, view, selection.indices, selection.offsets, bytes));
+  launch.check(start_kernel(set_lengths, Grid{blocks_for(launch, view.kv_heads, 256), 1, 1}, 256, 0, launch.stream, view, view, selection.offsets));
+}
+
+void kv_copy(const Launch& launch, const KvView& view, kvsift_cuda_kv_part part, std::size_t n, float* x, bool back) {
+  check_view(launch, view, "view");
+  launch.require(n <= view.max_length, KVSIFT_CUDA_SHAPE_MISMATCH, "the view holds fewer entries");
+  if (n == 0) return;
+  launch.pointer(x, "x", 4);
+  const bool keys = part == KVSIFT_CUDA_KEYS;
+  switch (view.type) {
+    case KVSIFT_CUDA_F32: return start_copy<F32>(launch, view, keys, n, x, back);
+    case KVSIFT_CUDA_F16: return start_copy<F16>(launch, view, keys, n, x, back);
+    default: return start_copy<BF16>(launch, view, keys, n, x, back);
+  }
+}
+
+}  // namespace kvsift::KVSIFT_TARGET

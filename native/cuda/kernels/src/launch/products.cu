@@ -1,0 +1,32 @@
+#include "kernels/weights.cuh"
+#include "launch/weights.h"
+
+namespace kvsift::KVSIFT_TARGET {
+
+void few_row_product(const Launch& launch, const Weight& weight, const float* x, std::size_t rows, const float* bias, const float* residual, float* out) {
+  const BlockLayout layout = block_layout(weight.type);
+  const std::size_t row_bytes = weight.columns / layout.values * layout.bytes;
+  launch.pointer(x, "x", weight.columns % 4 == 0 ? 16 : 4);
+  const Grid grid{blocks_for(launch, weight.rows, product_threads / 32 * product_outputs), 1, 1};
+  const auto start = [&](auto kernel) {
+    launch.check(start_kernel(kernel, grid, product_threads, 0, launch.stream, static_cast<Bytes>(weight.data), row_bytes, static_cast<int>(weight.rows),
+                              static_cast<int>(weight.columns), x, static_cast<int>(rows), bias, residual, out));
+  };
+  const auto choose = [&](auto one, auto four, auto eight) { rows == 1 ? start(one) : rows <= 4 ? start(four) : start(eight); };
+#define KVSIFT_FORMAT(type) \
+  case type: return choose(stored_product<type, 1>, stored_product<type, 4>, stored_product<type, 8>)
+  switch (weight.type) {
+    KVSIFT_FORMAT(KVSIFT_CUDA_F32);
+    KVSIFT_FORMAT(KVSIFT_CUDA_F16);
+    KVSIFT_FORMAT(KVSIFT_CUDA_BF16);
+    KVSIFT_FORMAT(KVSIFT_CUDA_Q4_0);
+    KVSIFT_FORMAT(KVSIFT_CUDA_Q4_1);
+    KVSIFT_FORMAT(KVSIFT_CUDA_Q8_0);
+    KVSIFT_FORMAT(KVSIFT_CUDA_Q4_K);
+    KVSIFT_FORMAT(KVSIFT_CUDA_Q6_K);
+    default: launch.refuse(KVSIFT_CUDA_UNSUPPORTED, "no product for this format");
+  }
+#undef KVSIFT_FORMAT
+}
+
+}  // namespace kvsift::KVSIFT_TARGET

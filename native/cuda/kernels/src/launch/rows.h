@@ -1,0 +1,16 @@
+#pragma once
+
+#include "launch/context.h"
+
+namespace kvsift::KVSIFT_TARGET {
+
+void rms_norm(const Launch& launch, const float* x, std::size_t rows, std::size_t columns, const float* weight, float epsilon, float weight_offset,
+              float* out);
+void gated(const Launch& launch, const float* x, std::size_t rows, std::size_t half, kvsift_cuda_activation activation, float* out);
+void softcap(const Launch& launch, const float* x, std::size_t count, float cap, float* out);
+void rope(const Launch& launch, const float* x, std::size_t rows, std::size_t heads, std::size_t head_dim, const std::int32_t* positions,
+          const float* inverse_frequencies, std::size_t rotary, float scale, float* out);
+void sample(const Launch& launch, const float* logits, std::size_t rows, std::size_t vocabulary, const kvsift_cuda_sampling_rule* rules,
+            std::int32_t* ids, float* log_probs);
+
+}  // namespace kvsift::KVSIFT_TARGET

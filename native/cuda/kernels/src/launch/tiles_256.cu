@@ -1,0 +1,8 @@
+#include "launch/tiles.cuh"
+
+namespace kvsift::KVSIFT_TARGET {
+
+template void start_tiles<F16, 256>(const Launch&, Grid, const PrefillArguments*, const ColumnWork*);
+template void start_tiles<BF16, 256>(const Launch&, Grid, const PrefillArguments*, const ColumnWork*);
+
+}  // namespace kvsift::KVSIFT_TARGET
