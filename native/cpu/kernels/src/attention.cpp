@@ -1,109 +1,185 @@
 #include "kvsift/attention.h"
 
+#include <algorithm>
 #include <cmath>
-#include <limits>
-#include <vector>
 
-#include "kv_rows.h"
+#include "attention_tiles.h"
 
-// Plain loops, replaced step by step.
 namespace kvsift {
+
 namespace {
-constexpr float none = -std::numeric_limits<float>::infinity();
 
-struct Range { std::size_t first, last; };
+/** Up to this many token rows a segment is split over its entries. */
+constexpr std::size_t few_rows = 8;
+/** Entries of one task then: the same for every layout, batch and number of threads. */
+constexpr std::size_t chunk_entries = 4 * tile_entries;
+/** Query rows (token rows times group) of one task of a long segment. */
+constexpr std::size_t block_target = 192;
 
-void logits_of(Context& context, const KvView& view, std::size_t head, const float* q, const AttentionShape& shape, Range range, float* out) {
-  const HeadRows rows(view, head);
-  std::vector<float> key(view.head_dim);
-  for (std::size_t slot = range.first; slot < range.last; slot++) {
-    widen(context.kernels().rows, view.type, row_at(static_cast<const void*>(view.keys), view, rows.row(slot)), view.head_dim, key.data());
-    double dot = 0;
-    for (std::size_t c = 0; c < view.head_dim; c++) dot += static_cast<double>(q[c]) * key[c];
-    const double scaled = dot * shape.scale;
-    out[slot] = static_cast<float>(shape.softcap > 0 ? shape.softcap * std::tanh(scaled / shape.softcap) : scaled);
+struct Op {
+  Context& context;
+  const AttentionShape& shape;
+  const float* q;
+  const std::int32_t* positions;
+  float* out;
+  float* log_sum_exp;
+};
+
+/** One segment in its place in the batch. */
+struct Part {
+  const KvView& view;
+  std::size_t first_row;
+  std::size_t rows;
+
+  std::size_t group(const AttentionShape& shape) const { return shape.query_heads / view.kv_heads; }
+};
+
+/** Loads queries [first, first + count) of a head with what they see; returns the end of what any of them sees. */
+std::size_t begin_block(const Op& op, const Part& part, const TileContext& tiles, TileWork& work, std::size_t first, std::size_t count) {
+  const std::size_t group = part.group(op.shape);
+  const std::size_t stride = op.shape.query_heads * part.view.head_dim;
+  const std::size_t row = part.first_row + first;
+  work.load(tiles, {op.q + row * stride + tiles.head * group * part.view.head_dim, count, group, stride});
+  const HeadRows kv_rows(part.view, tiles.head);
+  const auto length = static_cast<std::size_t>(part.view.lengths[tiles.head]);
+  std::size_t end = 0;
+  for (std::size_t i = 0; i < count; i++) {
+    const auto limit = static_cast<std::int64_t>(length) - static_cast<std::int64_t>(part.rows) + static_cast<std::int64_t>(first + i) + 1;
+    const SlotRange range = visible_slots(part.view, kv_rows, length, limit, op.shape, op.positions != nullptr ? op.positions + row + i : nullptr);
+    work.set_range(i, group, range.first, range.last);
+    end = std::max(end, range.last);
   }
+  return end;
 }
 
-float log_sum(const float* logits, Range range) {
-  float top = none;
-  for (std::size_t slot = range.first; slot < range.last; slot++) top = std::max(top, logits[slot]);
-  if (top == none) return none;
-  double sum = 0;
-  for (std::size_t slot = range.first; slot < range.last; slot++) sum += std::exp(static_cast<double>(logits[slot]) - top);
-  return static_cast<float>(top + std::log(sum));
+/** Writes one query head's result from Σ weights · values. */
+void write_row(const Op& op, std::size_t row, std::size_t query_head, std::size_t head_dim, const float* values, float top, float sum) {
+  const float factor = sum > 0 ? 1 / sum : 0;
+  op.context.kernels().attention.scale_rows(values, head_dim, factor, op.out + (row * op.shape.query_heads + query_head) * head_dim);
+  if (op.log_sum_exp != nullptr) op.log_sum_exp[row * op.shape.query_heads + query_head] = natural_log_sum(top, sum);
 }
 
-Range visible(const KvView& view, std::size_t head, std::size_t length, std::int64_t end, const AttentionShape& shape, const std::int32_t* position) {
-  const auto last = static_cast<std::size_t>(std::max<std::int64_t>(0, end));
-  std::size_t first = 0;
-  if (shape.window > 0 && position != nullptr) first = first_at_position(view, HeadRows(view, head), length, std::int64_t{*position} - shape.window + 1);
-  return {std::min(first, last), last};
-}
-}  // namespace
-
-void attention(Context& context, Compute, std::span<const KvSegment> segments, const float* q, const AttentionShape& shape, const std::int32_t* positions,
-               float* out, float* log_sum_exp) {
-  std::size_t first_row = 0;
-  for (const auto& [view, rows] : segments) {
-    const std::size_t group = shape.query_heads / view.kv_heads;
-    const std::size_t d = view.head_dim;
-    context.parallel_for(rows * shape.query_heads, 1, [&](std::size_t begin, std::size_t, std::size_t) {
-      const std::size_t row = first_row + begin / shape.query_heads;
-      const std::size_t h = begin % shape.query_heads;
-      const std::size_t g = h / group;
-      const auto length = static_cast<std::size_t>(view.lengths[g]);
-      const auto end = static_cast<std::int64_t>(length) - static_cast<std::int64_t>(rows) + static_cast<std::int64_t>(begin / shape.query_heads) + 1;
-      const Range range = visible(view, g, length, end, shape, positions != nullptr ? positions + row : nullptr);
-      std::vector<float> logits(length);
-      std::vector<float> value(d);
-      std::vector<double> sums(d);
-      const std::size_t at = (row * shape.query_heads + h) * d;
-      logits_of(context, view, g, q + at, shape, range, logits.data());
-      const float total = log_sum(logits.data(), range);
-      const HeadRows kv_rows(view, g);
-      for (std::size_t slot = range.first; slot < range.last; slot++) {
-        const double p = std::exp(static_cast<double>(logits[slot]) - total);
-        widen(context.kernels().rows, view.type, row_at(static_cast<const void*>(view.values), view, kv_rows.row(slot)), d, value.data());
-        for (std::size_t c = 0; c < d; c++) sums[c] += p * value[c];
-      }
-      for (std::size_t c = 0; c < d; c++) out[at + c] = static_cast<float>(sums[c]);
-      if (log_sum_exp != nullptr) log_sum_exp[row * shape.query_heads + h] = total;
-    });
-    first_row += rows;
-  }
-}
-
-void attention_rows(Context& context, const float* q, std::size_t rows, const KvView& view, std::size_t n, const ColumnArguments& arguments, float* out) {
-  const AttentionShape& shape = arguments.shape;
-  const std::size_t group = shape.query_heads / view.kv_heads;
-  context.parallel_for(rows * shape.query_heads, 1, [&](std::size_t begin, std::size_t, std::size_t) {
-    const std::size_t h = begin / rows;
-    const std::size_t row = begin % rows;
-    const auto end = arguments.mask == ColumnMask::none ? static_cast<std::int64_t>(n)
-                                                        : static_cast<std::int64_t>(n) - static_cast<std::int64_t>(arguments.behind + rows) +
-                                                              static_cast<std::int64_t>(row) + 1;
-    const Range range = visible(view, h / group, n, end, shape, arguments.positions != nullptr ? arguments.positions + row : nullptr);
-    float* to = out + (h * rows + row) * n;
-    std::fill(to, to + n, 0.0F);
-    logits_of(context, view, h / group, q + (row * shape.query_heads + h) * view.head_dim, shape, range, to);
-    const float total = arguments.log_sum_exp != nullptr ? arguments.log_sum_exp[row * shape.query_heads + h] : log_sum(to, range);
-    for (std::size_t slot = range.first; slot < range.last; slot++) to[slot] = total == none ? 0.0F : std::exp(to[slot] - total);
+/** A long segment: tasks are blocks of queries, the longest first. */
+void attend_long(const Op& op, const Part& part, bool pairs) {
+  const std::size_t group = part.group(op.shape);
+  const std::size_t queries = std::max<std::size_t>(1, block_target / group);
+  const std::size_t blocks = (part.rows + queries - 1) / queries;
+  const std::size_t rows = padded_rows(queries * group);
+  const std::size_t dim = part.view.head_dim;
+  const std::size_t bytes = TileWork::bytes(rows, dim, pairs);
+  op.context.parallel_for(blocks * part.view.kv_heads, 1, [&](std::size_t task, std::size_t, std::size_t thread) {
+    const std::size_t head = task % part.view.kv_heads;
+    const std::size_t first = (blocks - 1 - task / part.view.kv_heads) * queries;
+    const std::size_t count = std::min(queries, part.rows - first);
+    const TileContext tiles(op.context.kernels(), part.view, head, pairs, op.shape);
+    TileWork work(static_cast<std::byte*>(op.context.thread_scratch(thread, bytes)), padded_rows(count * group), dim, pairs);
+    const std::size_t end = begin_block(op, part, tiles, work, first, count);
+    work.reset(true);
+    work.attend(tiles, 0, end, true);
+    for (std::size_t row = 0; row < count * group; row++) {
+      write_row(op, part.first_row + first + row / group, head * group + row % group, dim, work.out + row * dim, work.top[row], work.sum[row]);
+    }
   });
 }
 
-void attention_columns(Context& context, Compute, const float* q, std::size_t rows, const KvView& view, std::size_t n, ColumnStatistic statistic,
-                       const ColumnArguments& arguments, float* out) {
-  std::vector<float> all(arguments.shape.query_heads * rows * n);
-  attention_rows(context, q, rows, view, n, arguments, all.data());
-  for (std::size_t h = 0; h < arguments.shape.query_heads; h++) {
-    for (std::size_t slot = 0; slot < n; slot++) {
-      double reduced = 0;
-      for (std::size_t row = 0; row < rows; row++) {
-        const double p = all[(h * rows + row) * n + slot];
-        reduced = statistic == ColumnStatistic::sum ? reduced + p : std::max(reduced, p);
+/** Where the partial results of a short segment's chunks lie in shared scratch. */
+struct Chunks {
+  std::size_t first_task;   // of this segment in the batch
+  std::size_t per_head;     // chunks, by the longest head
+  std::size_t first_float;  // [kv_heads][per_head][rows · group][head_dim + 2]
+};
+
+std::size_t longest_head(const KvView& view) {
+  std::int32_t most = 0;
+  for (std::size_t head = 0; head < view.kv_heads; head++) most = std::max(most, view.lengths[head]);
+  return static_cast<std::size_t>(most);
+}
+
+std::size_t chunk_floats(const Part& part, const AttentionShape& shape) { return part.rows * part.group(shape) * (part.view.head_dim + 2); }
+
+/** One chunk of one head: top, sum and Σ weights · values of each row. */
+void attend_chunk(const Op& op, const Part& part, std::size_t head, std::size_t chunk, std::size_t thread, float* to) {
+  const std::size_t group = part.group(op.shape);
+  const std::size_t dim = part.view.head_dim;
+  const std::size_t rows = padded_rows(part.rows * group);
+  const TileContext tiles(op.context.kernels(), part.view, head, false, op.shape);
+  TileWork work(static_cast<std::byte*>(op.context.thread_scratch(thread, TileWork::bytes(rows, dim, false))), rows, dim, false);
+  const std::size_t end = begin_block(op, part, tiles, work, 0, part.rows);
+  work.reset(true);
+  if (chunk * chunk_entries < end) work.attend(tiles, chunk * chunk_entries, std::min(end, (chunk + 1) * chunk_entries), true);
+  for (std::size_t row = 0; row < part.rows * group; row++, to += dim + 2) {
+    to[0] = work.top[row];
+    to[1] = work.sum[row];
+    std::copy_n(work.out + row * dim, dim, to + 2);
+  }
+}
+
+/** Puts the chunks of one head together, in order. */
+void merge_chunks(const Op& op, const Part& part, std::size_t head, std::size_t chunks, float* from) {
+  const std::size_t group = part.group(op.shape);
+  const std::size_t dim = part.view.head_dim;
+  const std::size_t stride = chunk_floats(part, op.shape);
+  for (std::size_t row = 0; row < part.rows * group; row++) {
+    float* base = from + row * (dim + 2);
+    float top = base[0];
+    for (std::size_t chunk = 1; chunk < chunks; chunk++) top = std::max(top, base[chunk * stride]);
+    float sum = 0;
+    for (std::size_t chunk = 0; chunk < chunks; chunk++) {
+      float* piece = base + chunk * stride;
+      const float factor = std::exp2(piece[0] - top);
+      sum += piece[1] * factor;
+      for (std::size_t c = 2; c < dim + 2; c++) {
+        if (chunk == 0) base[c] *= factor;
+        else base[c] += piece[c] * factor;
       }
-      out[h * n + slot] = static_cast<float>(reduced);
+    }
+    write_row(op, part.first_row + row / group, head * group + row % group, dim, base + 2, top, sum);
+  }
+}
+
+}  // namespace
+
+void attention(Context& context, Compute compute, std::span<const KvSegment> segments, const float* q, const AttentionShape& shape,
+               const std::int32_t* positions, float* out, float* log_sum_exp) {
+  const Op op{context, shape, q, positions, out, log_sum_exp};
+  const bool pairs = compute == Compute::int8 && context.kernels().products.bf16;
+  std::size_t first_row = 0;
+  std::size_t short_segments = 0;
+  for (const auto& [view, rows] : segments) {
+    if (rows > few_rows) attend_long(op, {view, first_row, rows}, pairs);
+    else short_segments++;
+    first_row += rows;
+  }
+  if (short_segments == 0) return;
+
+  auto* plans = static_cast<Chunks*>(context.shared_scratch(5, segments.size() * sizeof(Chunks)));
+  std::size_t tasks = 0;
+  std::size_t floats = 0;
+  for (std::size_t index = 0; index < segments.size(); index++) {
+    const Part part{segments[index].view, 0, segments[index].rows};
+    plans[index] = {tasks, std::max<std::size_t>(1, (longest_head(part.view) + chunk_entries - 1) / chunk_entries), floats};
+    if (part.rows > few_rows || part.rows == 0) continue;
+    const std::size_t own = part.view.kv_heads * plans[index].per_head;
+    tasks += own;
+    floats += own * chunk_floats(part, shape);
+  }
+  auto* partial = static_cast<float*>(context.shared_scratch(6, floats * sizeof(float)));
+  context.parallel_for(tasks, 1, [&](std::size_t task, std::size_t, std::size_t thread) {
+    std::size_t index = 0;
+    std::size_t row = 0;
+    while (index + 1 < segments.size() && plans[index + 1].first_task <= task) row += segments[index++].rows;
+    const Part part{segments[index].view, row, segments[index].rows};
+    const std::size_t own = task - plans[index].first_task;
+    attend_chunk(op, part, own / plans[index].per_head, own % plans[index].per_head, thread,
+                 partial + plans[index].first_float + own * chunk_floats(part, shape));
+  });
+  std::size_t row = 0;
+  for (std::size_t index = 0; index < segments.size(); row += segments[index++].rows) {
+    const Part part{segments[index].view, row, segments[index].rows};
+    if (part.rows > few_rows || part.rows == 0) continue;
+    for (std::size_t head = 0; head < part.view.kv_heads; head++) {
+      const std::size_t per_head = plans[index].per_head;
+      merge_chunks(op, part, head, per_head, partial + plans[index].first_float + head * per_head * chunk_floats(part, shape));
     }
   }
 }

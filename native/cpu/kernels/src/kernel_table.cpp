@@ -6,7 +6,8 @@ namespace kvsift {
   namespace set {                   \
   RowKernels row_kernels();         \
   ProductKernels product_kernels(); \
-  static KernelTable table() { return {row_kernels(), product_kernels()}; } \
+  AttentionKernels attention_kernels(); \
+  static KernelTable table() { return {row_kernels(), product_kernels(), attention_kernels()}; } \
   }
 
 KVSIFT_DECLARE(portable)

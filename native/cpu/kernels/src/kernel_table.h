@@ -70,10 +70,48 @@ struct ProductKernels {
                     std::size_t rows, const ProductTarget& target);
 };
 
+/** Scores of some query rows against the entries [start, start + count) of a head: f32 [rows, stride], base-2 logits. */
+struct ScoreTile {
+  float* scores;
+  std::size_t stride;
+  std::size_t rows;
+  std::size_t width;           // columns there are, a multiple of 32; those from count on are nothing
+  std::size_t start;
+  std::size_t count;
+  const std::int32_t* first;   // [rows]: slots that the row sees
+  const std::int32_t* last;    // [rows], exclusive
+};
+
+/** What a row has gathered so far. */
+struct SoftmaxState {
+  float* top;       // [rows]: largest logit, base 2; −1e30 at first
+  float* sum;       // [rows]: Σ 2^(logit − top)
+  float* out;       // [rows, head_dim]: Σ 2^(logit − top) · value, or null
+  std::size_t head_dim;
+};
+
+/** Parts of attention around the matrix products. */
+struct AttentionKernels {
+  /** Keys as panels of 16 for products over head_dim: f32 [panels][head_dim][16], or bf16 pairs [panels][⌈head_dim / 2⌉][16][2]; panels up to a multiple of 32 entries. */
+  void (*pack_keys)(DType type, const std::byte* const* rows, std::size_t count, std::size_t head_dim, bool pairs, std::byte* scratch, std::byte* tile);
+  /** Values as panels of 16 channels for products over entries: f32 [panels][entries][16], or pairs [panels][entries / 2][16][2]; `entries` at least count, even. */
+  void (*pack_values)(DType type, const std::byte* const* rows, std::size_t count, std::size_t entries, std::size_t head_dim, bool pairs, std::byte* tile);
+  /** cap · tanh(x) in place. */
+  void (*cap_scores)(float* scores, std::size_t count, float cap);
+  /** Takes a tile into the state: scores become 2^(logit − new top) in place, or in `halves` (bf16 [rows, stride]) where that is given. */
+  void (*softmax)(const ScoreTile& tile, const SoftmaxState& state, std::uint16_t* halves);
+  /** Adds up, or takes the maximum of, 2^(logit − lse) over the rows of each of `group` interleaved heads: columns [group, stride]. */
+  void (*columns)(const ScoreTile& tile, const float* lse, std::size_t group, bool maximum, bool coarse, float* columns);
+  /** 2^(x − lse). */
+  void (*probabilities)(const float* x, std::size_t count, float lse, float* out);
+  void (*scale_rows)(const float* x, std::size_t count, float factor, float* out);
+};
+
 /** All kernels of one instruction set. */
 struct KernelTable {
   RowKernels rows;
   ProductKernels products;
+  AttentionKernels attention;
 };
 
 /** Of a supported instruction set. */

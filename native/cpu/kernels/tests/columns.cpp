@@ -1,2 +1,82 @@
-#include "check.h"
-namespace kvsift::tests { void test_columns() {} }
+#include "attention_cases.h"
+
+namespace kvsift::tests {
+
+namespace {
+
+struct Case {
+  DType type;
+  std::size_t dim;
+  std::size_t group;
+  std::size_t n;
+  std::size_t rows;
+  ColumnMask mask = ColumnMask::causal;
+  std::size_t behind = 0;
+  float softcap = 0;
+  std::int32_t window = 0;
+};
+
+void run_case(const Case& c) {
+  Context context(2);
+  const std::size_t heads = 2 * c.group;
+  Cache cache(context, c.type, c.dim, {c.n, c.n}, Layout::paged, 21);
+  const std::vector<float> q = random_values(c.rows * heads * c.dim, 6, 2);
+  std::vector<std::int32_t> positions;
+  for (std::size_t row = 0; row < c.rows; row++) positions.push_back(static_cast<std::int32_t>(2 * (c.n - c.behind - c.rows + row) + 1));
+  ColumnArguments arguments;
+  arguments.shape = {heads, 1 / std::sqrt(static_cast<float>(c.dim)), c.softcap, c.window};
+  arguments.mask = c.mask;
+  arguments.behind = c.behind;
+  arguments.positions = positions.data();
+  std::vector<double> sums(heads * c.n);
+  std::vector<double> tops(heads * c.n);
+  std::vector<double> rows(heads * c.rows * c.n);
+  std::vector<float> lse(c.rows * heads);
+  for (std::size_t row = 0; row < c.rows; row++) {
+    const auto end = c.mask == ColumnMask::none ? static_cast<std::int64_t>(c.n)
+                                                : static_cast<std::int64_t>(c.n) - static_cast<std::int64_t>(c.behind + c.rows) + static_cast<std::int64_t>(row) + 1;
+    for (std::size_t h = 0; h < heads; h++) {
+      const auto logits = logits_of(cache, h / c.group, &q[(row * heads + h) * c.dim], arguments.shape, end, positions[row]);
+      const double total = log_sum_of(logits);
+      lse[row * heads + h] = static_cast<float>(total);
+      for (std::size_t slot = 0; slot < c.n && !std::isinf(total); slot++) {
+        const double p = std::exp(logits[slot] - total);
+        sums[h * c.n + slot] += p;
+        tops[h * c.n + slot] = std::max(tops[h * c.n + slot], p);
+        rows[(h * c.rows + row) * c.n + slot] = p;
+      }
+    }
+  }
+  for (const Isa isa : supported_sets()) {
+    set_isa(context, isa);
+    const std::string what = "columns n " + std::to_string(c.n) + " rows " + std::to_string(c.rows) + (c.mask == ColumnMask::none ? " unmasked" : "") + " " + isa_name(isa);
+    for (const bool known : {false, true}) {
+      arguments.log_sum_exp = known ? lse.data() : nullptr;
+      for (const Compute compute : {Compute::f32, Compute::int8}) {
+        const bool exact = compute == Compute::f32 || isa != Isa::avx512_bf16;
+        std::vector<float> out(sums.size());
+        attention_columns(context, compute, q.data(), c.rows, cache.view, c.n, ColumnStatistic::sum, arguments, out.data());
+        check_close(out, sums, exact ? 3e-5 : 0.02, exact ? 1e-5 : 0.05, what + " sum");
+        attention_columns(context, compute, q.data(), c.rows, cache.view, c.n, ColumnStatistic::max, arguments, out.data());
+        check_close(out, tops, exact ? 1e-5 : 0.02, exact ? 1e-5 : 0.05, what + " max");
+      }
+      std::vector<float> out(rows.size(), 7);
+      attention_rows(context, q.data(), c.rows, cache.view, c.n, arguments, out.data());
+      check_close(out, rows, 1e-5, 0, what + " rows");
+    }
+  }
+}
+
+}  // namespace
+
+void test_columns() {
+  run_case({DType::f32, 64, 3, 300, 300});
+  run_case({DType::f16, 64, 3, 310, 32});
+  run_case({DType::bf16, 24, 1, 140, 50, ColumnMask::none});
+  run_case({DType::f32, 32, 2, 200, 20, ColumnMask::causal, 13});
+  run_case({DType::f32, 32, 2, 200, 150, ColumnMask::causal, 0, 4.0F, 61});
+  run_case({DType::f32, 16, 1, 5, 9});  // more rows than entries: some see nothing
+  run_case({DType::f32, 16, 1, 1, 1});
+}
+
+}  // namespace kvsift::tests

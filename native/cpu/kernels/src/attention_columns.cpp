@@ -1,0 +1,145 @@
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "attention_tiles.h"
+
+namespace kvsift {
+
+namespace {
+
+/** Query rows (token rows times group) of a task that looks for the sums. */
+constexpr std::size_t block_target = 192;
+
+struct Op {
+  Context& context;
+  const float* q;
+  std::size_t rows;
+  const KvView& view;
+  std::size_t n;
+  const ColumnArguments& arguments;
+  bool pairs;
+
+  std::size_t group() const { return arguments.shape.query_heads / view.kv_heads; }
+  std::size_t token_stride() const { return arguments.shape.query_heads * view.head_dim; }
+
+  SlotRange range(std::size_t head, std::size_t row) const {
+    const auto limit = arguments.mask == ColumnMask::none ? static_cast<std::int64_t>(n)
+                                                          : static_cast<std::int64_t>(n) - static_cast<std::int64_t>(arguments.behind + rows) +
+                                                                static_cast<std::int64_t>(row) + 1;
+    return visible_slots(view, HeadRows(view, head), n, limit, arguments.shape, arguments.positions != nullptr ? arguments.positions + row : nullptr);
+  }
+
+  /** Loads queries [first, first + count) of a head with what they see. */
+  void load(const TileContext& tiles, TileWork& work, std::size_t first, std::size_t count) const {
+    work.load(tiles, {q + first * token_stride() + tiles.head * group() * view.head_dim, count, group(), token_stride()});
+    for (std::size_t i = 0; i < count; i++) {
+      const SlotRange seen = range(tiles.head, first + i);
+      work.set_range(i, group(), seen.first, seen.last);
+    }
+  }
+};
+
+/** Base-2 log-sum-exp of each row and query head, [kv_heads][rows][group]; +1e30 (probability 0) where a row sees nothing. */
+float* log_sums(const Op& op) {
+  const std::size_t group = op.group();
+  const std::size_t heads = op.arguments.shape.query_heads;
+  auto* sums = static_cast<float*>(op.context.shared_scratch(5, op.rows * heads * sizeof(float)));
+  constexpr double log2_e = 1.44269504088896340736;
+  if (const float* known = op.arguments.log_sum_exp; known != nullptr) {
+    for (std::size_t row = 0; row < op.rows; row++) {
+      for (std::size_t h = 0; h < heads; h++) {
+        const float value = known[row * heads + h];
+        sums[(h / group * op.rows + row) * group + h % group] = std::isinf(value) ? 1e30F : static_cast<float>(value * log2_e);
+      }
+    }
+    return sums;
+  }
+  const std::size_t queries = std::max<std::size_t>(1, block_target / group);
+  const std::size_t blocks = (op.rows + queries - 1) / queries;
+  const std::size_t bytes = TileWork::bytes(padded_rows(queries * group), op.view.head_dim, op.pairs);
+  op.context.parallel_for(blocks * op.view.kv_heads, 1, [&](std::size_t task, std::size_t, std::size_t thread) {
+    const std::size_t head = task % op.view.kv_heads;
+    const std::size_t first = (blocks - 1 - task / op.view.kv_heads) * queries;
+    const std::size_t count = std::min(queries, op.rows - first);
+    const TileContext tiles(op.context.kernels(), op.view, head, op.pairs, op.arguments.shape);
+    TileWork work(static_cast<std::byte*>(op.context.thread_scratch(thread, bytes)), padded_rows(count * group), op.view.head_dim, op.pairs);
+    op.load(tiles, work, first, count);
+    work.reset(false);
+    work.attend(tiles, 0, op.n, false);
+    for (std::size_t row = 0; row < count * group; row++) {
+      const float value = work.sum[row] > 0 ? work.top[row] + std::log2(work.sum[row]) : 1e30F;
+      sums[(head * op.rows + first) * group + row] = value;
+    }
+  });
+  return sums;
+}
+
+/** Calls `take(head, first query, scores, log sums of its rows, thread)` for each tile of entries and each few query rows that see some of it. */
+template <class Begin, class Take, class End>
+void each_tile(const Op& op, const float* sums, Begin begin, Take take, End end) {
+  const std::size_t group = op.group();
+  const std::size_t tiles_per_head = (op.n + tile_entries - 1) / tile_entries;
+  // Whole tokens whose rows fill the score buffer.
+  const std::size_t queries = std::max<std::size_t>(1, score_rows / group);
+  const std::size_t padded = padded_rows(queries * group);
+  const std::size_t bytes = TileWork::bytes(padded, op.view.head_dim, op.pairs);
+  const std::size_t extra = group * tile_entries * sizeof(float);
+  op.context.parallel_for(tiles_per_head * op.view.kv_heads, 1, [&](std::size_t task, std::size_t, std::size_t thread) {
+    const std::size_t head = task % op.view.kv_heads;
+    const std::size_t start = task / op.view.kv_heads * tile_entries;
+    const std::size_t count = std::min(tile_entries, op.n - start);
+    const TileContext tiles(op.context.kernels(), op.view, head, op.pairs, op.arguments.shape);
+    auto* memory = static_cast<std::byte*>(op.context.thread_scratch(thread, bytes + extra));
+    auto* columns = reinterpret_cast<float*>(memory);
+    TileWork work(memory + extra, padded, op.view.head_dim, op.pairs);
+    work.pack_keys(tiles, start, count);
+    begin(columns);
+    for (std::size_t first = 0; first < op.rows; first += queries) {
+      const std::size_t some = std::min(queries, op.rows - first);
+      if (op.arguments.mask == ColumnMask::causal && op.range(head, first + some - 1).last <= start) continue;
+      op.load(tiles, work, first, some);
+      if (!work.any_sees(0, some * group, start, start + count)) continue;
+      ScoreTile tile = work.score(tiles, start, count, 0, padded_rows(some * group));
+      tile.rows = some * group;
+      take(head, first, tile, sums + (head * op.rows + first) * group, columns);
+    }
+    end(head, start, count, columns);
+  });
+}
+
+}  // namespace
+
+void attention_columns(Context& context, Compute compute, const float* q, std::size_t rows, const KvView& view, std::size_t n, ColumnStatistic statistic,
+                       const ColumnArguments& arguments, float* out) {
+  const Op op{context, q, rows, view, n, arguments, compute == Compute::int8 && context.kernels().products.bf16};
+  const std::size_t group = op.group();
+  const float* sums = log_sums(op);
+  const auto begin = [&](float* columns) { std::fill_n(columns, group * tile_entries, 0.0F); };
+  const auto take = [&](std::size_t, std::size_t, const ScoreTile& tile, const float* lse, float* columns) {
+    context.kernels().attention.columns(tile, lse, group, statistic == ColumnStatistic::max, op.pairs, columns);
+  };
+  const auto end = [&](std::size_t head, std::size_t start, std::size_t count, const float* columns) {
+    for (std::size_t h = 0; h < group; h++) std::copy_n(columns + h * tile_entries, count, out + (head * group + h) * n + start);
+  };
+  each_tile(op, sums, begin, take, end);
+}
+
+void attention_rows(Context& context, const float* q, std::size_t rows, const KvView& view, std::size_t n, const ColumnArguments& arguments, float* out) {
+  const Op op{context, q, rows, view, n, arguments, false};
+  const std::size_t group = op.group();
+  const float* sums = log_sums(op);
+  std::fill_n(out, arguments.shape.query_heads * rows * n, 0.0F);
+  const auto take = [&](std::size_t head, std::size_t first, const ScoreTile& tile, const float* lse, float*) {
+    for (std::size_t row = 0; row < tile.rows; row++) {
+      const std::size_t from = std::max(tile.start, static_cast<std::size_t>(tile.first[row]));
+      const std::size_t to = std::min(tile.start + tile.count, static_cast<std::size_t>(tile.last[row]));
+      if (from >= to) continue;
+      float* place = out + ((head * group + row % group) * rows + first + row / group) * n + from;
+      context.kernels().attention.probabilities(tile.scores + row * tile.stride + from - tile.start, to - from, lse[row], place);
+    }
+  };
+  each_tile(op, sums, [](float*) {}, take, [](std::size_t, std::size_t, std::size_t, const float*) {});
+}
+
+}  // namespace kvsift

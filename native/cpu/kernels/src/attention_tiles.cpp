@@ -1,0 +1,185 @@
+#include "attention_tiles.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+namespace kvsift {
+
+namespace {
+
+constexpr float log2_e = 1.44269504088896341F;
+
+/** Cuts pieces of whole cache lines off a piece of memory, or only counts them. */
+class Pieces {
+ public:
+  explicit Pieces(std::byte* memory) : memory_(memory) {}
+
+  template <class T>
+  T* take(std::size_t count) {
+    std::byte* piece = memory_ != nullptr ? memory_ + used_ : nullptr;
+    used_ += (count * sizeof(T) + 63) / 64 * 64;
+    return reinterpret_cast<T*>(piece);
+  }
+  std::size_t used() const { return used_; }
+
+ private:
+  std::byte* memory_;
+  std::size_t used_ = 0;
+};
+
+std::size_t lay_out(std::byte* memory, TileWork& work) {
+  Pieces pieces(memory);
+  const std::size_t words = work.pairs ? (work.head_dim + 1) / 2 : work.head_dim;
+  const std::size_t panels = (work.head_dim + panel_rows - 1) / panel_rows;
+  work.queries = pieces.take<std::byte>(work.rows * work.query_stride * (work.pairs ? 2 : 4));
+  work.scores = pieces.take<float>(score_rows * tile_entries);
+  work.halves = work.pairs ? pieces.take<std::uint16_t>(score_rows * tile_entries) : nullptr;
+  work.keys = pieces.take<std::byte>(tile_entries * words * 4);
+  work.values = pieces.take<std::byte>(panels * panel_rows * tile_entries * (work.pairs ? 2 : 4));
+  work.turning = pieces.take<std::byte>(panel_rows * (words + 15) / 16 * 64 + 64 * panel_rows);
+  work.pointers = pieces.take<const std::byte*>(tile_entries);
+  work.out = pieces.take<float>(work.rows * work.head_dim);
+  work.top = pieces.take<float>(work.rows);
+  work.sum = pieces.take<float>(work.rows);
+  work.first = pieces.take<std::int32_t>(work.rows);
+  work.last = pieces.take<std::int32_t>(work.rows);
+  return pieces.used();
+}
+
+std::size_t even(std::size_t value) { return (value + 1) / 2 * 2; }
+
+}  // namespace
+
+TileContext::TileContext(const KernelTable& table, const KvView& kv_view, std::size_t kv_head, bool bf16, const AttentionShape& shape)
+    : kernels(table),
+      view(kv_view),
+      head(kv_head),
+      pairs(bf16),
+      query_scale(shape.softcap > 0 ? shape.scale / shape.softcap : shape.scale * log2_e),
+      cap(shape.softcap > 0 ? shape.softcap * log2_e : 0) {}
+
+TileWork::TileWork(std::byte* memory, std::size_t row_count, std::size_t dim, bool bf16)
+    : rows(row_count), head_dim(dim), pairs(bf16), query_stride(bf16 ? even(dim) : dim) {
+  lay_out(memory, *this);
+}
+
+std::size_t TileWork::bytes(std::size_t rows, std::size_t head_dim, bool pairs) {
+  TileWork plan(nullptr, rows, head_dim, pairs);
+  return lay_out(nullptr, plan);
+}
+
+void TileWork::load(const TileContext& context, const QueryBlock& block) {
+  const std::size_t used = block.queries * block.group;
+  for (std::size_t row = 0; row < used; row++) {
+    const float* q = block.q + row / block.group * block.token_stride + row % block.group * head_dim;
+    if (!pairs) {
+      context.kernels.attention.scale_rows(q, head_dim, context.query_scale, reinterpret_cast<float*>(queries) + row * query_stride);
+      continue;
+    }
+    context.kernels.attention.scale_rows(q, head_dim, context.query_scale, scores);
+    auto* to = reinterpret_cast<std::uint16_t*>(queries) + row * query_stride;
+    context.kernels.rows.to_bf16(scores, head_dim, to);
+    if (query_stride > head_dim) to[head_dim] = 0;
+  }
+  const std::size_t row_bytes = query_stride * (pairs ? 2 : 4);
+  std::memset(queries + used * row_bytes, 0, (rows - used) * row_bytes);
+  std::fill(first, first + rows, 0);
+  std::fill(last, last + rows, 0);
+}
+
+void TileWork::set_range(std::size_t index, std::size_t group, std::size_t from, std::size_t to) {
+  std::fill_n(first + index * group, group, static_cast<std::int32_t>(from));
+  std::fill_n(last + index * group, group, static_cast<std::int32_t>(to));
+}
+
+void TileWork::reset(bool with_output) {
+  std::fill(top, top + rows, -1e30F);
+  std::fill(sum, sum + rows, 0.0F);
+  if (with_output) std::fill(out, out + rows * head_dim, 0.0F);
+}
+
+bool TileWork::any_sees(std::size_t first_row, std::size_t count, std::size_t start, std::size_t end) const {
+  for (std::size_t row = first_row; row < first_row + count; row++) {
+    if (first[row] < last[row] && static_cast<std::size_t>(first[row]) < end && static_cast<std::size_t>(last[row]) > start) return true;
+  }
+  return false;
+}
+
+void TileWork::pack_keys(const TileContext& context, std::size_t start, std::size_t count) {
+  const HeadRows kv_rows(context.view, context.head);
+  for (std::size_t i = 0; i < count; i++) pointers[i] = row_at(static_cast<const void*>(context.view.keys), context.view, kv_rows.row(start + i));
+  context.kernels.attention.pack_keys(context.view.type, pointers, count, head_dim, pairs, turning, keys);
+}
+
+ScoreTile TileWork::score(const TileContext& context, std::size_t start, std::size_t count, std::size_t first_row, std::size_t row_count) {
+  const ProductKernels& products = context.kernels.products;
+  const std::size_t width = (count + 31) / 32 * 32;
+  const std::size_t words = pairs ? (head_dim + 1) / 2 : head_dim;
+  const std::byte* query = queries + first_row * query_stride * (pairs ? 2 : 4);
+  for (std::size_t panel = 0; panel < width / panel_rows; panel += products.tile_panels) {
+    const ProductTarget target{scores + panel * panel_rows, tile_entries, products.tile_panels * panel_rows, nullptr, nullptr};
+    const std::byte* tile = keys + panel * words * 64;
+    if (pairs) {
+      products.pair_tile(tile, words * 64, products.tile_panels, words, reinterpret_cast<const std::uint16_t*>(query), query_stride, row_count, target);
+    } else {
+      products.value_tile(reinterpret_cast<const float*>(tile), words * panel_rows, products.tile_panels, words, reinterpret_cast<const float*>(query),
+                          query_stride, row_count, true, target);
+    }
+  }
+  if (context.cap > 0) {
+    for (std::size_t row = 0; row < row_count; row++) context.kernels.attention.cap_scores(scores + row * tile_entries, width, context.cap);
+  }
+  return {scores, tile_entries, row_count, width, start, count, first + first_row, last + first_row};
+}
+
+void TileWork::attend(const TileContext& context, std::size_t begin, std::size_t end, bool with_values) {
+  const ProductKernels& products = context.kernels.products;
+  const HeadRows kv_rows(context.view, context.head);
+  const std::size_t panels = (head_dim + panel_rows - 1) / panel_rows;
+  for (std::size_t start = begin; start < end; start += tile_entries) {
+    const std::size_t count = std::min(tile_entries, end - start);
+    if (!any_sees(0, rows, start, start + count)) continue;
+    pack_keys(context, start, count);
+    const std::size_t depth = even(count);
+    if (with_values) {
+      for (std::size_t i = 0; i < count; i++) pointers[i] = row_at(static_cast<const void*>(context.view.values), context.view, kv_rows.row(start + i));
+      context.kernels.attention.pack_values(context.view.type, pointers, count, depth, head_dim, pairs, values);
+    }
+    for (std::size_t row = 0; row < rows; row += score_rows) {
+      const std::size_t row_count = std::min(score_rows, rows - row);
+      if (!any_sees(row, row_count, start, start + count)) continue;
+      const ScoreTile tile = score(context, start, count, row, row_count);
+      float* output = out + row * head_dim;
+      context.kernels.attention.softmax(tile, {top + row, sum + row, with_values ? output : nullptr, head_dim}, halves);
+      if (!with_values) continue;
+      for (std::size_t panel = 0; panel < panels; panel += products.tile_panels) {
+        const std::size_t taken = std::min(products.tile_panels, panels - panel);
+        float* to = output + panel * panel_rows;
+        const ProductTarget target{to, head_dim, std::min(taken * panel_rows, head_dim - panel * panel_rows), nullptr, pairs ? to : nullptr};
+        if (pairs) {
+          products.pair_tile(values + panel * depth * 32, depth * 32, taken, depth / 2, halves, tile_entries, row_count, target);
+        } else {
+          products.value_tile(reinterpret_cast<const float*>(values) + panel * depth * panel_rows, depth * panel_rows, taken, depth, scores, tile_entries,
+                              row_count, false, target);
+        }
+      }
+    }
+  }
+}
+
+SlotRange visible_slots(const KvView& view, const HeadRows& rows, std::size_t length, std::int64_t end, const AttentionShape& shape,
+                        const std::int32_t* position) {
+  const auto last = static_cast<std::size_t>(std::max<std::int64_t>(0, end));
+  std::size_t first = 0;
+  if (shape.window > 0 && position != nullptr) first = first_at_position(view, rows, length, std::int64_t{*position} - shape.window + 1);
+  return {std::min(first, last), last};
+}
+
+float natural_log_sum(float top, float sum) {
+  if (sum <= 0) return -std::numeric_limits<float>::infinity();
+  return static_cast<float>((static_cast<double>(top) + std::log2(static_cast<double>(sum))) * 0.69314718055994530942);
+}
+
+}  // namespace kvsift

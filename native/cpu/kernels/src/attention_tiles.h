@@ -1,0 +1,90 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernel_table.h"
+#include "kv_rows.h"
+#include "kvsift/attention.h"
+
+namespace kvsift {
+
+/** Entries per tile. Tiles begin at slot 0 of every head, so that results do not depend on who computes what. */
+inline constexpr std::size_t tile_entries = 128;
+/** Query rows whose scores are held at a time. */
+inline constexpr std::size_t score_rows = 48;
+
+/** Query rows of one KV head: the `group` heads of `queries` consecutive token rows, heads of a token side by side. */
+struct QueryBlock {
+  const float* q;             // first token's first head
+  std::size_t queries;
+  std::size_t group;
+  std::size_t token_stride;   // floats from token to token
+};
+
+/** What a query block needs to know of the op. */
+struct TileContext {
+  const KernelTable& kernels;
+  const KvView& view;
+  std::size_t head;
+  bool pairs;        // bf16 dot products
+  float query_scale; // on queries, so that scores are base-2 logits (before capping)
+  float cap;         // on scores, base 2; 0: none
+
+  TileContext(const KernelTable& table, const KvView& kv_view, std::size_t kv_head, bool bf16, const AttentionShape& shape);
+};
+
+/** Working memory of one query block, all in one piece of scratch. */
+class TileWork {
+ public:
+  /** Bytes for a block of `rows` query rows (already a multiple of 4). */
+  static std::size_t bytes(std::size_t rows, std::size_t head_dim, bool pairs);
+  TileWork(std::byte* memory, std::size_t rows, std::size_t head_dim, bool pairs);
+
+  /** Takes queries in, scaled; rows beyond them are zero and see nothing. */
+  void load(const TileContext& context, const QueryBlock& block);
+  /** Slots that the rows of query `index` see. */
+  void set_range(std::size_t index, std::size_t group, std::size_t first, std::size_t last);
+  /** Forgets what was gathered. */
+  void reset(bool with_output);
+  /** Brings keys of a tile into place. */
+  void pack_keys(const TileContext& context, std::size_t start, std::size_t count);
+  /** Scores of rows [first, first + count), capped. */
+  ScoreTile score(const TileContext& context, std::size_t start, std::size_t count, std::size_t first_row, std::size_t rows);
+  /** Attends to the tiles of slots [begin, end); begin is the start of a tile. Without values only the sums are gathered. */
+  void attend(const TileContext& context, std::size_t begin, std::size_t end, bool with_values);
+  /** True where one of the rows sees one of the slots. */
+  bool any_sees(std::size_t first_row, std::size_t rows, std::size_t start, std::size_t end) const;
+
+  std::size_t rows;
+  std::size_t head_dim;
+  bool pairs;
+  std::size_t query_stride;
+  std::byte* queries;
+  float* scores;
+  std::uint16_t* halves;
+  std::byte* keys;
+  std::byte* values;
+  std::byte* turning;
+  const std::byte** pointers;
+  float* out;
+  float* top;
+  float* sum;
+  std::int32_t* first;
+  std::int32_t* last;
+};
+
+/** Slots [first, last) that a query sees which may look at the first `end` entries. */
+struct SlotRange {
+  std::size_t first;
+  std::size_t last;
+};
+SlotRange visible_slots(const KvView& view, const HeadRows& rows, std::size_t length, std::int64_t end, const AttentionShape& shape,
+                        const std::int32_t* position);
+
+/** Natural log-sum-exp from a base-2 state; −∞ where nothing was seen. */
+float natural_log_sum(float top, float sum);
+
+inline std::size_t padded_rows(std::size_t rows) { return (rows + 3) / 4 * 4; }
+
+}  // namespace kvsift

@@ -1,0 +1,276 @@
+#include "../kernel_table.h"
+#include "../simd.h"
+
+namespace kvsift::KVSIFT_NS {
+
+namespace {
+
+constexpr float nothing = -1e30F;
+
+KVSIFT_INLINE F load_element(DType type, const std::byte* row, std::size_t at) {
+  if (type == DType::f32) return load(reinterpret_cast<const float*>(row) + at);
+  if (type == DType::f16) return load_f16(row + 2 * at);
+  return load_bf16(row + 2 * at);
+}
+
+KVSIFT_INLINE float element_at(DType type, const std::byte* row, std::size_t at) {
+  std::byte padded[4 * lanes] = {};
+  __builtin_memcpy(padded, row + at * (type == DType::f32 ? 4 : 2), type == DType::f32 ? 4 : 2);
+  return load_element(type, padded, 0)[0];
+}
+
+KVSIFT_INLINE std::uint32_t bf16_of(float x) {
+  const I bits = bf16_bits(splat(x));
+  return static_cast<std::uint32_t>(bits[0]) & 0xffffU;
+}
+
+#if defined(__AVX512F__)
+/** 16 x 16 words, turned. */
+KVSIFT_INLINE void turn(__m512i (&r)[16]) {
+  __m512i t[16];
+  KVSIFT_UNROLL for (int i = 0; i < 16; i += 2) {
+    t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
+    t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
+  }
+  KVSIFT_UNROLL for (int i = 0; i < 16; i += 4) {
+    r[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
+    r[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
+    r[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
+    r[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
+  }
+  KVSIFT_UNROLL for (int i = 0; i < 4; i++) {
+    t[i] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0x88);
+    t[i + 4] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0xdd);
+    t[i + 8] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0x88);
+    t[i + 12] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0xdd);
+  }
+  KVSIFT_UNROLL for (int i = 0; i < 4; i++) {
+    r[i] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0x88);
+    r[i + 8] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0xdd);
+    r[i + 4] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0x88);
+    r[i + 12] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0xdd);
+  }
+}
+#endif
+
+/** Turns 16 rows of `words` 32-bit words, `stride` bytes apart, into [words][16]; rows hold whole multiples of 16 words. */
+KVSIFT_INLINE void turn_rows(const std::byte* rows, std::size_t stride, std::size_t words, std::byte* out) {
+#if defined(__AVX512F__)
+  for (std::size_t at = 0; at < words; at += 16) {
+    __m512i r[16];
+    KVSIFT_UNROLL for (std::size_t i = 0; i < 16; i++) r[i] = _mm512_loadu_si512(rows + i * stride + at * 4);
+    turn(r);
+    const std::size_t count = least(16, words - at);
+    for (std::size_t i = 0; i < count; i++) _mm512_storeu_si512(out + (at + i) * 64, r[i]);
+  }
+#else
+  for (std::size_t i = 0; i < 16; i++) {
+    for (std::size_t at = 0; at < words; at++) __builtin_memcpy(out + at * 64 + i * 4, rows + i * stride + at * 4, 4);
+  }
+#endif
+}
+
+/** One key as f32, or as bf16 pairs, padded with zeros to whole 64 bytes. */
+KVSIFT_INLINE void key_words(DType type, const std::byte* row, std::size_t head_dim, bool pairs, std::byte* out, std::size_t bytes) {
+  std::size_t c = 0;
+  if (pairs && type == DType::bf16) {
+    __builtin_memcpy(out, row, 2 * head_dim);
+    c = head_dim;
+  } else if (pairs) {
+    for (; c + lanes <= head_dim; c += lanes) store_bf16(out + 2 * c, load_element(type, row, c));
+    for (; c < head_dim; c++) {
+      const auto bits = static_cast<std::uint16_t>(bf16_of(element_at(type, row, c)));
+      __builtin_memcpy(out + 2 * c, &bits, 2);
+    }
+  } else {
+    for (; c + lanes <= head_dim; c += lanes) store(reinterpret_cast<float*>(out) + c, load_element(type, row, c));
+    for (; c < head_dim; c++) reinterpret_cast<float*>(out)[c] = element_at(type, row, c);
+  }
+  const std::size_t used = c * (pairs ? 2 : 4);
+  if (used < bytes) __builtin_memset(out + used, 0, bytes - used);
+}
+
+void pack_keys(DType type, const std::byte* const* rows, std::size_t count, std::size_t head_dim, bool pairs, std::byte* scratch, std::byte* tile) {
+  const std::size_t words = pairs ? (head_dim + 1) / 2 : head_dim;
+  const std::size_t stride = (words + 15) / 16 * 64;
+  for (std::size_t at = 0; at < count; at += 16) {
+    for (std::size_t i = 0; i < 16; i++) {
+      if (at + i < count) key_words(type, rows[at + i], head_dim, pairs, scratch + i * stride, stride);
+      else __builtin_memset(scratch + i * stride, 0, stride);
+    }
+    turn_rows(scratch, stride, words, tile + at / 16 * words * 64);
+  }
+  const std::size_t panels = (count + 15) / 16;
+  if (panels % 2 != 0) __builtin_memset(tile + panels * words * 64, 0, words * 64);
+}
+
+/** 16 channels of one entry in f32, zeros beyond head_dim. */
+KVSIFT_INLINE void channels(DType type, const std::byte* row, std::size_t first, std::size_t head_dim, float* out) {
+  if (first + 16 <= head_dim) {
+    for (std::size_t lane = 0; lane < 16; lane += lanes) store(out + lane, load_element(type, row, first + lane));
+    return;
+  }
+  for (std::size_t lane = 0; lane < 16; lane++) out[lane] = first + lane < head_dim ? element_at(type, row, first + lane) : 0.0F;
+}
+
+void pack_values(DType type, const std::byte* const* rows, std::size_t count, std::size_t entries, std::size_t head_dim, bool pairs, std::byte* tile) {
+  const std::size_t panels = (head_dim + 15) / 16;
+  const std::size_t panel_bytes = entries * (pairs ? 32 : 64);
+  for (std::size_t entry = 0; entry < entries; entry += pairs ? 2 : 1) {
+    for (std::size_t panel = 0; panel < panels; panel++) {
+      std::byte* out = tile + panel * panel_bytes + entry * (pairs ? 32 : 64);
+      float even[16] = {};
+      if (!pairs) {
+        if (entry < count) channels(type, rows[entry], panel * 16, head_dim, reinterpret_cast<float*>(out));
+        else __builtin_memset(out, 0, 64);
+        continue;
+      }
+      float odd[16] = {};
+      if (entry < count) channels(type, rows[entry], panel * 16, head_dim, even);
+      if (entry + 1 < count) channels(type, rows[entry + 1], panel * 16, head_dim, odd);
+      for (std::size_t lane = 0; lane < 16; lane += lanes) {
+        store_bits(out + lane * 4, (bf16_bits(load(even + lane)) & 0xffff) | (bf16_bits(load(odd + lane)) << 16));
+      }
+    }
+  }
+}
+
+void cap_scores(float* scores, std::size_t count, float cap) {
+  for (std::size_t at = 0; at < count; at += lanes) store(scores + at, cap * tanh_of(load(scores + at)));
+}
+
+/** Columns of the tile that a row sees. */
+struct Seen {
+  std::size_t first;
+  std::size_t last;
+};
+
+KVSIFT_INLINE Seen seen_by(const ScoreTile& tile, std::size_t row) {
+  const auto start = static_cast<std::int64_t>(tile.start);
+  const std::int64_t first = tile.first[row] - start;
+  const std::int64_t last = tile.last[row] - start;
+  const auto count = static_cast<std::int64_t>(tile.count);
+  return {static_cast<std::size_t>(first < 0 ? 0 : first > count ? count : first), static_cast<std::size_t>(last < 0 ? 0 : last > count ? count : last)};
+}
+
+KVSIFT_INLINE void hide_rest(const ScoreTile& tile, Seen seen, float* scores) {
+  for (std::size_t c = 0; c < seen.first; c++) scores[c] = nothing;
+  for (std::size_t c = seen.last; c < tile.width; c++) scores[c] = nothing;
+}
+
+KVSIFT_INLINE void store_weight(std::uint16_t* p, F x) {
+#if defined(__AVX512BF16__)
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(x)));
+#else
+  store_bf16(p, x);
+#endif
+}
+
+void softmax(const ScoreTile& tile, const SoftmaxState& state, std::uint16_t* halves) {
+  for (std::size_t row = 0; row < tile.rows; row++) {
+    float* scores = tile.scores + row * tile.stride;
+    std::uint16_t* weights = halves != nullptr ? halves + row * tile.stride : nullptr;
+    const Seen seen = seen_by(tile, row);
+    if (seen.first >= seen.last) {
+      if (weights != nullptr) __builtin_memset(weights, 0, tile.width * sizeof *weights);
+      else __builtin_memset(scores, 0, tile.width * sizeof *scores);
+      continue;
+    }
+    hide_rest(tile, seen, scores);
+    F tops[2] = {splat(nothing), splat(nothing)};
+    for (std::size_t c = 0; c < tile.width; c += 2 * lanes) {
+      tops[0] = max_of(tops[0], load(scores + c));
+      tops[1] = max_of(tops[1], load(scores + c + lanes));
+    }
+    const float before = state.top[row];
+    const float here = max_in(max_of(tops[0], tops[1]));
+    const float top = before > here ? before : here;
+    F sums[2] = {splat(0.0F), splat(0.0F)};
+    if (weights != nullptr) {
+      for (std::size_t c = 0; c < tile.width; c += 2 * lanes) {
+        const F a = exp2_of<true>(load(scores + c) - top);
+        const F b = exp2_of<true>(load(scores + c + lanes) - top);
+        sums[0] += a;
+        sums[1] += b;
+        store_weight(weights + c, a);
+        store_weight(weights + c + lanes, b);
+      }
+    } else {
+      for (std::size_t c = 0; c < tile.width; c += 2 * lanes) {
+        const F a = exp2_of(load(scores + c) - top);
+        const F b = exp2_of(load(scores + c + lanes) - top);
+        sums[0] += a;
+        sums[1] += b;
+        store(scores + c, a);
+        store(scores + c + lanes, b);
+      }
+    }
+    const float sum = sum_of(sums[0] + sums[1]);
+    if (top == before) {
+      state.sum[row] += sum;
+      continue;
+    }
+    const F factor = exp2_of(splat(before - top));
+    state.top[row] = top;
+    state.sum[row] = state.sum[row] * factor[0] + sum;
+    if (state.out == nullptr) continue;
+    float* out = state.out + row * state.head_dim;
+    std::size_t c = 0;
+    for (; c + lanes <= state.head_dim; c += lanes) store(out + c, load(out + c) * factor);
+    for (; c < state.head_dim; c++) out[c] *= factor[0];
+  }
+}
+
+template <bool Maximum, bool Coarse>
+KVSIFT_INLINE void reduce_columns(const ScoreTile& tile, const float* lse, std::size_t group, float* columns) {
+  for (std::size_t head = 0; head < group; head++) {
+    for (std::size_t c = 0; c < tile.width; c += 2 * lanes) {
+      float* out = columns + head * tile.stride + c;
+      F a = load(out);
+      F b = load(out + lanes);
+      for (std::size_t row = head; row < tile.rows; row += group) {
+        const float* scores = tile.scores + row * tile.stride + c;
+        const F shift = splat(lse[row]);
+        const F x = exp2_of<Coarse>(load(scores) - shift);
+        const F y = exp2_of<Coarse>(load(scores + lanes) - shift);
+        a = Maximum ? max_of(a, x) : a + x;
+        b = Maximum ? max_of(b, y) : b + y;
+      }
+      store(out, a);
+      store(out + lanes, b);
+    }
+  }
+}
+
+void columns(const ScoreTile& tile, const float* lse, std::size_t group, bool maximum, bool coarse, float* columns) {
+  for (std::size_t row = 0; row < tile.rows; row++) {
+    const Seen seen = seen_by(tile, row);
+    if (seen.first > 0 || seen.last < tile.width) hide_rest(tile, seen.first < seen.last ? seen : Seen{tile.width, tile.width}, tile.scores + row * tile.stride);
+  }
+  if (maximum) {
+    if (coarse) reduce_columns<true, true>(tile, lse, group, columns);
+    else reduce_columns<true, false>(tile, lse, group, columns);
+  } else {
+    if (coarse) reduce_columns<false, true>(tile, lse, group, columns);
+    else reduce_columns<false, false>(tile, lse, group, columns);
+  }
+}
+
+void probabilities(const float* x, std::size_t count, float lse, float* out) {
+  std::size_t c = 0;
+  for (; c + lanes <= count; c += lanes) store(out + c, exp2_of(load(x + c) - lse));
+  for (; c < count; c++) {
+    const F p = exp2_of(splat(x[c] - lse));
+    out[c] = p[0];
+  }
+}
+
+void scale_rows(const float* x, std::size_t count, float factor, float* out) {
+  for (std::size_t c = 0; c < count; c++) out[c] = x[c] * factor;
+}
+
+}  // namespace
+
+AttentionKernels attention_kernels() { return {pack_keys, pack_values, cap_scores, softmax, columns, probabilities, scale_rows}; }
+
+}  // namespace kvsift::KVSIFT_NS
