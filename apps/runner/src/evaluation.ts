@@ -1,4 +1,3 @@
-import { demoModelPath } from '@kvsift/demo-model';
 import {
   type EvalEngine,
   type ModelSetting,
@@ -12,7 +11,9 @@ import { allPolicies } from '@kvsift/policies';
 import { formatSeconds } from '@kvsift/report';
 import { type BackendChoice, createBackend } from './backends.js';
 import { interruption } from './interruption.js';
+import { modelPath } from './model-path.js';
 import { Progress } from './progress.js';
+import { sharedRequests, shareRun } from './shared-evaluation.js';
 import { makeSuite } from './suites.js';
 import { codeFolder, version } from './version.js';
 
@@ -22,6 +23,8 @@ export interface EvaluationOptions {
   /** Say nothing about progress. */
   readonly quiet?: boolean;
   readonly backend?: BackendChoice;
+  /** Have the answers computed by workers at this Redis. */
+  readonly redis?: string;
   /** Read the first context once before it counts: what it pays for memory does not show in its time. */
   readonly warmUp?: boolean;
 }
@@ -29,15 +32,25 @@ export interface EvaluationOptions {
 /** Runs an evaluation into a folder: progress on standard error, Ctrl-C once finishes the sample, twice stops. */
 export async function evaluate(config: RunConfig, folder: string, options: EvaluationOptions = {}): Promise<RunOutcome> {
   using progress = new Progress(options.quiet);
-  return runEvaluation(config, folder, {
+  await using shared = options.redis === undefined ? undefined : await shareRun(options.redis, folder, config);
+  if (shared) progress.remark(`${await shared.workers()} workers are there; more with: kvsift worker --redis ${options.redis}`);
+  const finish = interruption();
+  const outcome = await runEvaluation(config, folder, {
     registry: allPolicies(),
     suite: makeSuite,
-    openEngine: (model) => openEngine(model, config, options),
+    openEngine: async (model) => {
+      const engine = await openEngine(model, config, options);
+      return shared?.engine(model, engine) ?? engine;
+    },
     code: { version: version(), folder: codeFolder },
     mix: options.mix ?? false,
-    finish: interruption(),
+    finish,
+    // What is queued stays queued: there is nothing to finish here.
+    ...(shared && { concurrency: sharedRequests, signal: finish }),
     onEvent: (event) => show(event, progress),
   });
+  if (!outcome.interrupted) await shared?.close();
+  return outcome;
 }
 
 function show(event: RunEvent, progress: Progress): void {
@@ -61,12 +74,8 @@ function show(event: RunEvent, progress: Progress): void {
   }
 }
 
-/** Path of a model that a run names: `demo` is the embedded one. */
-function modelPath(name: string): string {
-  return name === 'demo' ? demoModelPath() : name;
-}
-
-async function openEngine(model: ModelSetting, config: RunConfig, options: EvaluationOptions): Promise<EvalEngine> {
+/** Opens a model of a run. The caller disposes it. */
+export async function openEngine(model: ModelSetting, config: RunConfig, options: EvaluationOptions): Promise<EvalEngine> {
   const backend = await createBackend({ ...options.backend, backend: config.backend });
   try {
     return await openLanguageModel(modelPath(model.path), {

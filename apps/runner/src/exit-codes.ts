@@ -5,9 +5,9 @@ export const exitCodes = {
   ok: 0,
   /** A check failed, or something broke while running. */
   failed: 1,
-  /** The command line or a configuration is wrong. */
+  /** The command line is wrong: an option, a policy, a budget. */
   usage: 2,
-  /** A model, prompt or data file is missing or wrong. */
+  /** A model, prompt, data or run file is missing or wrong. */
   input: 3,
   /** Interrupted; what was done so far is kept. */
   interrupted: 4,
@@ -42,5 +42,5 @@ export function exitCodeOf(error: unknown): number {
 
 /** Shown at the end of `--help`. */
 export const exitCodeHelp = `
-Exit codes: 0 done · 1 failed · 2 wrong command line or configuration · 3 missing or wrong input file · 4 interrupted (what was
+Exit codes: 0 done · 1 failed · 2 wrong command line · 3 missing or wrong input file · 4 interrupted (what was
 done is kept) · 5 not enough memory, or a backend that is not there`;

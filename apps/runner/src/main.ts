@@ -8,18 +8,21 @@ import { inspectCommand } from './commands/inspect.js';
 import { policiesCommand } from './commands/policies.js';
 import { reportCommand } from './commands/report.js';
 import { verifyCommand } from './commands/verify.js';
+import { workerCommand } from './commands/worker.js';
 import { exitCodeHelp, exitCodeOf, exitCodes } from './exit-codes.js';
+import { version } from './version.js';
 
 /** The whole command line. */
 export function program(): Command {
   return new Command('kvsift')
     .description('Runs open-weight language models with a key/value cache that shrinks, and measures what that costs.')
-    .option('--debug', 'print the stack trace of an error')
-    .showHelpAfterError('(kvsift --help tells more)')
+    .version(version())
+    .showHelpAfterError('(--help tells more)')
     .addCommand(demoCommand())
     .addCommand(generateCommand())
     .addCommand(chatCommand())
     .addCommand(evalCommand())
+    .addCommand(workerCommand())
     .addCommand(reportCommand())
     .addCommand(inspectCommand())
     .addCommand(policiesCommand())
@@ -30,7 +33,9 @@ export function program(): Command {
 /** Runs a command line; sets the exit code. Errors become one line. */
 export async function main(argv: readonly string[]): Promise<void> {
   const command = program();
-  for (const part of [command, ...command.commands, ...command.commands.flatMap(({ commands }) => commands)]) part.exitOverride();
+  for (const part of [command, ...command.commands, ...command.commands.flatMap(({ commands }) => commands)]) {
+    part.exitOverride().option('--debug', 'print the stack trace of an error');
+  }
   try {
     await command.parseAsync([...argv]);
   } catch (error) {
@@ -38,7 +43,7 @@ export async function main(argv: readonly string[]): Promise<void> {
       process.exitCode = error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
       return;
     }
-    const debug = command.opts<{ debug?: boolean }>().debug === true;
+    const debug = argv.includes('--debug');
     const text = isKvsiftError(error) ? error.message : error instanceof Error ? `unexpected: ${error.message}` : String(error);
     console.error(debug && error instanceof Error ? error.stack : `error: ${text.replaceAll('\n', ' ')}`);
     process.exitCode = exitCodeOf(error);

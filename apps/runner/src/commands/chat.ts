@@ -1,9 +1,9 @@
 import { createInterface } from 'node:readline/promises';
 import { Chat, load } from '@kvsift/engine';
+import { formatBytes } from '@kvsift/report';
 import { Command } from 'commander';
 import pc from 'picocolors';
 import { type BackendChoice, backendOptions, createBackend } from '../backends.js';
-import { formatBytes } from '../format.js';
 import { Progress } from '../progress.js';
 import { cacheOptions, generateOptions, type RunOptions, samplingOptions, sessionOptions } from '../run-options.js';
 

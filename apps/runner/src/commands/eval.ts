@@ -1,9 +1,8 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { parseRunConfig, type RunConfig, type RunOutcome, readRun, readRunConfig, runFolder, summarize } from '@kvsift/eval';
 import { combineRuns, summaryTable, terminalTable } from '@kvsift/report';
 import { KvsiftError } from '@kvsift/tensor';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { stringify } from 'yaml';
 import { evaluate } from '../evaluation.js';
 import { exitCodes } from '../exit-codes.js';
 import { readText } from '../run-options.js';
@@ -21,9 +20,12 @@ interface RunFlags {
   readonly question?: string;
   readonly backend?: string;
   readonly seed?: number;
+  readonly redis?: string;
   readonly mix?: boolean;
   readonly json?: boolean;
 }
+
+const redisHelp = 'have the answers computed by workers at this Redis or Valkey: see kvsift worker';
 
 /** Collects an option that may be given several times. */
 const collect = (text: string, before: readonly string[] = []) => [...before, text];
@@ -82,12 +84,11 @@ function runCommand(): Command {
     .addOption(new Option('--question <when>', 'when the policy may see the question').choices(['aware', 'agnostic']))
     .addOption(new Option('--backend <name>', 'what computes').choices(['cpu', 'cuda', 'reference']))
     .option('--seed <number>', 'seed of samples and random policies', whole(0))
+    .option('--redis <url>', redisHelp)
     .option('--mix', 'go on although code, machine or data have changed since the stored results were made')
     .option('--json', 'print the summary as JSON')
     .action(async (file: string | undefined, flags: RunFlags) => {
       const config = await configOf(file, flags);
-      await mkdir(flags.out, { recursive: true });
-      await writeFile(runFolder(flags.out).config, stringify(config));
       await runInto(config, flags.out, flags);
     });
 }
@@ -96,9 +97,10 @@ function resumeCommand(): Command {
   return new Command('resume')
     .description('Continues the run of a folder.')
     .argument('<folder>', 'folder of the run')
+    .option('--redis <url>', redisHelp)
     .option('--mix', 'go on although code, machine or data have changed since the stored results were made')
     .option('--json', 'print the summary as JSON')
-    .action(async (folder: string, flags: { mix?: boolean; json?: boolean }) => {
+    .action(async (folder: string, flags: { redis?: string; mix?: boolean; json?: boolean }) => {
       const path = runFolder(folder).config;
       const text = await readFile(path, 'utf8').catch((cause) => {
         throw new KvsiftError('file_not_found', `${folder}: expected the folder of a run (with run.yaml)`, { path }, { cause });
@@ -130,9 +132,9 @@ async function configOf(file: string | undefined, flags: RunFlags): Promise<RunC
 async function runInto(
   config: RunConfig,
   folder: string,
-  { mix = false, json = false }: { readonly mix?: boolean; readonly json?: boolean },
+  { mix = false, json = false, redis }: { readonly mix?: boolean; readonly json?: boolean; readonly redis?: string },
 ): Promise<void> {
-  const outcome = await evaluate(config, folder, { mix, quiet: json });
+  const outcome = await evaluate(config, folder, { mix, quiet: json, ...(redis !== undefined && { redis }) });
   const rows = summarize(combineRuns([await readRun(folder)], mix).results);
   if (json) console.log(JSON.stringify({ outcome, rows }, null, 2));
   else {

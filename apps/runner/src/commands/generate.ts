@@ -2,7 +2,9 @@ import { load } from '@kvsift/engine';
 import { KvsiftError } from '@kvsift/tensor';
 import { Command } from 'commander';
 import { type BackendChoice, backendOptions, createBackend } from '../backends.js';
+import { checkBudget } from '../check-budget.js';
 import { interruption } from '../interruption.js';
+import { modelPath } from '../model-path.js';
 import { Progress } from '../progress.js';
 import { cacheOptions, generateOptions, type RunOptions, readText, samplingOptions, sessionOptions } from '../run-options.js';
 
@@ -16,7 +18,7 @@ interface GenerateFlags extends BackendChoice, RunOptions {
 export function generateCommand(): Command {
   const command = new Command('generate')
     .description('Answers a prompt and streams the answer.')
-    .argument('<model>', 'a .gguf file or a Hugging Face folder')
+    .argument('<model>', 'a .gguf file or a Hugging Face folder; demo is the embedded model')
     .option('-p, --prompt <text>', 'the prompt')
     .option('-f, --prompt-file <path>', 'the prompt from a UTF-8 file; - reads standard input')
     .option('--raw', 'continue the text as it is, without the chat template')
@@ -40,7 +42,7 @@ async function generate(path: string, flags: GenerateFlags): Promise<void> {
   using progress = new Progress(flags.json);
   await using backend = await createBackend(flags);
   progress.step(`loading ${path}`);
-  using model = await load(path, {
+  using model = await load(modelPath(path), {
     backend,
     signal,
     ...(flags.context !== undefined && { contextLength: flags.context }),
@@ -48,6 +50,7 @@ async function generate(path: string, flags: GenerateFlags): Promise<void> {
   });
   const chat = flags.raw !== true && model.tokenizer.chatTemplate !== undefined;
   const ids = model.encode(chat ? [{ role: 'user', content: text }] : text);
+  checkBudget(model, options, ids.length);
   progress.step(`reading ${ids.length} tokens`);
   const started = performance.now();
   let first = 0;

@@ -2,9 +2,10 @@ import { stat } from 'node:fs/promises';
 import { chunkRows, estimateMemory, openModel } from '@kvsift/engine';
 import { allPolicies } from '@kvsift/policies';
 import { parseBudget } from '@kvsift/policy';
+import { formatBytes } from '@kvsift/report';
 import { KvsiftError } from '@kvsift/tensor';
 import { Command } from 'commander';
-import { formatBytes } from '../format.js';
+import { modelPath } from '../model-path.js';
 import { cacheOptions, type RunOptions, sessionOptions } from '../run-options.js';
 
 type InspectFlags = Pick<RunOptions, 'policy' | 'budget' | 'kvType' | 'context'> & { readonly json?: boolean };
@@ -28,7 +29,8 @@ Examples:
 
 async function inspect(target: string, flags: InspectFlags): Promise<void> {
   if (allPolicies().factories.has(target)) return inspectPolicy(target, flags);
-  const exists = await stat(target).then(
+  const path = modelPath(target);
+  const exists = await stat(path).then(
     () => true,
     () => false,
   );
@@ -39,7 +41,7 @@ async function inspect(target: string, flags: InspectFlags): Promise<void> {
       { target },
     );
   }
-  await inspectModel(target, flags);
+  await inspectModel(path, flags);
 }
 
 function inspectPolicy(name: string, { json }: InspectFlags): void {

@@ -1,4 +1,5 @@
 import { suites, verify } from '@kvsift/verify';
+import { verifyScores } from '@kvsift/verify-scores';
 import { Argument, Command } from 'commander';
 import { type BackendChoice, backendOptions, createBackend } from '../backends.js';
 import { exitCodes } from '../exit-codes.js';
@@ -11,8 +12,8 @@ interface VerifyFlags extends BackendChoice {
 export function verifyCommand(): Command {
   const command = new Command('verify')
     .description('Runs every golden case of a folder: one line per failing case, then "N passed, N failed, N skipped".')
-    .addArgument(new Argument('<suite>', 'which format the folder has').choices(Object.keys(suites)))
-    .argument('<folder>', 'a folder in the format of golden/<suite>')
+    .addArgument(new Argument('<suite>', 'which format the folder has').choices([...Object.keys(suites), 'scores']))
+    .argument('<folder>', 'a folder in the format of golden/<suite>; of reference scores for scores')
     .option('--models <folders...>', 'where models that cases name are looked up first')
     .option('--json', 'print JSON lines')
     .action(runVerify);
@@ -25,12 +26,15 @@ export function verifyCommand(): Command {
 async function runVerify(suite: string, folder: string, flags: VerifyFlags): Promise<void> {
   const print = (kind: 'failed' | 'skipped') => (line: string) =>
     console.log(flags.json ? JSON.stringify({ [kind]: line }) : `${kind}: ${line}`);
-  const counts = await verify(suite, folder, {
-    backend: () => createBackend(flags),
-    ...(flags.models && { models: flags.models }),
-    onFailure: print('failed'),
-    onSkip: print('skipped'),
-  });
+  const counts =
+    suite === 'scores'
+      ? await verifyScores(folder, ({ case: name, message }) => print('failed')(`${name}: ${message}`))
+      : await verify(suite, folder, {
+          backend: () => createBackend(flags),
+          ...(flags.models && { models: flags.models }),
+          onFailure: print('failed'),
+          onSkip: print('skipped'),
+        });
   console.log(
     flags.json ? JSON.stringify(counts) : `${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`,
   );

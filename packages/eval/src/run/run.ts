@@ -1,6 +1,7 @@
-import { mkdir } from 'node:fs/promises';
-import { basename } from 'node:path';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { basename, dirname } from 'node:path';
 import type { PolicyRegistry } from '@kvsift/policy';
+import { stringify } from 'yaml';
 import type { EvalEngine } from '../engine/contract.js';
 import { takeLock } from '../store/lock.js';
 import { ResultStore } from '../store/results.js';
@@ -52,13 +53,9 @@ interface Job {
 export async function runEvaluation(config: RunConfig, folder: string, environment: RunEnvironment): Promise<RunOutcome> {
   const cells = expandCells(config.policies, config.budgets, environment.registry);
   const suites = config.suites.map((setting) => ({ setting, suite: environment.suite(setting) }));
-  await mkdir(folder, { recursive: true });
   const files = runFolder(folder);
-  const release = await takeLock(files.lock);
   const engines: EvalEngine[] = [];
   try {
-    await using store = await ResultStore.open(files.results);
-    if (store.repairedBytes > 0) environment.onEvent?.({ type: 'repaired', bytes: store.repairedBytes });
     const jobs: Job[] = [];
     for (const model of config.models) {
       const engine = await environment.openEngine(model);
@@ -68,14 +65,26 @@ export async function runEvaluation(config: RunConfig, folder: string, environme
         jobs.push({ engine, plan, context: await contextOf(config, model, engine, plan, files, environment) });
       }
     }
-    const known = await files.checkManifests(
-      store.results,
-      jobs.map(({ context }) => context),
-      environment.mix ?? false,
-    );
-    return await work(config, jobs, cells, store, files, known, environment);
+    return await writing(files, environment, async (store) => {
+      const contexts = jobs.map(({ context }) => context);
+      const known = await files.checkManifests(store.results, contexts, environment.mix ?? false);
+      await writeFile(files.config, stringify(config));
+      return work(config, jobs, cells, store, files, known, environment);
+    });
   } finally {
     for (const engine of engines) await engine[Symbol.asyncDispose]();
+  }
+}
+
+/** Makes the folder, locks it, and opens its results for the time of `work`. */
+async function writing<T>(files: RunFolder, environment: RunEnvironment, work: (store: ResultStore) => Promise<T>): Promise<T> {
+  await mkdir(dirname(files.results), { recursive: true });
+  const release = await takeLock(files.lock);
+  try {
+    await using store = await ResultStore.open(files.results);
+    if (store.repairedBytes > 0) environment.onEvent?.({ type: 'repaired', bytes: store.repairedBytes });
+    return await work(store);
+  } finally {
     await release();
   }
 }

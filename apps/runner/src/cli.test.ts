@@ -1,0 +1,166 @@
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { demoModelPath } from '@kvsift/demo-model';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+const cli = fileURLToPath(new URL('../dist/cli.js', import.meta.url));
+
+let folder = '';
+beforeAll(async () => {
+  if (!existsSync(cli)) throw new Error('these tests run the built command: npm run build first');
+  folder = await mkdtemp(join(tmpdir(), 'kvsift-cli-'));
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+interface Ended {
+  readonly code: number | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** Runs the command as a user would, in an empty folder. */
+function kvsift(
+  args: readonly string[],
+  input = '',
+  onStart: (kill: (signal: NodeJS.Signals) => void) => void = () => {},
+): Promise<Ended> {
+  const child = spawn(process.execPath, [cli, ...args], { cwd: folder, env: { ...process.env, NO_COLOR: '1' } });
+  const [out, err]: [Buffer[], Buffer[]] = [[], []];
+  child.stdout.on('data', (data: Buffer) => out.push(data));
+  child.stderr.on('data', (data: Buffer) => err.push(data));
+  child.stdin.on('error', () => {}).end(input);
+  onStart((signal) => child.kill(signal));
+  return new Promise((resolve, reject) => {
+    child.on('error', reject);
+    child.on('close', (code) => resolve({ code, out: `${Buffer.concat(out)}`, err: `${Buffer.concat(err)}` }));
+  });
+}
+
+const demo = [
+  'generate',
+  'demo',
+  '--raw',
+  '--prompt',
+  'The code for amber is 48213. Question: What is the code for amber? Answer: The code for amber is',
+];
+
+describe('generate', () => {
+  it('answers from a cache that a policy has shrunk', async () => {
+    const full = await kvsift([...demo, '--max-tokens', '5', '--json']);
+    expect(full.code).toBe(0);
+    const chunks = full.out
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { text: string; promptTokens?: number; cache: { bytes: number } });
+    expect(chunks.map(({ text = '' }) => text).join('')).toContain('48213');
+    const shrunk = await kvsift([...demo, '--max-tokens', '5', '--policy', 'snapkv(window=4)', '--budget', '20', '--json']);
+    const first = JSON.parse(shrunk.out.split('\n', 1)[0] ?? '') as { cache: { bytes: number } };
+    expect(first.cache.bytes / (chunks[0]?.cache.bytes ?? 0)).toBeCloseTo(20 / (chunks.at(-1)?.promptTokens ?? 0), 5);
+  });
+
+  it('reads standard input and streams text', async () => {
+    const { code, out, err } = await kvsift(['generate', 'demo', '--raw', '-f', '-', '--max-tokens', '3'], 'The lake was');
+    expect(code).toBe(0);
+    expect(out.length).toBeGreaterThan(1);
+    expect(err).toMatch(/3 tokens read|\d+ tokens read in .* 3 generated/);
+  });
+});
+
+describe('bad input: one clear line, an exit code, nothing written', () => {
+  beforeAll(async () => {
+    await writeFile(join(folder, 'latin1.txt'), Buffer.from([0x63, 0x61, 0x66, 0xe9]));
+    await writeFile(join(folder, 'broken.yaml'), 'models: [demo\npolicies:');
+    await writeFile(join(folder, 'wrong.yaml'), 'models: [demo]\npolicies: [snapkv]\nbudgets: [20%]\nsuites: [fact]\n');
+    await writeFile(join(folder, 'not-a-model.gguf'), 'hello');
+    await cp(demoModelPath(), join(folder, 'unknown'), { recursive: true });
+    const config = join(folder, 'unknown/config.json');
+    await writeFile(
+      config,
+      (await readFile(config, 'utf8')).replace('LlamaForCausalLM', 'MambaForCausalLM').replace('"llama"', '"mamba"'),
+    );
+  });
+
+  const long = 'word '.repeat(9000);
+  it.each<[what: string, args: readonly string[], code: number, message: RegExp, input?: string]>([
+    ['a missing model', ['generate', 'missing.gguf', '--prompt', 'x'], 3, /missing\.gguf/],
+    ['a file that is no model', ['generate', 'not-a-model.gguf', '--prompt', 'x'], 3, /not-a-model\.gguf/],
+    ['a wrong architecture', ['generate', 'unknown', '--prompt', 'x'], 3, /[Mm]amba/],
+    ['a prompt longer than the context', ['generate', 'demo', '-f', '-'], 3, /\d+ tokens, the context holds/, long],
+    ['a budget of 0', [...demo, '--policy', 'snapkv', '--budget', '0'], 2, /budget '0'/],
+    ['a budget of 0 %', [...demo, '--policy', 'snapkv', '--budget', '0%'], 2, /budget '0%'/],
+    ['a budget larger than the prompt', [...demo, '--policy', 'snapkv', '--budget', '5000'], 2, /larger than the prompt/],
+    ['a budget of more bytes than the prompt', [...demo, '--policy', 'snapkv', '--budget', '1GiB'], 2, /larger than the prompt/],
+    ['a budget without a policy', [...demo, '--budget', '20%'], 2, /--policy/],
+    ['a policy without a budget', [...demo, '--policy', 'snapkv'], 2, /needs a budget/],
+    ['an unknown policy', [...demo, '--policy', 'snap', '--budget', '20%'], 2, /no policy 'snap'; known: .*snapkv/],
+    [
+      'an unknown parameter',
+      [...demo, '--policy', 'snapkv(windw=3)', '--budget', '20%'],
+      2,
+      /no parameter 'windw'; it has: window/,
+    ],
+    ['a parameter out of range', [...demo, '--policy', 'snapkv(window=-1)', '--budget', '20%'], 2, /window must be/],
+    ['a prompt that is not UTF-8', ['generate', 'demo', '-f', 'latin1.txt'], 3, /latin1\.txt.*UTF-8/],
+    ['a missing prompt file', ['generate', 'demo', '-f', 'none.txt'], 3, /none\.txt/],
+    ['a folder as a prompt file', ['generate', 'demo', '-f', 'unknown'], 3, /unknown/],
+    ['no prompt', ['generate', 'demo'], 2, /prompt/],
+    ['a number that is none', [...demo, '--max-tokens', 'many'], 2, /--max-tokens/],
+    ['an unknown option', ['generate', 'demo', '--polcy', 'x'], 2, /--polcy/],
+    ['an unknown command', ['generat'], 2, /generat/],
+    ['a run file that is no YAML', ['eval', 'run', 'broken.yaml', '--out', 'run'], 3, /broken\.yaml/],
+    [
+      'a run of a missing model',
+      ['eval', 'run', '--model', 'none', '--policy', 'snapkv', '--budget', '9', '--suite', 'facts', '--out', 'run'],
+      3,
+      /none/,
+    ],
+    ['a missing run file', ['eval', 'run', 'none.yaml', '--out', 'run'], 3, /none\.yaml/],
+    ['an unknown suite', ['eval', 'run', 'wrong.yaml', '--out', 'run'], 3, /suite "fact": expected one of facts/],
+    ['a folder that holds no run', ['report', 'unknown'], 3, /unknown/],
+    ['a run that is not there', ['eval', 'resume', 'none'], 3, /none/],
+    ['a golden folder that is not there', ['verify', 'bad-files', 'none'], 3, /none/],
+    ['something to inspect that is nothing', ['inspect', 'none'], 3, /none/],
+  ])('%s', async (_, args, code, message, input = '') => {
+    const before = await readdir(folder);
+    const ended = await kvsift(args, input);
+    expect(ended.err).toMatch(message);
+    expect(ended.code).toBe(code);
+    expect(ended.err).not.toMatch(/\n\s+at /);
+    expect(ended.err.split('\n').filter((line) => line.startsWith('error:'))).toHaveLength(1);
+    expect(ended.out).toBe('');
+    expect(await readdir(folder)).toEqual(before);
+  });
+
+  it('prints the stack where it is asked to', async () => {
+    expect((await kvsift(['generate', 'missing.gguf', '--prompt', 'x', '--debug'])).err).toMatch(/\n\s+at /);
+  });
+});
+
+describe('inspect and policies', () => {
+  it('tells the architecture and the memory of a context, policy and budget', async () => {
+    const { out } = await kvsift(['inspect', 'demo', '--context', '2000', '--policy', 'snapkv', '--budget', '10%', '--json']);
+    const { memory, queryHeads, kvHeads, headDim, layers } = JSON.parse(out) as Record<string, number> & {
+      memory: Record<string, number>;
+    };
+    expect({ queryHeads, kvHeads, headDim, layers }).toEqual({ queryHeads: 6, kvHeads: 2, headDim: 32, layers: 4 });
+    expect(memory.fullCache).toBe(2000 * 4 * 2 * 32 * 2 * 2);
+    expect(memory.cache).toBe((memory.fullCache ?? 0) / 10);
+  });
+
+  it('lists policies, and the parameters of one', async () => {
+    const { out } = await kvsift(['policies', '--json']);
+    expect(out).toContain('snapkv');
+    expect((await kvsift(['inspect', 'snapkv'])).out).toMatch(/window.*\n/);
+  });
+
+  it('has help with examples and exit codes', async () => {
+    const { code, out } = await kvsift(['--help']);
+    expect(code).toBe(0);
+    expect(out).toContain('Exit codes');
+    expect((await kvsift(['generate', '--help'])).out).toContain('Examples');
+  });
+});

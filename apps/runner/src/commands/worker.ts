@@ -1,0 +1,86 @@
+import { existsSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { currentCommit } from '@kvsift/eval';
+import { runWorker, type WorkerEvent } from '@kvsift/eval-queue';
+import { allPolicies } from '@kvsift/policies';
+import { parseRunConfig } from '@kvsift/eval';
+import { Command, InvalidArgumentError } from 'commander';
+import { openEngine } from '../evaluation.js';
+import { interruption } from '../interruption.js';
+import { Progress } from '../progress.js';
+import { codeFolder, version } from '../version.js';
+
+interface WorkerFlags {
+  readonly redis: string;
+  readonly models?: string;
+  readonly threads?: number;
+  readonly lease: number;
+  readonly once?: boolean;
+  readonly mix?: boolean;
+}
+
+const whole = (low: number) => (text: string) => {
+  const value = Number(text);
+  if (/^\d+$/.test(text) && Number.isSafeInteger(value) && value >= low) return value;
+  throw new InvalidArgumentError(`expected a whole number from ${low}`);
+};
+
+export function workerCommand(): Command {
+  return new Command('worker')
+    .description('Computes answers for evaluations that other machines share: kvsift eval run … --redis URL.')
+    .requiredOption('--redis <url>', 'address of the Redis or Valkey, such as redis://10.0.0.5:6379')
+    .option('--models <folder>', 'where models lie here, if not where the run says')
+    .option('--threads <n>', 'threads of the CPU backend (default: the cores it may use)', whole(1))
+    .option('--lease <seconds>', 'silence after which this worker is taken for dead', whole(1), 30)
+    .option('--once', 'end when no run waits for workers')
+    .option('--mix', 'take part although code or model differ from those of the run')
+    .action(work)
+    .addHelpText('after', '\nCtrl-C once finishes the sample in flight, twice stops; the sample then goes to another worker.');
+}
+
+async function work(flags: WorkerFlags): Promise<void> {
+  const { redis, models, threads, lease, once = false, mix = false } = flags;
+  using progress = new Progress();
+  const place = (path: string) => (models === undefined || path === 'demo' || existsSync(path) ? path : join(models, basename(path)));
+  progress.step(`waiting for work at ${new URL(redis).host}`);
+  const answered = await runWorker({
+    url: redis,
+    registry: allPolicies(),
+    // The run's own settings, read like those of a file.
+    openEngine: ({ path, ...model }, { backend, kvType }) => {
+      const setting = { models: ['-'], policies: ['-'], budgets: ['-'], suites: ['-'], backend, ...(kvType && { kvType }) };
+      const config = parseRunConfig(setting, 'the shared run');
+      return openEngine({ ...model, path: place(path) }, config, { backend: threads === undefined ? {} : { threads } });
+    },
+    code: { version: version(), commit: await currentCommit(codeFolder) },
+    lease: lease * 1000,
+    once,
+    mix,
+    finish: interruption(),
+    onEvent: (event) => show(event, progress),
+  });
+  progress.clear();
+  console.log(`${answered} requests answered`);
+}
+
+function show(event: WorkerEvent, progress: Progress): void {
+  switch (event.type) {
+    case 'joined':
+      progress.step(`working for run ${event.run}`);
+      break;
+    case 'left':
+      progress.step('waiting for work');
+      break;
+    case 'refused':
+      progress.remark(`no part in run ${event.run}: ${event.reason}; --mix works for it all the same`);
+      break;
+    case 'failed':
+      progress.remark(`failed: ${event.message}${event.left > 0 ? `; ${event.left} more tries` : '; set aside'}`);
+      break;
+    case 'answered':
+      progress.update(`${event.total} requests answered, the last in ${event.seconds.toFixed(1)} s`);
+      break;
+    case 'reading':
+      progress.share(event.share, 1);
+  }
+}

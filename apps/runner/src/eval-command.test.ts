@@ -1,0 +1,145 @@
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { readRun } from '@kvsift/eval';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+
+const cli = fileURLToPath(new URL('../dist/cli.js', import.meta.url));
+
+let folder = '';
+beforeEach(async () => {
+  if (!existsSync(cli)) throw new Error('these tests run the built command: npm run build first');
+  folder = await mkdtemp(join(tmpdir(), 'kvsift-eval-'));
+});
+afterEach(() => rm(folder, { recursive: true, force: true }));
+
+function start(...args: readonly string[]) {
+  const child = spawn(process.execPath, [cli, ...args], { cwd: folder });
+  let out = '';
+  let err = '';
+  child.stdout.on('data', (data: Buffer) => {
+    out += data;
+  });
+  child.stderr.on('data', (data: Buffer) => {
+    err += data;
+  });
+  const ended = new Promise<{ code: number | null; out: string; err: string }>((resolve) => {
+    child.on('close', (code) => resolve({ code, out, err }));
+  });
+  return { child, ended };
+}
+
+const flags = [
+  '--model',
+  'demo',
+  '--policy',
+  'snapkv(window=16)',
+  '--policy',
+  'random',
+  '--budget',
+  '20%',
+  '--suite',
+  'facts',
+  '--limit',
+  '4',
+];
+const run = (out: string) => ['eval', 'run', ...flags, '--out', out];
+
+/** Results without what time decides. */
+async function lasting(out: string) {
+  const { results } = await readRun(join(folder, out));
+  return results.map(({ prefillSeconds: _prefill, decodeSeconds: _decode, ...rest }) => JSON.stringify(rest)).sort();
+}
+
+async function stored(out: string): Promise<number> {
+  return (await stat(join(folder, out, 'results.jsonl')).catch(() => ({ size: 0 }))).size;
+}
+
+/** Waits until something more is stored, or the process has ended. */
+async function untilStored(out: string, more: number, ended: Promise<unknown>): Promise<void> {
+  let over = false;
+  void ended.then(() => {
+    over = true;
+  });
+  while (!over && (await stored(out)) <= more) await setTimeout(5);
+}
+
+describe('kvsift eval', () => {
+  it('ends with the same results when it is killed ten times at random instants', async () => {
+    const whole = start(...run('whole'));
+    expect((await whole.ended).code).toBe(0);
+    let kills = 0;
+    for (let round = 0; kills < 10 && round < 40; round++) {
+      const { child, ended } = start(...(round === 0 ? run('killed') : ['eval', 'resume', 'killed']));
+      // Every other time in the middle of the work, else anywhere from the start of the process on.
+      if (round % 2 === 0) await untilStored('killed', await stored('killed'), ended);
+      await setTimeout(Math.random() * 400);
+      if (child.exitCode === null && child.kill('SIGKILL')) kills += 1;
+      await ended;
+      if ((await lasting('killed').catch(() => [])).length === 12) break;
+    }
+    expect(kills).toBeGreaterThan(2);
+    const last = start('eval', 'resume', 'killed', '--json');
+    const { code, out } = await last.ended;
+    expect(code).toBe(0);
+    expect(JSON.parse(out)).toMatchObject({ outcome: { done: 12, total: 12, interrupted: false } });
+    expect(await lasting('killed')).toEqual(await lasting('whole'));
+  }, 240_000);
+
+  it('finishes the sample in flight at Ctrl-C, says how to go on, and goes on', async () => {
+    const { child, ended } = start(...run('stopped'));
+    await untilStored('stopped', 0, ended);
+    child.kill('SIGINT');
+    const { code, out } = await ended;
+    expect(code).toBe(4);
+    expect(out).toContain('kvsift eval resume stopped');
+    const lines = (await readFile(join(folder, 'stopped/results.jsonl'), 'utf8')).split('\n');
+    for (const line of lines.slice(0, -1)) JSON.parse(line);
+    expect(lines.at(-1)).toBe('');
+    const again = await start('eval', 'resume', 'stopped').ended;
+    expect(again.code).toBe(0);
+    expect(again.out).toContain('12 of 12 results');
+  }, 120_000);
+
+  it('writes a run file that runs as it is, and reports of it', async () => {
+    expect((await start('eval', 'init', 'run.yaml').ended).code).toBe(0);
+    expect((await start('eval', 'init', 'run.yaml').ended).code).toBe(2);
+    const ran = await start('eval', 'run', 'run.yaml', '--suite', 'facts', '--limit', '1', '--out', 'first').ended;
+    expect(ran.err).not.toContain('error');
+    expect(ran.code).toBe(0);
+    for (const [format, text] of [
+      ['markdown', '| policy |'],
+      ['csv', 'model,suite,task,policy'],
+      ['latex', '\\toprule'],
+      ['terminal', 'streaming-llm'],
+    ]) {
+      expect((await start('report', 'first', '--format', format ?? '').ended).out).toContain(text);
+    }
+    await start('report', 'first', '--html', 'first.html').ended;
+    expect(await readFile(join(folder, 'first.html'), 'utf8')).toContain('<!doctype html>');
+  }, 120_000);
+
+  it('stores samples that fail, and ends with code 1', async () => {
+    const { code, out } = await start(
+      'eval',
+      'run',
+      ...flags.slice(0, 2),
+      '--policy',
+      'snapkv(window=64)',
+      '--budget',
+      '8',
+      '--suite',
+      'facts',
+      '--limit',
+      '1',
+      '--out',
+      'failing',
+    ).ended;
+    expect(code).toBe(1);
+    expect(out).toContain('1 samples');
+  }, 60_000);
+});

@@ -1,0 +1,28 @@
+import { randomUUID } from 'node:crypto';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { currentCommit, type RunConfig } from '@kvsift/eval';
+import { SharedRun } from '@kvsift/eval-queue';
+import { KvsiftError } from '@kvsift/tensor';
+import { codeFolder, version } from './version.js';
+
+/** Requests of a shared run that are queued at a time: enough for many workers, few enough that their prompts fit into Redis. */
+export const sharedRequests = 64;
+
+/** Opens the queue of the run in a folder; continuing the run finds the queue again. @throws KvsiftError `queue_unavailable`, `invalid_argument` */
+export async function shareRun(url: string, folder: string, { backend, kvType }: RunConfig): Promise<SharedRun> {
+  const facts = { kvsift: version(), commit: await currentCommit(codeFolder), backend, kvType: kvType ?? null };
+  return SharedRun.open({ url, run: await runName(folder), facts });
+}
+
+/** The name of a folder's run in the queue: made once, kept in the folder. */
+async function runName(folder: string): Promise<string> {
+  await mkdir(folder, { recursive: true });
+  const path = join(folder, 'queue');
+  await writeFile(path, randomUUID(), { flag: 'wx' }).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EEXIST') throw error;
+  });
+  const name = await readFile(path, 'utf8');
+  if (/^[0-9a-f-]{36}$/.test(name)) return name;
+  throw new KvsiftError('data_malformed', `${path}: expected the name of a run in a queue; delete the file to share the run anew`, { path });
+}
