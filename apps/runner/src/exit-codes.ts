@@ -31,9 +31,11 @@ const ofError: Partial<Record<ErrorCode, number>> = {
   context_length_exceeded: exitCodes.input,
   cache_mismatch: exitCodes.input,
   data_malformed: exitCodes.input,
+  download_failed: exitCodes.input,
   aborted: exitCodes.interrupted,
   out_of_memory: exitCodes.resources,
   backend_unavailable: exitCodes.resources,
+  queue_unavailable: exitCodes.resources,
 };
 
 export function exitCodeOf(error: unknown): number {

@@ -24,5 +24,9 @@ async function runName(folder: string): Promise<string> {
   });
   const name = await readFile(path, 'utf8');
   if (/^[0-9a-f-]{36}$/.test(name)) return name;
-  throw new KvsiftError('data_malformed', `${path}: expected the name of a run in a queue; delete the file to share the run anew`, { path });
+  throw new KvsiftError(
+    'data_malformed',
+    `${path}: expected the name of a run in a queue; delete the file to share the run anew`,
+    { path },
+  );
 }

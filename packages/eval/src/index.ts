@@ -17,6 +17,7 @@ export {
   runConfigSchema,
   type SuiteSetting,
 } from './run/config.js';
+export { currentCommit } from './run/environment.js';
 export type { RunEvent, RunOutcome } from './run/events.js';
 export { differences, hashManifest, type Manifest } from './run/manifest.js';
 export type { TaskFailure } from './run/plan.js';

@@ -1,9 +1,8 @@
 import { existsSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { currentCommit } from '@kvsift/eval';
+import { currentCommit, parseRunConfig } from '@kvsift/eval';
 import { runWorker, type WorkerEvent } from '@kvsift/eval-queue';
 import { allPolicies } from '@kvsift/policies';
-import { parseRunConfig } from '@kvsift/eval';
 import { Command, InvalidArgumentError } from 'commander';
 import { openEngine } from '../evaluation.js';
 import { interruption } from '../interruption.js';
@@ -41,7 +40,8 @@ export function workerCommand(): Command {
 async function work(flags: WorkerFlags): Promise<void> {
   const { redis, models, threads, lease, once = false, mix = false } = flags;
   using progress = new Progress();
-  const place = (path: string) => (models === undefined || path === 'demo' || existsSync(path) ? path : join(models, basename(path)));
+  const place = (path: string) =>
+    models === undefined || path === 'demo' || existsSync(path) ? path : join(models, basename(path));
   progress.step(`waiting for work at ${new URL(redis).host}`);
   const answered = await runWorker({
     url: redis,
