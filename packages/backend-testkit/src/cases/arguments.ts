@@ -1,4 +1,4 @@
-import type { Backend, ErrorCode, KvView, SamplingRule } from '@kvsift/tensor';
+import { type Backend, type ErrorCode, type KvView, type SamplingRule, scoped } from '@kvsift/tensor';
 import { refuses } from '../agree.js';
 import type { Case, Op } from '../case.js';
 import { floatTensor, integerTensor } from '../inputs.js';
@@ -152,7 +152,10 @@ export function argumentCases(): Case[] {
     ([op, what, code, call]): Case => ({
       op,
       title: `refuses ${what} (${code})`,
-      run: async ({ actual: b }) => {
+      run: async ({ actual }) => {
+        // In a scope: what is forgotten here would be freed in the middle of another check that counts bytes.
+        using scope = scoped(actual);
+        const b = scope.backend;
         const plan = { layout: 'flattened', dtype: 'f32', headDim: 2, room: 3 } as const;
         const gone = floatTensor(b, 1, [3, 4]);
         gone.dispose();
@@ -166,7 +169,7 @@ export function argumentCases(): Case[] {
           ragged: makeView(b, { ...plan, lengths: [5, 2] }),
         };
         refuses(op, () => call(stock), code);
-        await b.finish();
+        await actual.finish();
       },
     }),
   );
