@@ -36,9 +36,19 @@ WeightSource open_source(MappedFiles& files, const Source& source, Role role, co
   return out;
 }
 
+/** Whoever loads waits for it, so the failure is theirs alone. */
+void submit_load(Backend& backend, const Tensor& out, std::function<void(Context&)> run) {
+  Op op;
+  op.name = "load";
+  op.outputs = {out.storage};
+  op.run = std::move(run);
+  op.reports = false;
+  backend.stream().push(std::move(op));
+}
+
 Tensor load_vector(Backend& backend, std::vector<Source> sources, std::size_t values) {
   const Tensor out = backend.make("load", DType::f32, {values}, true);
-  backend.submit("load", {}, {out}, [&files = backend.files(), out, sources = std::move(sources)](Context& context) {
+  submit_load(backend, out, [&files = backend.files(), out, sources = std::move(sources)](Context& context) {
     float* to = out.out();
     for (const Source& source : sources) {
       std::vector<std::shared_ptr<MappedFile>> held;
@@ -58,7 +68,7 @@ Tensor load_matrix(Backend& backend, std::vector<Source> sources, Role role, std
   out.shape = {rows, columns};
   out.storage->weight = std::make_shared<Weight>(backend.memory());
   out.storage->weight->for_products = role == Role::linear;
-  backend.submit("load", {}, {out}, [&files = backend.files(), compute = backend.compute(), weight = out.storage->weight, role,
+  submit_load(backend, out, [&files = backend.files(), compute = backend.compute(), weight = out.storage->weight, role,
                                      sources = std::move(sources)](Context& context) {
     for (const Source& source : sources) weight->row_orders.push_back(source.row_order);
     for (std::size_t i = 0; i < sources.size(); i++) {

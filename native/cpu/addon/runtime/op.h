@@ -16,6 +16,8 @@ struct Op {
   std::function<void(Context&)> run;
   /** False where `run` brings the memory of the outputs along. */
   bool allocates = true;
+  /** False where somebody waits for this very op: its failure is no news to `finish`. */
+  bool reports = true;
 };
 
 /**

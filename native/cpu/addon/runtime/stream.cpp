@@ -90,17 +90,17 @@ void Stream::loop() {
   stopped_();
 }
 
-void Stream::note(const FailurePointer& failure) {
-  if (failure && !first_failure_) first_failure_ = failure;
+void Stream::note(const Op& op, const FailurePointer& failure) {
+  if (failure && op.reports && !first_failure_) first_failure_ = failure;
 }
 
 void Stream::run(Task& task) {
   std::visit(Match{
-                 [this](const Op& op) { note(execute(*context_, op)); },
+                 [this](const Op& op) { note(op, execute(*context_, op)); },
                  [this](const ProgramTask& task) {
                    for (const Op& op : task.program->ops) {
                      if (stopping_) return;
-                     note(execute(*context_, op));
+                     note(op, execute(*context_, op));
                    }
                  },
                  [](ReleaseTask& task) { task.what = nullptr; },

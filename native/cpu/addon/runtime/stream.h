@@ -64,7 +64,7 @@ class Stream {
   bool next(Task& task);
   void run(Task& task);
   void skip(Task& task);
-  void note(const FailurePointer& failure);
+  void note(const Op& op, const FailurePointer& failure);
 
   std::shared_ptr<Memory> memory_;
   std::unique_ptr<Context> context_;
