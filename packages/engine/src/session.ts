@@ -6,6 +6,7 @@ import { DecodeLoop } from './decode.js';
 import { forkRun, idleRun } from './idle-run.js';
 import { modelShape } from './layer-view.js';
 import { prefill } from './prefill.js';
+import { reread } from './reread.js';
 import { readRetained } from './retained.js';
 import { drawToken, samplingRule } from './sampling.js';
 import { DecodeWindow, type Sequence } from './sequence.js';
@@ -89,6 +90,14 @@ export class Session implements Disposable {
           expectedLength: this.#ropeLength,
         }),
       );
+      if (first && this.#run?.reread !== undefined) {
+        await reread(decoder, this.#cache, all, this.#run.reread, (text) => this.#encode(text, false), {
+          seed: this.options.seed ?? 0,
+          sequence: this.options.sequence ?? 0,
+          expectedLength: this.#ropeLength,
+          ...(options.signal && { signal: options.signal }),
+        });
+      }
       this.#unfed = [];
       this.#logits?.dispose();
       this.#logits = decoder.logits(last);

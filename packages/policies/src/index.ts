@@ -16,6 +16,7 @@ import { h2o, observedAttention } from '@kvsift/policy-h2o';
 import { headkv } from '@kvsift/policy-headkv';
 import { keydiff } from '@kvsift/policy-keydiff';
 import { knorm } from '@kvsift/policy-knorm';
+import { kvzip } from '@kvsift/policy-kvzip';
 import { lagkv } from '@kvsift/policy-lagkv';
 import { merging } from '@kvsift/policy-merging';
 import { nacl } from '@kvsift/policy-nacl';
@@ -53,6 +54,7 @@ export const policies: readonly AnyPolicyFactory[] = [
   headkv,
   keydiff,
   knorm,
+  kvzip,
   lagkv,
   merging,
   nacl,

@@ -114,6 +114,21 @@ export interface Compensation {
   correct(layer: number, backend: Backend, q: Tensor, output: Tensor, logSumExp: Tensor): Tensor;
 }
 
+/**
+ * A second reading after the prefill (KVzip): other tokens are read on top of the whole cache, looked at layer by layer, and taken back. Only then
+ * the layers shrink.
+ */
+export interface Reread {
+  /** Token ids of each pass over a prompt. `encode` turns text into ids without special tokens added. */
+  passes(prompt: Int32Array, encode: (text: string) => Int32Array): readonly Int32Array[];
+  /** What each pass keeps for `look`. */
+  readonly observe: Observation;
+  /** One layer of one pass: `view.cache` ends with the pass's own entries, observed rows are the pass's. */
+  look(pass: number, view: LayerView): void | Promise<void>;
+  /** What each layer keeps of the prompt, once all passes are done. */
+  decide(backend: Backend): readonly Decision[] | Promise<readonly Decision[]>;
+}
+
 /** A policy at work on one sequence. All state of the sequence lives here and nowhere else. */
 export interface PolicyRun extends Disposable {
   readonly observe: Observation;
@@ -125,6 +140,8 @@ export interface PolicyRun extends Disposable {
   revise?(layer: number, backend: Backend): readonly { readonly layer: number; readonly selection: Selection }[];
   readonly decode?: DecodeRule;
   readonly compensation?: Compensation;
+  /** Decides after a second reading; `select` then leaves the layers whole. */
+  readonly reread?: Reread;
   /** 'kept': the next token's position is the number of kept entries (re-rotation). Default 'seen': the true position. */
   readonly nextPosition?: 'seen' | 'kept';
   /** A second run with a copy of this one's state, for a forked sequence. Needed only with `decode` or `compensation`. */

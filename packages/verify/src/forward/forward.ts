@@ -1,6 +1,4 @@
-import { readdir } from 'node:fs/promises';
-import { join } from 'node:path';
-import { fileError, pathKind } from '@kvsift/weights';
+import { filesIn } from '../files-in.js';
 import type { SuiteRun } from '../suite.js';
 import { describe } from '../tally.js';
 import { chatCases } from './chat-cases.js';
@@ -19,20 +17,6 @@ const kinds: readonly (readonly [pattern: RegExp, cases: Cases])[] = [
   [/^(tiny|gguf)\/[^/]+\.safetensors$/, smallModelCases],
   [/^[^/]+\/len\d+\.safetensors$/, realModelCases],
 ];
-
-/** Paths of all files of a folder, with / between; links are followed. */
-async function filesIn(folder: string): Promise<string[]> {
-  const names = await readdir(folder).catch((error: unknown) => {
-    throw fileError(folder, error);
-  });
-  const found = await Promise.all(
-    names.map(async (name) => {
-      const inner = join(folder, name);
-      return (await pathKind(inner)) === 'folder' ? (await filesIn(inner)).map((file) => `${name}/${file}`) : [name];
-    }),
-  );
-  return found.flat().sort();
-}
 
 /** Facts beside a .safetensors file of the same name, vocabularies beside their cases, and texts for people. */
 function isCompanion(file: string, all: ReadonlySet<string>): boolean {

@@ -1,11 +1,10 @@
-import { readdir } from 'node:fs/promises';
-import { sep } from 'node:path';
-import { fileError } from '@kvsift/weights';
+import { filesIn } from '../files-in.js';
 import type { SuiteRun } from '../suite.js';
 import { describe } from '../tally.js';
 import { checkFamily } from './case-file.js';
 import { generationCases } from './generation.js';
 import { decodingCases } from './kvpress/decoding.js';
+import { kvzipCases } from './kvpress/kvzip-cases.js';
 import { layerCases } from './kvpress/layer-cases.js';
 import { modelCases } from './kvpress/model-cases.js';
 import { adakvFamily } from './synthetic/adakv.js';
@@ -41,6 +40,7 @@ const kinds: readonly (readonly [pattern: RegExp, cases: Cases])[] = [
 async function pressCases(run: SuiteRun, file: string): Promise<void> {
   await layerCases(run, file);
   await modelCases(run, file);
+  await kvzipCases(run, file);
 }
 
 /** Tensors beside the cases that name them, versions, and texts for people. */
@@ -48,14 +48,7 @@ const companions = /(\.md|\/versions\.json|\.safetensors|\/prompt\.json)$/;
 
 /** Every file of a folder of policy goldens. A file that nothing here knows is a failure. */
 export async function policies(run: SuiteRun): Promise<void> {
-  const entries = await readdir(run.folder, { recursive: true, withFileTypes: true }).catch((error: unknown) => {
-    throw fileError(run.folder, error);
-  });
-  const prefix = run.folder.replace(/[\\/]+$/, '').length + 1;
-  const files = entries
-    .filter((entry) => entry.isFile())
-    .map((entry) => `${entry.parentPath}${sep}${entry.name}`.slice(prefix).split(sep).join('/'))
-    .sort();
+  const files = await filesIn(run.folder);
   for (const file of files) {
     if (companions.test(file)) continue;
     const cases = kinds.find(([pattern]) => pattern.test(file))?.[1];

@@ -13,6 +13,9 @@ import { openGoldenModel } from '../model.js';
 import { needsModel } from './layer-cases.js';
 import { checkPressLayer, type Press, pressesSchema } from './press-golden.js';
 
+/** Factor on tolerances: what another order of float32 sums in thirty layers leaves. */
+const noise = 5;
+
 /** Findings of one press at one ratio over the layers. */
 interface Result {
   readonly press: Press;
@@ -79,7 +82,7 @@ async function askAll(view: LayerView, results: readonly Result[]): Promise<void
       view: (observe, budget) => narrowView({ ...view, keep: scope.keep }, observe, budget, scope.backend),
     };
     const context = { model: view.model, promptLength: view.length, seed: view.seed, sequence: view.sequence };
-    const own = await checkPressLayer({ press, ratio, layer: view.layer, golden, source, context }).catch(
+    const own = await checkPressLayer({ press, ratio, layer: view.layer, golden, source, context, noise }).catch(
       (error: unknown): Record<string, Finding> => ({ error: describe(error) }),
     );
     if (own === undefined) continue;

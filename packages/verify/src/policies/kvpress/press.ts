@@ -26,6 +26,8 @@ export interface PressCheck {
   /** Whose scores the golden holds; absent: none are compared. */
   readonly scorer?: ScoredPolicy;
   readonly tolerance: ScoreTolerance;
+  /** Scores are multiples of this (ranks): noise in the inputs moves them by one step. */
+  readonly step?: number;
   /** Entries per head by which chained decisions may differ. */
   readonly slack: number;
 }
@@ -115,7 +117,8 @@ const presses: Readonly<Record<string, (params: unknown, ratio: number, sketch: 
   lagkv: (params) => {
     const schema = z.strictObject({ n_sink: z.int(), lag_size: z.int(), cross_scoring: z.boolean().default(false) });
     const values = schema.parse(params);
-    return plain(lagkv({ sinks: values.n_sink, lag: values.lag_size, scoring: values.cross_scoring ? 'cross' : 'rank' }));
+    const policy = lagkv({ sinks: values.n_sink, lag: values.lag_size, scoring: values.cross_scoring ? 'cross' : 'rank' });
+    return plain(policy, values.cross_scoring ? {} : { step: 1 / values.lag_size });
   },
   'chunkkv-snapkv': (params) => {
     const values = z.strictObject({ chunk_length: z.int(), inner: window }).parse(params);
