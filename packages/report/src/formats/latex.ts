@@ -25,5 +25,5 @@ const replacements: Readonly<Record<string, string>> = {
 };
 
 function escaped(text: string): string {
-  return text.replace(/[\\~^−–…]|[&%$#_{}]/g, (symbol) => replacements[symbol] ?? `\\${symbol}`);
+  return text.replace(/[\s\p{Cc}]+/gu, ' ').replace(/[\\~^−–…]|[&%$#_{}]/g, (symbol) => replacements[symbol] ?? `\\${symbol}`);
 }

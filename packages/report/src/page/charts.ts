@@ -1,6 +1,6 @@
 import type { SummaryRow } from '@kvsift/eval';
 import * as Plot from '@observablehq/plot';
-import { parseHTML } from 'linkedom';
+import { DOMParser } from 'linkedom';
 import { formatBytes } from '../numbers.js';
 import { type Html, trusted } from './html.js';
 
@@ -38,7 +38,8 @@ const colorScale = (rows: readonly SummaryRow[]): Plot.ScaleOptions => ({
 
 /** Draws to SVG text without a browser. */
 function draw(title: string, options: Plot.PlotOptions): Html {
-  const { document } = parseHTML('<!doctype html><html><body></body></html>');
+  // An XML document: in an HTML one linkedom writes the text of <title> unescaped.
+  const document = new DOMParser().parseFromString('<html><body></body></html>', 'text/xml');
   const drawn = Plot.plot({
     ...options,
     document: document as unknown as Document,
@@ -65,7 +66,8 @@ export function qualityChart(rows: readonly SummaryRow[]): Html {
   const offset = (budget: string) => (budgets.indexOf(budget) - (budgets.length - 1) / 2) * Math.min(6, 16 / budgets.length);
   return draw('Accuracy of each policy at each budget', {
     width: 760,
-    height: 60 + labels.length * 26,
+    height: 66 + labels.length * 26,
+    marginBottom: 42,
     marginLeft: labelWidth(labels),
     x: { domain: [0, 1], label: 'accuracy', grid: true },
     y: { domain: labels, label: null, tickSize: 0 },
@@ -102,11 +104,11 @@ export function bytesChart(rows: readonly SummaryRow[]): Html {
     marginBottom: 42,
     x: {
       type: 'log',
+      base: 2,
       label: 'cache bytes as held',
       grid: true,
       tickFormat: (value: number) => formatBytes(value),
       ticks: 4,
-      nice: true,
     },
     y: { domain: [0, 1], label: 'accuracy', grid: true },
     color: colorScale(rows),
@@ -149,7 +151,8 @@ export function timeChart(rows: readonly SummaryRow[], measure: 'prefill' | 'rat
   const label = measure === 'prefill' ? 'seconds to read the prompt' : 'tokens per second while answering';
   return draw(label, {
     width: 760,
-    height: 50 + all.length * 18,
+    height: 62 + all.length * 18,
+    marginBottom: 42,
     marginLeft: labelWidth(names),
     x: { label, grid: true, zero: true },
     y: { domain: names, label: null, tickSize: 0 },
@@ -182,7 +185,8 @@ export function heatChart(title: string, cells: readonly HeatCell[], xLabel: str
   const scored = cells.filter(({ value }) => value !== null);
   return draw(title, {
     width: Math.max(360, Math.min(760, labelWidth(rows) + 30 + columns.length * 56)),
-    height: 60 + rows.length * 24,
+    height: 66 + rows.length * 24,
+    marginBottom: 42,
     marginLeft: labelWidth(rows),
     padding: 0.06,
     x: { domain: columns, label: xLabel, tickSize: 0 },
