@@ -6,6 +6,7 @@ import { copyFileSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pnpmArguments } from '../bootstrap/prepare.mjs';
+import { platformPackage } from '../release/platform-package.mjs';
 import { finish, root, workspacePackages } from './packages.mjs';
 
 /** Examples that need nothing but the packages. */
@@ -16,6 +17,7 @@ const folder = mkdtempSync(join(tmpdir(), 'kvsift-packed-'));
 try {
   const tarballs = pack(folder);
   for (const tarball of tarballs) lint(tarball);
+  tarballs.push(packBinary(folder));
   const home = mkdtempSync(join(tmpdir(), 'kvsift-user-'));
   try {
     install(home, tarballs);
@@ -40,6 +42,14 @@ function pack(destination) {
       check(`pack ${manifest.name}`, 'npx', pnpmArguments('--dir', from, 'pack', '--pack-destination', destination));
   }
   return readdirSync(destination).map((name) => join(destination, name));
+}
+
+/** The prebuilt binary of this machine, as the release would publish it. */
+function packBinary(destination) {
+  const from = platformPackage(join(destination, 'platform'));
+  const before = new Set(readdirSync(destination));
+  check('npm pack of the binary', 'npm', ['pack', from, '--pack-destination', destination, '--loglevel=error'], destination);
+  return join(destination, readdirSync(destination).find((name) => !before.has(name)) ?? '');
 }
 
 function lint(tarball) {
