@@ -143,7 +143,7 @@ function weighted(view: LayerView, scores: Tensor, epsilon: number): Tensor {
 }
 
 /** mean over the query heads of a group of ‖V[g, j] Wₒ[h]‖₁, one query head at a time: f32 [kvHeads, n]. */
-function projectedValueNorms(view: LayerView): Tensor {
+export function projectedValueNorms(view: LayerView): Tensor {
   const { backend, cache, model, length } = view;
   const { queryHeads, kvHeads, headDim } = model;
   const group = queryHeads / kvHeads;

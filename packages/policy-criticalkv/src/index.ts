@@ -1,1 +1,1 @@
-export { criticalAdakv, criticalkv } from './criticalkv.js';
+export { criticalAdakv, criticalkv, projectedValueNorms } from './criticalkv.js';
