@@ -2,7 +2,7 @@
 
 #include <cmath>
 #include <cstdint>
-#include <functional>
+#include <cstring>
 #include <random>
 #include <sstream>
 #include <string>
