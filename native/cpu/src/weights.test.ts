@@ -59,7 +59,7 @@ describe('load', () => {
     expect(error).toMatchObject({ code: 'file_malformed', details: { op: 'load' } });
     expect(String(error)).toContain(path);
     await expect(backend.load(stored({ path: folder }), 'linear')).rejects.toMatchObject({ code: 'file_unreadable' });
-    await expect(backend.load(stored({ path: join(folder, 'missing') }), 'vector')).rejects.toMatchObject({
+    await expect(backend.load(stored({ path: join(folder, 'missing') }), 'embedding')).rejects.toMatchObject({
       code: 'file_not_found',
     });
     // Whoever loaded knows already.
