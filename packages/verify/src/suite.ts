@@ -16,6 +16,8 @@ export interface VerifyOptions {
   readonly models?: readonly string[];
   /** One line per failing case. */
   readonly onFailure: (line: string) => void;
+  /** Name of each case that passes. */
+  readonly onPass?: (name: string) => void;
   /** One line per skipped case: why. */
   readonly onSkip?: (line: string) => void;
 }

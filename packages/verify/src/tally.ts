@@ -10,6 +10,7 @@ export class Tally {
   constructor(
     private readonly onFailure: (line: string) => void,
     private readonly onSkip: (line: string) => void = () => {},
+    private readonly onPass: (name: string) => void = () => {},
   ) {}
 
   get counts(): Counts {
@@ -18,8 +19,10 @@ export class Tally {
 
   /** Counts one comparison: `finding` says what is wrong, undefined that nothing is. */
   check(name: string, finding: string | undefined): void {
-    if (finding === undefined) this.#passed++;
-    else this.fail(name, finding);
+    if (finding === undefined) {
+      this.#passed++;
+      this.onPass(name);
+    } else this.fail(name, finding);
   }
 
   /** Runs one case: what it throws is a failure. */

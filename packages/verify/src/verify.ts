@@ -20,7 +20,7 @@ export async function verify(suite: string, folder: string, options: VerifyOptio
       suite,
     });
   }
-  const tally = new Tally(options.onFailure, options.onSkip);
+  const tally = new Tally(options.onFailure, options.onSkip, options.onPass);
   let backend: Promise<Backend> | undefined;
   try {
     await run({

@@ -56,7 +56,7 @@ export async function checkFamily<C extends { readonly case: string }>(
   };
   for (const [index, item] of cases.entries()) {
     const parsed = family.schema.safeParse(item);
-    const name = `${basename(file, '.json')} ${parsed.success ? parsed.data.case : `#${index}`}`;
+    const name = `${basename(file, '.json')} ${parsed.success ? label(parsed.data) : `#${index}`}`;
     if (!parsed.success) {
       const issue = parsed.error.issues[0];
       run.tally.fail(name, `not understood: ${issue?.path.join('.')} ${issue?.message}`);
@@ -64,6 +64,11 @@ export async function checkFamily<C extends { readonly case: string }>(
     }
     await run.tally.run(name, async () => worst(await family.check({ backend, golden, input }, parsed.data)));
   }
+}
+
+/** Number of a case, with its policy where a file holds several. */
+function label(values: { readonly case: string; readonly policy?: unknown }): string {
+  return typeof values.policy === 'string' ? `${values.case} ${values.policy}` : values.case;
 }
 
 /** The findings of a case in one line. */

@@ -4,9 +4,16 @@ import { z } from 'zod';
 import type { SuiteRun } from '../suite.js';
 import { readJson } from './case-file.js';
 
-/** Loads the model of the goldens, or says why its cases are skipped. The caller disposes it. */
-export async function openGoldenModel(run: SuiteRun, file: string): Promise<LanguageModel | undefined> {
+/**
+ * Loads the model of the goldens, or says why its cases are skipped. The caller disposes it. `long` cases read so many tokens that the reference
+ * backend would take hours.
+ */
+export async function openGoldenModel(run: SuiteRun, file: string, long = true): Promise<LanguageModel | undefined> {
   const backend = await run.backend();
+  if (long && backend?.info.name === 'reference') {
+    run.tally.skip(`${file} (whole model)`, 'hours on the reference backend: use --backend cpu --compute f32');
+    return undefined;
+  }
   const name = await modelName(run, file);
   const path = await run.model(name);
   if (backend !== undefined && path !== undefined) return load(path, { backend });

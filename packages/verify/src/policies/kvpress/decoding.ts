@@ -30,7 +30,7 @@ const afterTie = 1;
 /** Eviction while decoding: what each layer holds after each compaction, how much after every step, and the logits of every step. */
 export async function decodingCases(run: SuiteRun, file: string): Promise<void> {
   const values = schema.parse(await readJson(join(run.folder, file)));
-  using model = await openGoldenModel(run, file);
+  using model = await openGoldenModel(run, file, false);
   if (model === undefined) return;
   const golden = await GoldenFile.open(join(run.folder, file.replace(/json$/, 'safetensors')));
   const { interval, target, forced } = values;
