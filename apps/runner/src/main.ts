@@ -1,12 +1,14 @@
 import { isKvsiftError } from '@kvsift/tensor';
 import { Command, CommanderError } from 'commander';
 import { chatCommand } from './commands/chat.js';
+import { dataCommand } from './commands/data.js';
 import { demoCommand } from './commands/demo.js';
 import { evalCommand } from './commands/eval.js';
 import { generateCommand } from './commands/generate.js';
 import { inspectCommand } from './commands/inspect.js';
 import { policiesCommand } from './commands/policies.js';
 import { reportCommand } from './commands/report.js';
+import { tuneCommand } from './commands/tune.js';
 import { verifyCommand } from './commands/verify.js';
 import { workerCommand } from './commands/worker.js';
 import { exitCodeHelp, exitCodeOf, exitCodes } from './exit-codes.js';
@@ -23,6 +25,8 @@ export function program(): Command {
     .addCommand(chatCommand())
     .addCommand(evalCommand())
     .addCommand(workerCommand())
+    .addCommand(tuneCommand())
+    .addCommand(dataCommand())
     .addCommand(reportCommand())
     .addCommand(inspectCommand())
     .addCommand(policiesCommand())

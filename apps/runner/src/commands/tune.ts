@@ -1,0 +1,100 @@
+import { load } from '@kvsift/engine';
+import { allPolicies } from '@kvsift/policies';
+import { KvsiftError } from '@kvsift/tensor';
+import { parsePrompts, type Trial, type Tuning, tune } from '@kvsift/tune';
+import Table from 'cli-table3';
+import { Command, InvalidArgumentError } from 'commander';
+import { type BackendChoice, backendOptions, createBackend } from '../backends.js';
+import { interruption } from '../interruption.js';
+import { modelPath } from '../model-path.js';
+import { Progress } from '../progress.js';
+import { readText } from '../run-options.js';
+
+interface TuneFlags extends BackendChoice {
+  readonly target: number;
+  readonly policies: readonly string[];
+  readonly budgets: readonly string[];
+  readonly maxTokens: number;
+  readonly first?: number;
+  readonly raw?: boolean;
+  readonly json?: boolean;
+}
+
+const policies = ['snapkv', 'tova', 'h2o', 'adakv(snapkv)', 'keydiff', 'expected-attention', 'streaming-llm'];
+const budgets = ['5%', '10%', '20%', '35%', '50%', '75%'];
+
+const number = (low: number, high: number, whole: boolean) => (text: string) => {
+  const value = Number(text);
+  if (text.trim() !== '' && value >= low && value <= high && (!whole || Number.isInteger(value))) return value;
+  throw new InvalidArgumentError(`expected a ${whole ? 'whole ' : ''}number from ${low} to ${high}`);
+};
+
+export function tuneCommand(): Command {
+  const command = new Command('tune')
+    .description('Finds the cheapest policy and budget that keep a share of the full cache’s quality on your own prompts.')
+    .argument('<model>', 'a .gguf file, a Hugging Face folder, or demo')
+    .argument('<prompts>', 'JSON lines {"prompt": "…", "answer": "…"}, the answer may be missing; - reads standard input')
+    .option('--target <share>', 'quality to keep, of the full cache’s', number(0, 1, false), 0.99)
+    .option('--policies <expressions...>', 'policies to choose from', policies)
+    .option('--budgets <amounts...>', 'budgets to choose from', budgets)
+    .option('--max-tokens <n>', 'most tokens of an answer', number(1, 1e6, true), 64)
+    .option('--first <n>', 'prompts of the first round (default: by the number of candidates)', number(1, 1e9, true))
+    .option('--raw', 'take prompts as they are, without the chat template')
+    .option('--json', 'print JSON')
+    .action(run);
+  for (const option of backendOptions()) command.addOption(option);
+  return command;
+}
+
+async function run(path: string, file: string, flags: TuneFlags): Promise<void> {
+  const prompts = parsePrompts(await readText(file), file);
+  const registry = allPolicies();
+  const signal = interruption();
+  using progress = new Progress(flags.json);
+  await using backend = await createBackend(flags);
+  progress.step(`loading ${path}`);
+  using model = await load(modelPath(path), { backend, signal });
+  const result = await tune(model, prompts, {
+    policies: flags.policies.map((text) => registry.parse(text)),
+    budgets: flags.budgets,
+    target: flags.target,
+    maxTokens: flags.maxTokens,
+    chat: flags.raw !== true,
+    ...(flags.first !== undefined && { first: flags.first }),
+    signal,
+    onProgress: (step, done, total) => progress.update(`${step}: prompt ${done + 1} of ${total}`),
+  });
+  progress.clear();
+  if (flags.json) console.log(JSON.stringify(result, null, 2));
+  else print(result, flags.target, path);
+  if (result.best === undefined) {
+    throw new KvsiftError(
+      'score_error',
+      `nothing tried keeps ${percent(flags.target)} of the full cache’s quality: raise the budgets, or lower --target`,
+    );
+  }
+}
+
+function print({ best, tried, full }: Tuning, target: number, path: string): void {
+  const table = new Table({
+    head: ['policy', 'budget', 'quality kept', 'prompts', 'cache', 'of full', 's per prompt'],
+    colAligns: ['left', 'right', 'right', 'right', 'right', 'right', 'right'],
+    style: { head: [] },
+  });
+  for (const trial of tried) table.push(row(trial, full.cacheBytes));
+  console.log(table.toString());
+  if (full.expected > 0)
+    console.log(`The full cache finds ${full.found} of ${full.expected} answers; prompts that it misses are left out.`);
+  if (best === undefined) return;
+  console.log(
+    `Cheapest that keeps ${percent(target)}: ${best.policy} at ${best.budget}, ${percent(best.cacheBytes / full.cacheBytes)} of the cache.`,
+  );
+  console.log(`Use it: kvsift generate ${path} --policy "${best.policy}" --budget ${best.budget} -p "…"`);
+}
+
+function row({ policy, budget, quality, prompts, cacheBytes, secondsPerPrompt }: Trial, full: number): string[] {
+  const megabytes = `${(cacheBytes / 2 ** 20).toFixed(2)} MiB`;
+  return [policy, budget, quality.toFixed(3), `${prompts}`, megabytes, percent(cacheBytes / full), secondsPerPrompt.toFixed(2)];
+}
+
+const percent = (share: number) => `${(100 * share).toFixed(share < 0.995 && share > 0.1 ? 0 : 1)} %`;

@@ -1,0 +1,69 @@
+import fc from 'fast-check';
+import { expect, it } from 'vitest';
+import { halve } from './halving.js';
+
+interface Fake {
+  readonly cost: number;
+  /** Quality of each prompt. */
+  readonly qualities: readonly number[];
+}
+
+const mean = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / values.length;
+
+async function run(candidates: readonly Fake[], prompts: number, target: number) {
+  let reads = 0;
+  const read = new Map<Fake, number>();
+  const result = await halve({
+    candidates,
+    prompts,
+    target,
+    async measure(candidate, count) {
+      reads += Math.max(0, count - (read.get(candidate) ?? 0));
+      read.set(candidate, count);
+      return { candidate, prompts: count, quality: mean(candidate.qualities.slice(0, count)), cost: candidate.cost };
+    },
+  });
+  return { ...result, reads };
+}
+
+const unit = fc.double({ min: 0, max: 1, noNaN: true });
+
+it('finds the cheapest that holds where prompts agree, and reads far less than everything', async () => {
+  const steady = fc.record({ cost: fc.nat(1000), quality: unit });
+  await fc.assert(
+    fc.asyncProperty(fc.array(steady, { minLength: 1, maxLength: 24 }), unit, async (list, target) => {
+      const candidates = list.map(({ cost, quality }) => ({ cost, qualities: Array(64).fill(quality) }));
+      const { best } = await run(candidates, 64, target);
+      // Means of equal numbers differ from them by rounding.
+      const holding = candidates.filter(({ qualities }) => mean(qualities) >= target).map(({ cost }) => cost);
+      if (best !== undefined) expect(best.quality).toBeGreaterThanOrEqual(target);
+      if (Math.abs(Math.min(...list.map(({ quality }) => Math.abs(quality - target)))) > 1e-9) {
+        expect(best?.candidate.cost).toBe(holding.length === 0 ? undefined : Math.min(...holding));
+      }
+    }),
+  );
+  const many = Array.from({ length: 32 }, (_, cost) => ({ cost, qualities: Array(64).fill(cost >= 20 ? 1 : 0) }));
+  const { best, reads } = await run(many, 64, 0.9);
+  expect(best?.candidate.cost).toBe(20);
+  expect(reads).toBeLessThan((32 * 64) / 3);
+});
+
+it('misses nobody: if any candidate holds on all prompts, the one returned does', async () => {
+  const noisy = fc.record({ cost: fc.nat(100), qualities: fc.array(fc.constantFrom(0, 1), { minLength: 16, maxLength: 16 }) });
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(noisy, { minLength: 1, maxLength: 12 }),
+      fc.constantFrom(0.5, 0.75, 1),
+      async (candidates, target) => {
+        const { best, tried } = await run(candidates, 16, target);
+        const holds = candidates.some(({ qualities }) => mean(qualities) >= target);
+        expect(best !== undefined).toBe(holds);
+        if (best !== undefined) {
+          expect(best.prompts).toBe(16);
+          expect(mean(best.candidate.qualities)).toBeGreaterThanOrEqual(target);
+        }
+        expect(new Set(tried.map(({ candidate }) => candidate)).size).toBe(candidates.length);
+      },
+    ),
+  );
+});

@@ -1,0 +1,78 @@
+/** What is known of a candidate. */
+export interface Measured<C> {
+  readonly candidate: C;
+  /** Prompts that it was tried on. */
+  readonly prompts: number;
+  /** Share of the full cache's quality. */
+  readonly quality: number;
+  readonly cost: number;
+}
+
+export interface HalvingOptions<C> {
+  readonly candidates: readonly C[];
+  readonly prompts: number;
+  readonly target: number;
+  /** Prompts of the first round. Default: so many that the rounds end with one to four candidates. */
+  readonly first?: number;
+  /** Tries a candidate on the first `prompts` prompts. */
+  readonly measure: (candidate: C, prompts: number) => Promise<Measured<C>>;
+}
+
+/**
+ * Successive halving (Jamieson and Talwalkar 2016) with a constraint: all candidates on a few prompts, the better half on twice as many, and so on to all of them. Better
+ * means: reaches the target and is cheaper; below the target, keeps more. Where none of the last round holds on all prompts, those dropped before are
+ * tried in their order.
+ * @returns the cheapest that reaches the target on all prompts, if there is one, and every candidate as last measured, best first
+ */
+export async function halve<C>({ candidates, prompts, target, first, measure }: HalvingOptions<C>): Promise<{
+  readonly best: Measured<C> | undefined;
+  readonly tried: readonly Measured<C>[];
+}> {
+  const better = (a: Measured<C>, b: Measured<C>) => {
+    const [reachesA, reachesB] = [a.quality >= target, b.quality >= target];
+    if (reachesA !== reachesB) return reachesA ? -1 : 1;
+    return reachesA ? a.cost - b.cost || b.quality - a.quality : b.quality - a.quality || a.cost - b.cost;
+  };
+  const rounds = Math.max(0, Math.floor(Math.log2(Math.max(1, candidates.length))) - 1);
+  let count = Math.min(prompts, first ?? Math.max(1, Math.ceil(prompts / 2 ** rounds)));
+  let running: readonly C[] = candidates;
+  const dropped: Measured<C>[] = [];
+  for (;;) {
+    const measured: Measured<C>[] = [];
+    for (const candidate of running) measured.push(await measure(candidate, count));
+    measured.sort(better);
+    if (count >= prompts) {
+      const [best] = measured;
+      dropped.sort(better);
+      if (best === undefined || best.quality >= target) return { best, tried: [...measured, ...dropped] };
+      const late = await tryDropped(dropped, prompts, target, measure);
+      return { best: late.find(({ quality }) => quality >= target), tried: merge(measured, late, dropped).sort(better) };
+    }
+    const kept = Math.max(1, Math.ceil(measured.length / 2));
+    dropped.push(...measured.slice(kept));
+    running = measured.slice(0, kept).map(({ candidate }) => candidate);
+    count = Math.min(prompts, count * 2);
+  }
+}
+
+/** Candidates that were dropped, on all prompts, until one reaches the target. */
+async function tryDropped<C>(
+  dropped: readonly Measured<C>[],
+  prompts: number,
+  target: number,
+  measure: HalvingOptions<C>['measure'],
+): Promise<Measured<C>[]> {
+  const late: Measured<C>[] = [];
+  for (const { candidate } of dropped) {
+    const measured = await measure(candidate, prompts);
+    late.push(measured);
+    if (measured.quality >= target) break;
+  }
+  return late;
+}
+
+function merge<C>(...lists: readonly (readonly Measured<C>[])[]): Measured<C>[] {
+  const merged = new Map<C, Measured<C>>();
+  for (const one of lists.flat()) if (!merged.has(one.candidate)) merged.set(one.candidate, one);
+  return [...merged.values()];
+}
