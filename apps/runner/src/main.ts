@@ -6,6 +6,7 @@ import { demoCommand } from './commands/demo.js';
 import { evalCommand } from './commands/eval.js';
 import { generateCommand } from './commands/generate.js';
 import { inspectCommand } from './commands/inspect.js';
+import { lmCommand } from './commands/lm.js';
 import { policiesCommand } from './commands/policies.js';
 import { reportCommand } from './commands/report.js';
 import { tuneCommand } from './commands/tune.js';
@@ -25,6 +26,7 @@ export function program(): Command {
     .addCommand(chatCommand())
     .addCommand(evalCommand())
     .addCommand(workerCommand())
+    .addCommand(lmCommand())
     .addCommand(tuneCommand())
     .addCommand(dataCommand())
     .addCommand(reportCommand())

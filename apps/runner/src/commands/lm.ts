@@ -1,0 +1,115 @@
+import { load } from '@kvsift/engine';
+import { chunkDocuments, everyStep } from '@kvsift/eval-lm';
+import { allPolicies } from '@kvsift/policies';
+import { KvsiftError } from '@kvsift/tensor';
+import Table from 'cli-table3';
+import { Command, InvalidArgumentError } from 'commander';
+import { type BackendChoice, backendOptions, createBackend } from '../backends.js';
+import { interruption } from '../interruption.js';
+import { evaluateLm, type LmCell, type LmRow } from '../lm-evaluation.js';
+import { modelPath } from '../model-path.js';
+import { Progress } from '../progress.js';
+import { readText } from '../run-options.js';
+
+interface LmFlags extends BackendChoice {
+  readonly policies: readonly string[];
+  readonly budgets: readonly string[];
+  readonly chunkSize: number;
+  readonly chunks: number;
+  readonly prefill: number;
+  readonly out?: string;
+  readonly json?: boolean;
+}
+
+const whole = (low: number) => (text: string) => {
+  const value = Number(text);
+  if (/^\d+$/.test(text) && Number.isSafeInteger(value) && value >= low) return value;
+  throw new InvalidArgumentError(`expected a whole number from ${low}`);
+};
+
+export function lmCommand(): Command {
+  const command = new Command('lm')
+    .description('Perplexity and next-token accuracy of texts while the cache is compressed, against the full cache.')
+    .argument('<model>', 'a .gguf file, a Hugging Face folder, or demo')
+    .argument('<texts...>', 'UTF-8 text files, one document each')
+    .option('--policies <expressions...>', 'policies; those that evict while decoding (every-step, decoding) at every token', [
+      'snapkv',
+      'streaming-llm',
+    ])
+    .option('--budgets <amounts...>', 'budgets', ['50%', '20%'])
+    .option('--chunk-size <n>', 'tokens of a chunk', whole(2), 1024)
+    .option('--chunks <n>', 'most chunks', whole(1), 1)
+    .option('--prefill <n>', 'tokens that are read and evicted before the first prediction; 0: token by token', whole(0), 512)
+    .option('--out <file>', 'JSON lines with the score of every token; a file that is there is continued')
+    .option('--json', 'print JSON, with running perplexities')
+    .action(run)
+    .addHelpText(
+      'after',
+      `
+Examples:
+  kvsift lm model.gguf book.txt --policies snapkv tova --budgets 50% 20%
+  kvsift lm model.gguf book.txt --prefill 0 --policies "every-step(knorm(), keepRatio=0.98, pruneAfter=1000, skipLayers=[0,1])" --budgets 100%`,
+    );
+  for (const option of backendOptions()) command.addOption(option);
+  return command;
+}
+
+async function run(path: string, texts: readonly string[], flags: LmFlags): Promise<void> {
+  const registry = allPolicies([everyStep]);
+  const cells = flags.budgets.flatMap((budget) =>
+    flags.policies.map((label): LmCell => ({ label, budget, policy: registry.parse(label) })),
+  );
+  const signal = interruption();
+  using progress = new Progress(flags.json);
+  await using backend = await createBackend(flags);
+  progress.step(`loading ${path}`);
+  using model = await load(modelPath(path), { backend, signal });
+  const { tokenizer } = model;
+  const documents: Int32Array[] = [];
+  for (const text of texts) documents.push(tokenizer.encode(await readText(text), { addSpecial: false }));
+  const [eos = 0] = model.files.eosIds;
+  // Tokenizers without begin-of-text begin documents with end-of-text, as their models were trained.
+  const bos = tokenizer.encode('', { addSpecial: true })[0] ?? eos;
+  const all = chunkDocuments(documents, { chunkSize: flags.chunkSize, merge: true, bos, eos });
+  const chunks: number[][] = [];
+  for (const chunk of all) if (chunks.push(chunk) === flags.chunks) break;
+  if (chunks.length === 0) {
+    const tokens = documents.reduce((sum, { length }) => sum + length, 0);
+    throw new KvsiftError(
+      'data_malformed',
+      `the texts have ${tokens} tokens, one chunk needs ${flags.chunkSize}: lower --chunk-size`,
+    );
+  }
+  const rows = await evaluateLm(model, chunks, cells, {
+    prefill: flags.prefill,
+    ...(flags.out !== undefined && { file: flags.out }),
+    signal,
+    onProgress: (text) => progress.update(text),
+  });
+  progress.clear();
+  if (flags.json) console.log(JSON.stringify(rows, null, 2));
+  else console.log(table(rows));
+}
+
+function table(rows: readonly LmRow[]): string {
+  const out = new Table({
+    head: ['policy', 'budget', 'perplexity', '95 % interval', 'accuracy', 'nats per token above full', 'cache'],
+    colAligns: ['left', 'right', 'right', 'right', 'right', 'right', 'right'],
+    style: { head: [] },
+  });
+  for (const { label, budget, perplexity, accuracy, difference, cacheBytes } of rows) {
+    const above = difference === undefined ? '' : `${difference.mean.toFixed(4)}${difference.withinNoise ? ' ~' : ''}`;
+    const interval = `${perplexity.low.toFixed(2)} … ${perplexity.high.toFixed(2)}`;
+    out.push([
+      label,
+      budget,
+      perplexity.mean.toFixed(3),
+      interval,
+      accuracy.toFixed(3),
+      above,
+      `${(cacheBytes / 2 ** 20).toFixed(2)} MiB`,
+    ]);
+  }
+  const [first] = rows;
+  return `${out}\n${first?.chunks} chunks, ${first?.tokens} tokens predicted; intervals by bootstrap over ${first?.resampled}; ~ marks what is within noise.`;
+}
