@@ -106,8 +106,14 @@ void attend_chunk(const Op& op, const Part& part, std::size_t head, std::size_t 
   TileWork work(static_cast<std::byte*>(op.context.thread_scratch(thread, TileWork::bytes(rows, dim, false))), rows, dim, false);
   const std::size_t end = begin_block(op, part, tiles, work, 0, part.rows);
   work.reset(true);
-  if (chunk * chunk_entries < end) work.attend(tiles, chunk * chunk_entries, std::min(end, (chunk + 1) * chunk_entries), true);
-  for (std::size_t row = 0; row < part.rows * group; row++, to += dim + 2) {
+  const std::size_t begin = chunk * chunk_entries;
+  const std::size_t used = part.rows * group;
+  if (begin < end) {
+    const std::size_t stop = std::min(end, begin + chunk_entries);
+    if (dim % panel_rows == 0 && used <= score_rows) work.attend_few(tiles, begin, stop, used);
+    else work.attend(tiles, begin, stop, true);
+  }
+  for (std::size_t row = 0; row < used; row++, to += dim + 2) {
     to[0] = work.top[row];
     to[1] = work.sum[row];
     std::copy_n(work.out + row * dim, dim, to + 2);

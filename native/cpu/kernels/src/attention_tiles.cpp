@@ -169,6 +169,25 @@ void TileWork::attend(const TileContext& context, std::size_t begin, std::size_t
   }
 }
 
+void TileWork::attend_few(const TileContext& context, std::size_t begin, std::size_t end, std::size_t used) {
+  const AttentionKernels& kernels = context.kernels.attention;
+  const KvView& view = context.view;
+  const HeadRows kv_rows(view, context.head);
+  for (std::size_t start = begin; start < end; start += tile_entries) {
+    const std::size_t count = std::min(tile_entries, end - start);
+    if (!any_sees(0, used, start, start + count)) continue;
+    const std::size_t width = (count + 31) / 32 * 32;
+    for (std::size_t i = 0; i < count; i++) pointers[i] = row_at(static_cast<const void*>(view.keys), view, kv_rows.row(start + i));
+    kernels.few_scores(view.type, pointers, count, head_dim, reinterpret_cast<const float*>(queries), used, scores, tile_entries);
+    if (context.cap > 0) {
+      for (std::size_t row = 0; row < used; row++) kernels.cap_scores(scores + row * tile_entries, count, context.cap);
+    }
+    kernels.softmax({scores, tile_entries, used, width, start, count, first, last}, {top, sum, out, head_dim}, nullptr);
+    for (std::size_t i = 0; i < count; i++) pointers[i] = row_at(static_cast<const void*>(view.values), view, kv_rows.row(start + i));
+    kernels.few_values(view.type, pointers, count, head_dim, scores, tile_entries, used, out);
+  }
+}
+
 SlotRange visible_slots(const KvView& view, const HeadRows& rows, std::size_t length, std::int64_t end, const AttentionShape& shape,
                         const std::int32_t* position) {
   const auto last = static_cast<std::size_t>(std::max<std::int64_t>(0, end));

@@ -53,6 +53,8 @@ class TileWork {
   ScoreTile score(const TileContext& context, std::size_t start, std::size_t count, std::size_t first_row, std::size_t rows);
   /** Attends to the tiles of slots [begin, end); begin is the start of a tile. Without values only the sums are gathered. */
   void attend(const TileContext& context, std::size_t begin, std::size_t end, bool with_values);
+  /** The same for the first `used` rows, at most `score_rows`, in f32 straight from the cache; head_dim a multiple of 16. */
+  void attend_few(const TileContext& context, std::size_t begin, std::size_t end, std::size_t used);
   /** True where one of the rows sees one of the slots. */
   bool any_sees(std::size_t first_row, std::size_t rows, std::size_t start, std::size_t end) const;
 

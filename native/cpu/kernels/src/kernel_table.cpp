@@ -7,7 +7,8 @@ namespace kvsift {
   RowKernels row_kernels();         \
   ProductKernels product_kernels(); \
   AttentionKernels attention_kernels(); \
-  static KernelTable table() { return {row_kernels(), product_kernels(), attention_kernels()}; } \
+  LimitKernels limit_kernels(); \
+  static KernelTable table() { return {row_kernels(), product_kernels(), attention_kernels(), limit_kernels()}; } \
   }
 
 KVSIFT_DECLARE(portable)

@@ -96,6 +96,12 @@ struct AttentionKernels {
   void (*pack_keys)(DType type, const std::byte* const* rows, std::size_t count, std::size_t head_dim, bool pairs, std::byte* scratch, std::byte* tile);
   /** Values as panels of 16 channels for products over entries: f32 [panels][entries][16], or pairs [panels][entries / 2][16][2]; `entries` at least count, even. */
   void (*pack_values)(DType type, const std::byte* const* rows, std::size_t count, std::size_t entries, std::size_t head_dim, bool pairs, std::byte* tile);
+  /** Few query rows against entries, straight from the cache; head_dim a multiple of 16. q f32 [rows, head_dim], scores [rows, stride] up to a multiple of 32 columns. */
+  void (*few_scores)(DType type, const std::byte* const* entries, std::size_t count, std::size_t head_dim, const float* q, std::size_t rows, float* scores,
+                     std::size_t stride);
+  /** out [rows, head_dim] += weights [rows, stride] · values of the entries; head_dim a multiple of 16. */
+  void (*few_values)(DType type, const std::byte* const* entries, std::size_t count, std::size_t head_dim, const float* weights, std::size_t stride,
+                     std::size_t rows, float* out);
   /** cap · tanh(x) in place. */
   void (*cap_scores)(float* scores, std::size_t count, float cap);
   /** Takes a tile into the state: scores become 2^(logit − new top) in place, or in `halves` (bf16 [rows, stride]) where that is given. */
@@ -107,11 +113,20 @@ struct AttentionKernels {
   void (*scale_rows)(const float* x, std::size_t count, float factor, float* out);
 };
 
+/** Loops that do one thing as fast as it goes; the arithmetic ones return operations done. */
+struct LimitKernels {
+  double (*multiply_add)(std::size_t rounds);
+  double (*bf16_dot)(std::size_t rounds);  // null where there is none
+  double (*byte_dot)(std::size_t rounds);
+  void (*read)(const std::byte* data, std::size_t bytes);
+};
+
 /** All kernels of one instruction set. */
 struct KernelTable {
   RowKernels rows;
   ProductKernels products;
   AttentionKernels attention;
+  LimitKernels limits;
 };
 
 /** Of a supported instruction set. */

@@ -12,7 +12,7 @@ namespace {
 /** Up to this many rows the weights are read once, straight from their panels. */
 constexpr std::size_t few_rows = 8;
 /** Rows that one task multiplies with a tile: their activations stay in the second-level cache. */
-constexpr std::size_t block_rows = 192;
+constexpr std::size_t block_rows = 256;
 /** Part of K that exact products take at a time. */
 constexpr std::size_t depth_step = 256;
 

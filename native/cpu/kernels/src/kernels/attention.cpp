@@ -135,6 +135,113 @@ void pack_values(DType type, const std::byte* const* rows, std::size_t count, st
   }
 }
 
+/** Sums of 16 vectors, as one vector (or more) of 16 floats. */
+KVSIFT_INLINE void sums_of_16(const float* vectors, float* out) {
+#if defined(__AVX512F__)
+  F level[16];
+  KVSIFT_UNROLL for (int i = 0; i < 16; i++) level[i] = load(vectors + i * 16);
+  KVSIFT_UNROLL for (int i = 0; i < 8; i++) {
+    level[i] = _mm512_add_ps(_mm512_unpacklo_ps(level[2 * i], level[2 * i + 1]), _mm512_unpackhi_ps(level[2 * i], level[2 * i + 1]));
+  }
+  KVSIFT_UNROLL for (int i = 0; i < 4; i++) {
+    const __m512d a = _mm512_castps_pd(level[2 * i]);
+    const __m512d b = _mm512_castps_pd(level[2 * i + 1]);
+    level[i] = _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(a, b)), _mm512_castpd_ps(_mm512_unpackhi_pd(a, b)));
+  }
+  KVSIFT_UNROLL for (int i = 0; i < 2; i++) {
+    level[i] = _mm512_add_ps(_mm512_shuffle_f32x4(level[2 * i], level[2 * i + 1], 0x88), _mm512_shuffle_f32x4(level[2 * i], level[2 * i + 1], 0xdd));
+  }
+  store(out, _mm512_add_ps(_mm512_shuffle_f32x4(level[0], level[1], 0x88), _mm512_shuffle_f32x4(level[0], level[1], 0xdd)));
+#else
+  for (int i = 0; i < 16; i++) out[i] = sum_of(load(vectors + i * lanes));
+#endif
+}
+
+template <DType Type>
+KVSIFT_INLINE F load_typed(const std::byte* row, std::size_t at) {
+  if constexpr (Type == DType::f32) return load(reinterpret_cast<const float*>(row) + at);
+  else if constexpr (Type == DType::f16) return load_f16(row + 2 * at);
+  else return load_bf16(row + 2 * at);
+}
+
+template <DType Type, int Rows>
+KVSIFT_INLINE void few_scores_of(const std::byte* const* entries, std::size_t count, std::size_t head_dim, const float* q, float* scores, std::size_t stride) {
+  float partial[Rows][16 * lanes];
+  for (std::size_t at = 0; at < count; at += 16) {
+    for (std::size_t i = 0; i < 16; i++) {
+      F sums[Rows];
+      KVSIFT_UNROLL for (int m = 0; m < Rows; m++) sums[m] = splat(0.0F);
+      if (at + i < count) {
+        const std::byte* key = entries[at + i];
+        for (std::size_t c = 0; c < head_dim; c += lanes) {
+          const F value = load_typed<Type>(key, c);
+          KVSIFT_UNROLL for (int m = 0; m < Rows; m++) sums[m] += value * load(q + static_cast<std::size_t>(m) * head_dim + c);
+        }
+      }
+      KVSIFT_UNROLL for (int m = 0; m < Rows; m++) store(partial[m] + i * lanes, sums[m]);
+    }
+    KVSIFT_UNROLL for (int m = 0; m < Rows; m++) sums_of_16(partial[m], scores + static_cast<std::size_t>(m) * stride + at);
+  }
+}
+
+template <DType Type, int Rows>
+KVSIFT_INLINE void few_values_of(const std::byte* const* entries, std::size_t count, std::size_t head_dim, const float* weights, std::size_t stride, float* out) {
+  constexpr int wide = lanes == 16 ? 4 : 16 / lanes;
+  std::size_t c = 0;
+  const auto take = [&]<int Vectors>() __attribute__((always_inline)) {
+    F sums[Rows][Vectors];
+    KVSIFT_UNROLL for (int m = 0; m < Rows; m++) {
+      KVSIFT_UNROLL for (int v = 0; v < Vectors; v++) sums[m][v] = load(out + static_cast<std::size_t>(m) * head_dim + c + static_cast<std::size_t>(v * lanes));
+    }
+    for (std::size_t entry = 0; entry < count; entry++) {
+      F values[Vectors];
+      KVSIFT_UNROLL for (int v = 0; v < Vectors; v++) values[v] = load_typed<Type>(entries[entry], c + static_cast<std::size_t>(v * lanes));
+      KVSIFT_UNROLL for (int m = 0; m < Rows; m++) {
+        const F weight = splat(weights[static_cast<std::size_t>(m) * stride + entry]);
+        KVSIFT_UNROLL for (int v = 0; v < Vectors; v++) sums[m][v] += weight * values[v];
+      }
+    }
+    KVSIFT_UNROLL for (int m = 0; m < Rows; m++) {
+      KVSIFT_UNROLL for (int v = 0; v < Vectors; v++) store(out + static_cast<std::size_t>(m) * head_dim + c + static_cast<std::size_t>(v * lanes), sums[m][v]);
+    }
+    c += Vectors * lanes;
+  };
+  while (c + wide * lanes <= head_dim) take.template operator()<wide>();
+  while (c < head_dim) take.template operator()<1>();
+}
+
+/** Calls `work<Rows>(first row)` for up to four rows at a time. */
+template <class Work>
+KVSIFT_INLINE void by_four(std::size_t rows, Work work) {
+  std::size_t row = 0;
+  for (; row + 4 <= rows; row += 4) work.template operator()<4>(row);
+  if (row + 3 == rows) work.template operator()<3>(row);
+  else if (row + 2 == rows) work.template operator()<2>(row);
+  else if (row + 1 == rows) work.template operator()<1>(row);
+}
+
+void few_scores(DType type, const std::byte* const* entries, std::size_t count, std::size_t head_dim, const float* q, std::size_t rows, float* scores,
+                std::size_t stride) {
+  by_four(rows, [&]<int Rows>(std::size_t row) {
+    const float* some = q + row * head_dim;
+    float* out = scores + row * stride;
+    if (type == DType::f32) few_scores_of<DType::f32, Rows>(entries, count, head_dim, some, out, stride);
+    else if (type == DType::f16) few_scores_of<DType::f16, Rows>(entries, count, head_dim, some, out, stride);
+    else few_scores_of<DType::bf16, Rows>(entries, count, head_dim, some, out, stride);
+  });
+}
+
+void few_values(DType type, const std::byte* const* entries, std::size_t count, std::size_t head_dim, const float* weights, std::size_t stride, std::size_t rows,
+                float* out) {
+  by_four(rows, [&]<int Rows>(std::size_t row) {
+    const float* some = weights + row * stride;
+    float* to = out + row * head_dim;
+    if (type == DType::f32) few_values_of<DType::f32, Rows>(entries, count, head_dim, some, stride, to);
+    else if (type == DType::f16) few_values_of<DType::f16, Rows>(entries, count, head_dim, some, stride, to);
+    else few_values_of<DType::bf16, Rows>(entries, count, head_dim, some, stride, to);
+  });
+}
+
 void cap_scores(float* scores, std::size_t count, float cap) {
   for (std::size_t at = 0; at < count; at += lanes) store(scores + at, cap * tanh_of(load(scores + at)));
 }
@@ -266,11 +373,13 @@ void probabilities(const float* x, std::size_t count, float lse, float* out) {
 }
 
 void scale_rows(const float* x, std::size_t count, float factor, float* out) {
-  for (std::size_t c = 0; c < count; c++) out[c] = x[c] * factor;
+  std::size_t c = 0;
+  for (; c + lanes <= count; c += lanes) store(out + c, load(x + c) * factor);
+  for (; c < count; c++) out[c] = x[c] * factor;
 }
 
 }  // namespace
 
-AttentionKernels attention_kernels() { return {pack_keys, pack_values, cap_scores, softmax, columns, probabilities, scale_rows}; }
+AttentionKernels attention_kernels() { return {pack_keys, pack_values, few_scores, few_values, cap_scores, softmax, columns, probabilities, scale_rows}; }
 
 }  // namespace kvsift::KVSIFT_NS

@@ -1,0 +1,85 @@
+#include "../kernel_table.h"
+#include "../simd.h"
+
+namespace kvsift::KVSIFT_NS {
+
+namespace {
+
+/** Independent chains: enough to fill two units of five cycles. */
+constexpr int chains = lanes == 16 ? 16 : 10;
+
+/** Keeps values in registers, known to nobody. */
+template <class T>
+KVSIFT_INLINE void hold(T& x) {
+#if defined(__x86_64__)
+  asm volatile("" : "+v"(x));
+#else
+  asm volatile("" : "+w"(x));
+#endif
+}
+
+double multiply_add(std::size_t rounds) {
+  F sums[chains];
+  F a = splat(1.0F);
+  F b = splat(0.5F);
+  KVSIFT_UNROLL for (int i = 0; i < chains; i++) sums[i] = splat(0.0F);
+  for (std::size_t round = 0; round < rounds; round++) {
+    KVSIFT_UNROLL for (int i = 0; i < chains; i++) {
+      sums[i] = sums[i] * a + b;
+      hold(sums[i]);
+    }
+  }
+  return static_cast<double>(rounds) * chains * lanes * 2;
+}
+
+double byte_dot(std::size_t rounds) {
+  I sums[chains];
+  I a = splat(std::int32_t{0x01010101});
+  I b = splat(std::int32_t{0x02020202});
+  hold(a);
+  hold(b);
+  KVSIFT_UNROLL for (int i = 0; i < chains; i++) sums[i] = splat(std::int32_t{0});
+  for (std::size_t round = 0; round < rounds; round++) {
+    KVSIFT_UNROLL for (int i = 0; i < chains; i++) {
+      sums[i] = dot4<false>(sums[i], a, b);
+      hold(sums[i]);
+    }
+  }
+  return static_cast<double>(rounds) * chains * lanes * 8;
+}
+
+#if defined(__AVX512BF16__)
+double bf16_dot(std::size_t rounds) {
+  F sums[chains];
+  I a = splat(std::int32_t{0x3f803f80});
+  hold(a);
+  KVSIFT_UNROLL for (int i = 0; i < chains; i++) sums[i] = splat(0.0F);
+  for (std::size_t round = 0; round < rounds; round++) {
+    KVSIFT_UNROLL for (int i = 0; i < chains; i++) {
+      sums[i] = _mm512_dpbf16_ps(sums[i], reinterpret_cast<__m512bh>(a), reinterpret_cast<__m512bh>(a));
+      hold(sums[i]);
+    }
+  }
+  return static_cast<double>(rounds) * chains * lanes * 4;
+}
+#endif
+
+void read(const std::byte* data, std::size_t bytes) {
+  I sums[4] = {};
+  for (std::size_t at = 0; at + 16 * lanes <= bytes; at += 16 * lanes) {
+    KVSIFT_UNROLL for (int i = 0; i < 4; i++) sums[i] |= load_bits(data + at + static_cast<std::size_t>(i) * 4 * lanes);
+  }
+  KVSIFT_UNROLL for (int i = 0; i < 4; i++) hold(sums[i]);
+}
+
+}  // namespace
+
+LimitKernels limit_kernels() {
+#if defined(__AVX512BF16__)
+  return {multiply_add, bf16_dot, byte_dot, read};
+#else
+  return {multiply_add, nullptr, byte_dot, read};
+#endif
+}
+
+}  // namespace kvsift::KVSIFT_NS
