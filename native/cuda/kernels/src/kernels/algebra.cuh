@@ -35,6 +35,39 @@ __global__ void __launch_bounds__(256) zip_values(kvsift_cuda_binary_op op, cons
   out[at] = apply_binary(op, a[from_a], b == nullptr ? scalar : b[from_b]);
 }
 
+/** One result per thread: neighbours read neighbours. For `after` of a warp or more (groups of heads, columns). */
+__global__ void __launch_bounds__(256) reduce_across(kvsift_cuda_reduce_op op, const float* __restrict__ x, std::size_t before, std::size_t size,
+                                                     std::size_t after, float* __restrict__ out) {
+  const std::size_t at = thread_index();
+  if (at >= before * after) return;
+  const float* from = x + at / after * size * after + at % after;
+  float best = op == KVSIFT_CUDA_REDUCE_MAX ? lowest : -lowest;
+  double sum = 0;
+  for (std::size_t i = 0; i < size; i++) {
+    const float value = from[i * after];
+    if (op == KVSIFT_CUDA_REDUCE_MAX) {
+      best = larger(value, best);
+    } else if (op == KVSIFT_CUDA_REDUCE_MIN) {
+      best = smaller(value, best);
+    } else {
+      sum += value;
+    }
+  }
+  if (op == KVSIFT_CUDA_REDUCE_MAX || op == KVSIFT_CUDA_REDUCE_MIN) {
+    out[at] = best;
+    return;
+  }
+  if (op == KVSIFT_CUDA_REDUCE_VARIANCE) {
+    const double mean = sum / static_cast<double>(size);
+    sum = 0;
+    for (std::size_t i = 0; i < size; i++) sum += (from[i * after] - mean) * (from[i * after] - mean);
+    sum /= static_cast<double>(size) - 1;
+  } else if (op == KVSIFT_CUDA_REDUCE_MEAN) {
+    sum /= static_cast<double>(size);
+  }
+  out[at] = static_cast<float>(sum);
+}
+
 /** One result per warp: lanes share the axis. */
 __global__ void __launch_bounds__(256) reduce_axis(kvsift_cuda_reduce_op op, const float* __restrict__ x, std::size_t before, std::size_t size,
                                                    std::size_t after, float* __restrict__ out) {
@@ -48,8 +81,7 @@ __global__ void __launch_bounds__(256) reduce_axis(kvsift_cuda_reduce_op op, con
     for (std::size_t i = lane; i < size; i += 32) best = maximum ? larger(from[i * after], best) : smaller(from[i * after], best);
     for (unsigned step = 16; step > 0; step /= 2) {
       const float other = shuffle_xor(best, step);
-      const float joined = maximum ? larger(best, other) : smaller(best, other);
-      best = other != other ? other : joined;
+      best = best != best ? best : maximum ? larger(other, best) : smaller(other, best);
     }
     if (lane == 0) out[at] = best;
     return;

@@ -30,7 +30,7 @@ __global__ void __launch_bounds__(tile_threads) column_work(const __grid_constan
   const std::size_t row_step = static_cast<std::size_t>(a.query_heads) * head_dim;
 
   auto* keys = dynamic_shared<Element>();
-  Element* buffers[2] = {keys + tile_rows * stride, keys + 2 * tile_rows * stride};
+  Element* queries = keys + tile_rows * stride;  // two tiles, in turn
   __shared__ int firsts[tile_rows];
   __shared__ int ends[tile_rows];
   __shared__ float sums[tile_rows];  // log-sum-exp in powers of two; rows that see nothing: +∞
@@ -47,7 +47,7 @@ __global__ void __launch_bounds__(tile_threads) column_work(const __grid_constan
                                      count);
   };
   load_cache_tile<Element, head_dim>(keys, a.view.keys, a.view, head, base, a.n);
-  if (first_row < rows) load_queries(first_row, buffers[0]);
+  if (first_row < rows) load_queries(first_row, queries);
   copy_commit();
 
   const int warp_row = static_cast<int>(threadIdx.x) / 32 * 16;
@@ -58,7 +58,7 @@ __global__ void __launch_bounds__(tile_threads) column_work(const __grid_constan
 
   int turn = 0;
   for (int row = first_row; row < rows; row += tile_rows, turn ^= 1) {
-    if (row + tile_rows < rows) load_queries(row + tile_rows, buffers[turn ^ 1]);
+    if (row + tile_rows < rows) load_queries(row + tile_rows, queries + (turn ^ 1) * tile_rows * stride);
     copy_commit();
     if (threadIdx.x < tile_rows) {
       const int at = row + static_cast<int>(threadIdx.x);
@@ -83,7 +83,7 @@ __global__ void __launch_bounds__(tile_threads) column_work(const __grid_constan
 #pragma unroll
     for (int s = 0; s < steps; s++) {
       std::uint32_t query[4];
-      load_rows<Element, head_dim>(query, buffers[turn], warp_row, 16 * s);
+      load_rows<Element, head_dim>(query, queries + turn * tile_rows * stride, warp_row, 16 * s);
       query_key_step<Element, head_dim>(scores, query, keys, 16 * s);
     }
 #pragma unroll

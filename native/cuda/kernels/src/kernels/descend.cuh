@@ -29,7 +29,6 @@ __device__ Crossing descend(int count, Count target, DescendRoom& room, Key&& ke
   Count below = 0;
   const int whole = (count + static_cast<int>(blockDim.x) - 1) / static_cast<int>(blockDim.x);
   for (int shift = 24; shift >= 0; shift -= 8) {
-    sync_block();
     for (unsigned bin = threadIdx.x; bin < 256; bin += blockDim.x) room.bins[bin] = 0;
     sync_block();
     for (int turn = 0; turn < whole; turn++) {

@@ -54,6 +54,10 @@ void reduce(const Launch& launch, kvsift_cuda_reduce_op op, const float* x, std:
   if (before * after == 0) return;
   launch.pointer(out, "out", 4);
   if (size > 0) launch.pointer(x, "x", 4);
+  if (after >= 32) {
+    launch.check(start_kernel(reduce_across, cover(launch, before * after), 256, 0, launch.stream, op, x, before, size, after, out));
+    return;
+  }
   launch.check(start_kernel(reduce_axis, Grid{blocks_for(launch, before * after, 8), 1, 1}, 256, 0, launch.stream, op, x, before, size, after, out));
 }
 

@@ -21,7 +21,17 @@ struct Meeting {
   unsigned generation = 0;
 };
 
+/** A copy that has been asked for. Groups are counted from 0. */
+struct Copy {
+  void* to;
+  const void* from;
+  bool valid;
+  unsigned group;
+};
+
 struct Thread {
+  std::vector<Copy> copies;
+  unsigned group = 0;  // that the next copy belongs to
   ucontext_t start;
   jmp_buf place;
   std::unique_ptr<unsigned char[]> stack;
@@ -38,6 +48,8 @@ struct Machine {
   ucontext_t scheduler_start;
   unsigned current = 0;
   bool moved = false;
+  std::uint32_t turn = 1;
+  bool backwards = true;
   void (*body)(void*) = nullptr;
   void* data = nullptr;
 };
@@ -90,6 +102,11 @@ __attribute__((noinline)) void resume(unsigned index) {
   setcontext(&thread.start);
 }
 
+unsigned next_number() {
+  machine.turn = machine.turn * 1664525u + 1013904223u;
+  return machine.turn >> 8;
+}
+
 void run_block(unsigned count) {
   machine.block = {count, 0, 0};
   for (unsigned warp = 0; warp < count / 32; warp++) machine.warps[warp] = {32, 0, 0};
@@ -97,21 +114,39 @@ void run_block(unsigned count) {
     Thread& thread = machine.threads[index];
     if (!thread.stack) thread.stack = std::make_unique_for_overwrite<unsigned char[]>(stack_bytes);
     thread.begun = thread.ended = false;
+    thread.copies.clear();
     getcontext(&thread.start);
     thread.start.uc_stack.ss_sp = thread.stack.get();
     thread.start.uc_stack.ss_size = stack_bytes;
     thread.start.uc_link = nullptr;
     makecontext(&thread.start, thread_main, 0);
   }
+  // One warp runs as far as it can before the next one moves, in another order each time: the warps are as far apart as barriers let them be, so that
+  // a missing barrier shows.
+  unsigned order[most_threads / 32];
+  const unsigned warps = count / 32;
+  for (unsigned i = 0; i < warps; i++) {
+    const unsigned at = next_number() % (i + 1);
+    order[i] = order[at];
+    order[at] = i;
+  }
   for (bool alive = true; alive;) {
     alive = false;
-    machine.moved = false;
-    for (unsigned index = 0; index < count; index++) {
-      if (machine.threads[index].ended) continue;
-      alive = true;
-      resume(index);
+    bool any = false;
+    for (unsigned i = 0; i < warps; i++) {
+      do {
+        machine.moved = false;
+        const unsigned start = next_number() % 32;
+        for (unsigned lane = 0; lane < 32; lane++) {
+          const unsigned index = order[i] * 32 + (start + lane) % 32;
+          if (machine.threads[index].ended) continue;
+          alive = true;
+          resume(index);
+        }
+        any = any || machine.moved;
+      } while (machine.moved);
     }
-    if (alive && !machine.moved) fail("threads wait for a barrier that the others do not reach");
+    if (alive && !any) fail("threads wait for a barrier that the others do not reach");
   }
 }
 
@@ -128,6 +163,22 @@ const unsigned char* exchange(const void* value, std::size_t bytes) {
   return slots;
 }
 
+// Copies happen as late as the waits allow, so that a missing wait shows.
+void copy_async(void* to, const void* from, bool valid) {
+  Thread& thread = machine.threads[machine.current];
+  thread.copies.push_back({to, from, valid, thread.group});
+}
+void copy_commit() { machine.threads[machine.current].group++; }
+void wait_copies(unsigned pending) {
+  Thread& thread = machine.threads[machine.current];
+  std::size_t done = 0;
+  for (; done < thread.copies.size() && thread.copies[done].group + pending < thread.group; done++) {
+    const Copy& copy = thread.copies[done];
+    store16(copy.to, copy.valid ? load16(copy.from) : Vector16{0, 0, 0, 0});
+  }
+  thread.copies.erase(thread.copies.begin(), thread.copies.begin() + static_cast<std::ptrdiff_t>(done));
+}
+
 void run_grid(Grid grid, unsigned threads, std::size_t shared_bytes, void (*body)(void*), void* data) {
   if (threads == 0 || threads > most_threads || threads % 32 != 0) fail("a block has 32 to 1024 threads, whole warps");
   if (shared_bytes > 101376) fail("a block has at most 99 KB of shared memory");
@@ -138,14 +189,14 @@ void run_grid(Grid grid, unsigned threads, std::size_t shared_bytes, void (*body
   // What a kernel reads before it wrote it must not look like a number.
   const auto shared = std::make_unique<unsigned char[]>(shared_bytes + 16);
   dynamic_shared_memory = shared.get() + (16 - reinterpret_cast<std::uintptr_t>(shared.get()) % 16) % 16;
-  for (unsigned z = 0; z < grid.z; z++) {
-    for (unsigned y = 0; y < grid.y; y++) {
-      for (unsigned x = 0; x < grid.x; x++) {
-        blockIdx = {x, y, z};
-        std::memset(dynamic_shared_memory, 0xff, shared_bytes);
-        run_block(threads);
-      }
-    }
+  // Every second launch runs its blocks backwards: no block may need another.
+  machine.backwards = !machine.backwards;
+  const unsigned blocks = grid.x * grid.y * grid.z;
+  for (unsigned i = 0; i < blocks; i++) {
+    const unsigned block = machine.backwards ? blocks - 1 - i : i;
+    blockIdx = {block % grid.x, block / grid.x % grid.y, block / grid.x / grid.y};
+    std::memset(dynamic_shared_memory, 0xff, shared_bytes);
+    run_block(threads);
   }
 }
 

@@ -7,8 +7,9 @@
 #include <tuple>
 
 // The host in the place of a GPU, for tests: kernels are compiled by the C++ compiler and run as written, the threads of a block as coroutines that
-// meet at barriers and warp operations, blocks one after another. Tensor-core, ldmatrix and cp.async operations follow the register layouts of the
-// PTX manual. What this cannot show: races between barriers, memory ordering, occupancy, and the instructions that nvcc makes.
+// meet at barriers and warp operations, blocks one after another. Warps run as far apart as the barriers allow and
+// asynchronous copies arrive as late as the waits allow, so that a missing one shows. Tensor-core, ldmatrix and cp.async operations follow the register layouts of the
+// PTX manual. What this cannot show: races within a warp, memory ordering, occupancy, and the instructions that nvcc makes.
 
 #define __global__
 #define __device__
@@ -93,13 +94,14 @@ inline void store16(void* to, Vector16 value) {
   std::memcpy(to, &value, 16);
 }
 
-/** 16 bytes from global to shared memory; zeros where not `valid`. */
-inline void copy_async(void* to, const void* from, bool valid) {
-  store16(to, valid ? load16(from) : Vector16{0, 0, 0, 0});
-}
-inline void copy_commit() {}
+/** 16 bytes from global to shared memory; zeros where not `valid`. Not there before `copy_wait`. */
+void copy_async(void* to, const void* from, bool valid);
+void copy_commit();
+void wait_copies(unsigned pending);
 template <int pending>
-inline void copy_wait() {}
+void copy_wait() {
+  wait_copies(pending);
+}
 
 /** Four 8 × 8 matrices of 16-bit elements; lane l brings the address of row l % 8 of matrix l / 8. */
 template <bool transposed>
