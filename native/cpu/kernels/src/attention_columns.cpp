@@ -75,16 +75,51 @@ float* log_sums(const Op& op) {
   return sums;
 }
 
-/** Calls `take(head, first query, scores, log sums of its rows, thread)` for each tile of entries and each few query rows that see some of it. */
+/** All queries in the form that scores are computed from, and what they see: [kv_heads][rows · group], with rows to spare behind. */
+struct Prepared {
+  std::byte* queries;
+  std::size_t row_bytes;
+  std::int32_t* first;
+  std::int32_t* last;
+};
+
+Prepared prepare(const Op& op) {
+  constexpr std::size_t piece = 16;
+  const std::size_t group = op.group();
+  const std::size_t all = op.view.kv_heads * op.rows * group + 4;
+  const std::size_t row_bytes = TileWork(nullptr, 4, op.view.head_dim, op.pairs).query_stride * (op.pairs ? 2 : 4);
+  auto* ranges = static_cast<std::int32_t*>(op.context.shared_scratch(7, 2 * all * sizeof(std::int32_t)));
+  const Prepared prepared{static_cast<std::byte*>(op.context.shared_scratch(6, all * row_bytes)), row_bytes, ranges, ranges + all};
+  const std::size_t pieces = (op.rows + piece - 1) / piece;
+  const std::size_t bytes = TileWork::bytes(padded_rows(piece * group), op.view.head_dim, op.pairs);
+  op.context.parallel_for(pieces * op.view.kv_heads, 4, [&](std::size_t begin, std::size_t end, std::size_t thread) {
+    for (std::size_t task = begin; task < end; task++) {
+      const std::size_t head = task / pieces;
+      const std::size_t from = task % pieces * piece;
+      const std::size_t count = std::min(piece, op.rows - from);
+      const TileContext tiles(op.context.kernels(), op.view, head, op.pairs, op.arguments.shape);
+      TileWork work(static_cast<std::byte*>(op.context.thread_scratch(thread, bytes)), padded_rows(count * group), op.view.head_dim, op.pairs);
+      op.load(tiles, work, from, count);
+      const std::size_t at = (head * op.rows + from) * group;
+      std::copy_n(work.queries, count * group * row_bytes, prepared.queries + at * row_bytes);
+      std::copy_n(work.first, count * group, prepared.first + at);
+      std::copy_n(work.last, count * group, prepared.last + at);
+    }
+  });
+  std::fill_n(prepared.queries + (all - 4) * row_bytes, 4 * row_bytes, std::byte{0});
+  return prepared;
+}
+
+/** Calls `take(head, first query, scores, log sums of its rows, columns)` for each tile of entries and each few query rows that see some of it. */
 template <class Begin, class Take, class End>
 void each_tile(const Op& op, const float* sums, Begin begin, Take take, End end) {
+  const Prepared prepared = prepare(op);
   const std::size_t group = op.group();
   const std::size_t tiles_per_head = (op.n + tile_entries - 1) / tile_entries;
   // Whole tokens whose rows fill the score buffer.
   const std::size_t queries = std::max<std::size_t>(1, score_rows / group);
-  const std::size_t padded = padded_rows(queries * group);
-  const std::size_t bytes = TileWork::bytes(padded, op.view.head_dim, op.pairs);
-  const std::size_t extra = group * tile_entries * sizeof(float);
+  const std::size_t bytes = TileWork::bytes(4, op.view.head_dim, op.pairs);
+  const std::size_t extra = (group * tile_entries * sizeof(float) + 63) / 64 * 64;
   op.context.parallel_for(tiles_per_head * op.view.kv_heads, 1, [&](std::size_t task, std::size_t, std::size_t thread) {
     const std::size_t head = task % op.view.kv_heads;
     const std::size_t start = task / op.view.kv_heads * tile_entries;
@@ -92,17 +127,19 @@ void each_tile(const Op& op, const float* sums, Begin begin, Take take, End end)
     const TileContext tiles(op.context.kernels(), op.view, head, op.pairs, op.arguments.shape);
     auto* memory = static_cast<std::byte*>(op.context.thread_scratch(thread, bytes + extra));
     auto* columns = reinterpret_cast<float*>(memory);
-    TileWork work(memory + extra, padded, op.view.head_dim, op.pairs);
+    TileWork work(memory + extra, 4, op.view.head_dim, op.pairs);
     work.pack_keys(tiles, start, count);
     begin(columns);
-    for (std::size_t first = 0; first < op.rows; first += queries) {
-      const std::size_t some = std::min(queries, op.rows - first);
-      if (op.arguments.mask == ColumnMask::causal && op.range(head, first + some - 1).last <= start) continue;
-      op.load(tiles, work, first, some);
-      if (!work.any_sees(0, some * group, start, start + count)) continue;
-      ScoreTile tile = work.score(tiles, start, count, 0, padded_rows(some * group));
-      tile.rows = some * group;
-      take(head, first, tile, sums + (head * op.rows + first) * group, columns);
+    for (std::size_t from = 0; from < op.rows; from += queries) {
+      const std::size_t rows = std::min(queries, op.rows - from) * group;
+      const std::size_t at = (head * op.rows + from) * group;
+      work.queries = prepared.queries + at * prepared.row_bytes;
+      work.first = prepared.first + at;
+      work.last = prepared.last + at;
+      if (!work.any_sees(0, rows, start, start + count)) continue;
+      ScoreTile tile = work.score(tiles, start, count, 0, padded_rows(rows));
+      tile.rows = rows;
+      take(head, from, tile, sums + at, columns);
     }
     end(head, start, count, columns);
   });
