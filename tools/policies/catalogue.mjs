@@ -29,6 +29,8 @@ const lines = [
   ),
   "import { createRegistry, type AnyPolicyFactory, type PolicyRegistry, type Preset } from '@kvsift/policy';",
   '',
+  "export { policyOf } from './external.js';",
+  '',
   '/** Every policy of kvsift: what `createRegistry` takes. */',
   `export const policies: readonly AnyPolicyFactory[] = [${entries.flatMap(({ factories }) => factories).join(', ')}];`,
   '',
@@ -44,7 +46,9 @@ const lines = [
 const manifestPath = join(target, 'package.json');
 const manifest = JSON.parse(readFileSync(manifestPath, 'utf8'));
 manifest.dependencies = Object.fromEntries(
-  ['@kvsift/policy', ...entries.map(({ folder }) => `@kvsift/${folder}`)].sort().map((name) => [name, 'workspace:*']),
+  ['@kvsift/policy', '@kvsift/tensor', ...entries.map(({ folder }) => `@kvsift/${folder}`)]
+    .sort()
+    .map((name) => [name, 'workspace:*']),
 );
 const biome = join(root, 'node_modules/.bin/biome');
 const source = execFileSync(biome, ['check', '--write', '--stdin-file-path=catalogue.ts'], {

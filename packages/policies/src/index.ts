@@ -33,6 +33,8 @@ import { snapkv } from '@kvsift/policy-snapkv';
 import { streamingLlm } from '@kvsift/policy-streaming-llm';
 import { tova } from '@kvsift/policy-tova';
 
+export { policyOf } from './external.js';
+
 /** Every policy of kvsift: what `createRegistry` takes. */
 export const policies: readonly AnyPolicyFactory[] = [
   adakv,

@@ -50,22 +50,19 @@ export const headkv = definePolicy({
         const protections = policy.scoring
           .allocate(context)
           .map(({ perHead }) => fitProtection('headkv', policy.scoring.protect, perHead, context));
+        // The same in every layer, as heads of all layers share one pool.
+        const protect = protections.reduce(
+          (least, own) => (own.first + own.last < least.first + least.last ? own : least),
+          policy.scoring.protect,
+        );
         const even = Array.from({ length: model.layers }, () => Array.from({ length: model.kvHeads }, () => 1));
         const importance = read === undefined ? even : perKvHead(read, model);
-        const counts = headBudgets(
-          context,
-          policy.scoring.allocate(context),
-          policy.scoring.protect,
-          importance,
-          beta,
-          temperature,
-        );
+        const counts = headBudgets(context, policy.scoring.allocate(context), protect, importance, beta, temperature);
         const budgets = counts.map((row): LayerBudget => {
           const total = row.reduce((sum, count) => sum + Math.min(count, promptLength), 0);
           return { perHead: Math.ceil(total / model.kvHeads), total };
         });
         return scoredRun(policy.scoring.start(context), budgets, (view, scores) => {
-          const protect = protections[view.layer] ?? policy.scoring.protect;
           const keep = (counts[view.layer] ?? []).map((count) => Math.min(count, view.length));
           return view.backend.top(scores, {
             keep: {

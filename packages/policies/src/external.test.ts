@@ -1,0 +1,41 @@
+import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { policyOf } from './external.js';
+import { allPolicies } from './index.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'kvsift-external-'));
+const source = `
+const parameters = { window: { kind: 'integer', default: 3, min: 1, description: 'w' } };
+const definition = { name: 'mine', title: 'Mine', idea: '', parameters, observes: '', costs: '', phases: ['prefill'], create: () => ({}) };
+export const mine = Object.assign((options = {}) => ({ name: 'mine', parameters: { window: 3, ...options }, ragged: false, begin() {} }), { definition });
+`;
+
+function packageAt(path: string): void {
+  mkdirSync(path, { recursive: true });
+  writeFileSync(join(path, 'package.json'), JSON.stringify({ type: 'module', exports: { '.': { default: './entry.js' } } }));
+  writeFileSync(join(path, 'entry.js'), source);
+}
+
+describe('policyOf', () => {
+  it('takes names of the registry', async () => {
+    expect((await policyOf('snapkv(window=16)', allPolicies())).parameters.window).toBe(16);
+  });
+
+  it('loads a folder and an installed package', async () => {
+    packageAt(join(folder, 'mine'));
+    packageAt(join(folder, 'node_modules', 'kvsift-policy-mine'));
+    expect((await policyOf('./mine(window=5)', allPolicies(), folder)).parameters).toEqual({ window: 5 });
+    expect((await policyOf('kvsift-policy-mine', allPolicies(), folder)).name).toBe('mine');
+  });
+
+  it.each(['./nowhere', '@some/package', 'kvsift-policy-nowhere(window=1)'])('says what is missing for %s', async (text) => {
+    await expect(policyOf(text, allPolicies(), folder)).rejects.toMatchObject({ code: 'policy_unknown' });
+  });
+
+  it('refuses a package without a policy', async () => {
+    writeFileSync(join(folder, 'empty.mjs'), 'export const nothing = 1;');
+    await expect(policyOf('./empty.mjs', allPolicies(), folder)).rejects.toThrow(/exports no policy/);
+  });
+});
