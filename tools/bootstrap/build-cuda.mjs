@@ -1,0 +1,109 @@
+// npm run build:cuda: compiles the CUDA kernels for every target where nvcc is, prints what each kernel uses, and runs their tests: on the host
+// always, on the device where there is one. Where nvcc is missing it says so and still tests the kernels on the host, if CMake and a C++ compiler are there.
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { root } from './prepare.mjs';
+
+const source = join(root, 'native/cuda/kernels');
+const build = join(root, 'native/cuda/build');
+/** Registers of a thread beyond which a kernel cannot be started with its threads at all. */
+const mostRegisters = 255;
+
+function stop(text) {
+  console.error(`build:cuda: ${text}`);
+  process.exit(1);
+}
+
+function step(title, command, args) {
+  console.log(`> ${title}`);
+  const { status, stdout, stderr, error } = spawnSync(command, args, { encoding: 'utf8', maxBuffer: 1 << 28 });
+  const output = `${stdout ?? ''}${stderr ?? ''}`;
+  if (error) stop(`${title}: ${error.message}`);
+  return { status, output };
+}
+
+const has = (command) => spawnSync(command, ['--version'], { stdio: 'ignore' }).status === 0;
+
+/** Kernels in what ptxas printed: name, target, registers, spilled bytes, stack bytes. */
+function kernelUse(log) {
+  const kernels = [];
+  for (const line of log.split('\n')) {
+    const entry = /Compiling entry function '(\S+)' for '(\S+)'/.exec(line);
+    if (entry) kernels.push({ name: entry[1], target: entry[2], registers: 0, spilled: 0, stack: 0 });
+    const last = kernels.at(-1);
+    if (!last) continue;
+    const frame = /(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads/.exec(line);
+    if (frame) [last.stack, last.spilled] = [Number(frame[1]), Number(frame[2]) + Number(frame[3])];
+    const used = /Used (\d+) registers/.exec(line);
+    if (used) last.registers = Number(used[1]);
+  }
+  return kernels;
+}
+
+function readable(names) {
+  const { status, stdout } = spawnSync('c++filt', [], { input: names.join('\n'), encoding: 'utf8' });
+  const lines = status === 0 ? stdout.split('\n') : names;
+  return lines.map((line) =>
+    line
+      .replaceAll('kvsift::cuda::', '')
+      .replace(/\(.*$/, '')
+      .replace(/^void /, ''),
+  );
+}
+
+/** One line per kernel with its use on each target. */
+function printUse(kernels) {
+  const shown = new Map();
+  const names = readable(kernels.map((kernel) => kernel.name));
+  for (const [index, kernel] of kernels.entries()) {
+    const uses = shown.get(names[index]) ?? [];
+    uses.push(`${kernel.target.replace('sm_', '')}: ${kernel.registers}${kernel.stack > 0 ? ` (stack ${kernel.stack})` : ''}`);
+    shown.set(names[index], uses);
+  }
+  console.log('Registers of each kernel per target:');
+  for (const [name, uses] of [...shown].sort(([a], [b]) => (a < b ? -1 : 1)))
+    console.log(`  ${name.padEnd(44)} ${uses.join('  ')}`);
+}
+
+if (!has('cmake') || !(has('c++') || has('g++'))) {
+  console.log('build:cuda: no CMake or no C++ compiler on this machine: nothing was built.');
+  process.exit(0);
+}
+const cuda = has('nvcc') || existsSync('/usr/local/cuda/bin/nvcc');
+if (!cuda) console.log('build:cuda: no nvcc on this machine: the kernels are built for the host alone.');
+mkdirSync(build, { recursive: true });
+const generator = has('ninja') ? ['-G', 'Ninja'] : [];
+const compiler = cuda && !has('nvcc') ? ['-DCMAKE_CUDA_COMPILER=/usr/local/cuda/bin/nvcc'] : [];
+const configured = step('Configuring native/cuda', 'cmake', [...generator, ...compiler, '-S', source, '-B', build]);
+if (configured.status !== 0) stop(`cmake failed:\n${configured.output}`);
+const jobs = process.env['KVSIFT_JOBS'] ?? '2';
+const built = step('Building the kernels (minutes the first time)', 'cmake', ['--build', build, '--parallel', jobs]);
+if (built.status !== 0) stop(`the build failed:\n${built.output.slice(-8000)}`);
+
+// A second run compiles nothing, so what ptxas said is kept.
+const logPath = join(build, 'ptxas.log');
+const now = kernelUse(built.output);
+if (now.length > 0) {
+  const before = existsSync(logPath) ? kernelUse(readFileSync(logPath, 'utf8')) : [];
+  const key = ({ name, target }) => `${name} ${target}`;
+  const fresh = new Set(now.map(key));
+  const lines = [...before.filter((kernel) => !fresh.has(key(kernel))), ...now].map(
+    ({ name, target, registers, spilled, stack }) =>
+      `Compiling entry function '${name}' for '${target}'\n${stack} bytes stack frame, ${spilled} bytes spill stores, 0 bytes spill loads\nUsed ${registers} registers`,
+  );
+  writeFileSync(logPath, lines.join('\n'));
+}
+const kernels = cuda && existsSync(logPath) ? kernelUse(readFileSync(logPath, 'utf8')) : [];
+if (kernels.length > 0) printUse(kernels);
+const spilling = kernels.filter((kernel) => kernel.spilled > 0 || kernel.registers > mostRegisters);
+if (spilling.length > 0) stop(`these kernels spill registers: ${readable(spilling.map((kernel) => kernel.name)).join(', ')}`);
+
+const tested = step('Running the tests of the kernels', join(build, 'tests/kvsift_cuda_tests'), []);
+console.log(tested.output.trim());
+if (tested.status !== 0) stop('tests failed');
+const counts = tested.output.trim().split('\n').at(-1);
+const what = cuda
+  ? `${kernels.length} kernels for ${new Set(kernels.map((kernel) => kernel.target)).size} targets, no spills`
+  : 'host only';
+console.log(`build:cuda: ${what}; ${counts}`);
