@@ -67,14 +67,3 @@ def weights(net) -> dict:
         }  # fmt: skip
         state |= {f"model.layers.{i}.{name}.weight": w for name, w in parts.items()}
     return state
-
-
-@torch.no_grad()
-def load_weights(net, folder: Path):
-    """The reverse of `export`: copies the weights of a written folder into `net`."""
-    from safetensors.torch import load_file
-
-    stored = load_file(folder / "model.safetensors")
-    for name, part in weights(net).items():
-        if name in stored:  # the tied lm_head is not written
-            part.copy_(stored[name])

@@ -1,7 +1,6 @@
 """Trains the demo model on one CPU core and writes it as a folder that LlamaForCausalLM loads.
 
     python train.py --out DIR [--minutes 10] [--stages stages.json] [--seed 0]
-    python train.py --out DIR --start OTHER --stages longer.json --flat 0    # go on from a written folder
 """
 import argparse
 import json
@@ -11,7 +10,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from export import export, load_weights
+from export import export
 from network import Network, Shape
 from optimiser import optimisers
 from recall import recall_accuracy, unseen_keys
@@ -67,7 +66,7 @@ def ahead_loss(net, hidden, target, part):
     return total / max(1, count)
 
 
-def losses(net, ids, parts, positions, ahead_weight, text_weight=0.2):
+def losses(net, ids, parts, positions, text_weight=0.2, ahead_weight=0.5):
     """The loss to minimise, and [answer loss, text loss, loss ahead, accuracy on first digits, accuracy on later digits]."""
     target, part = ids[:, 1:], parts[:, 1:]
     hidden = net(ids[:, :-1], positions[:, :-1])
@@ -85,12 +84,12 @@ def losses(net, ids, parts, positions, ahead_weight, text_weight=0.2):
     return answer_loss + text_weight * text_loss + ahead_weight * ahead, torch.stack(report).nan_to_num(1.0)
 
 
-def learning_rate(step, done, flat):
-    """Share of the base rate: 100 steps of warm-up, full until `flat` of the time, then linear to 2 %."""
-    return min(1, (step + 1) / 100) * min(1, max(0.02, 1 - (done - flat) / (1 - flat)))
+def learning_rate(step, done):
+    """Share of the base rate: 100 steps of warm-up, flat for 30 % of the time, then linear to 2 %."""
+    return min(1, (step + 1) / 100) * min(1, max(0.02, 1 - (done - 0.3) / 0.7))
 
 
-def train(net, tokenizer, stages, minutes, seed, flat, report):
+def train(net, tokenizer, stages, minutes, seed, report):
     """Runs the curriculum for `minutes` of CPU time, so that a shared machine does not shorten it. Returns (steps, tokens)."""
     rows, both = Rows(tokenizer, seed + 1), optimisers(net)
     ends = torch.tensor([s["share"] for s in stages]).cumsum(0)
@@ -98,13 +97,12 @@ def train(net, tokenizer, stages, minutes, seed, flat, report):
     start, step, tokens, mean = time.process_time(), 0, 0, None
     while (done := (time.process_time() - start) / (60 * minutes)) < 1:
         stage = next(s for s, end in zip(stages, ends) if done < end or end == ends[-1])
-        rate = learning_rate(step, done, flat)
+        rate = learning_rate(step, done)
         for o in both:
             for group in o.param_groups:
                 group["lr"] = group["base_lr"] * rate
         ids, parts, positions = batch(rows, stage)
-        # The looking-ahead matrices settle first: they are new when training goes on from a written folder.
-        loss, now = losses(net, ids, parts, positions, ahead_weight=0.5 * min(1, step / 100) ** 2)
+        loss, now = losses(net, ids, parts, positions)
         loss.backward()
         torch.nn.utils.clip_grad_norm_([p for g in both[1].param_groups for p in g["params"]], 1.0)
         for o in both:
@@ -125,16 +123,12 @@ def main():
     options.add_argument("--minutes", type=float, default=10, help="CPU minutes")
     options.add_argument("--stages", type=Path, default=Path(__file__).with_name("stages.json"))
     options.add_argument("--seed", type=int, default=0)
-    options.add_argument("--flat", type=float, default=0.3, help="share of the time at the full learning rate")
-    options.add_argument("--start", type=Path, help="folder to take the first weights from")
     given = options.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(given.seed)
     given.out.mkdir(parents=True, exist_ok=True)
     tokenizer = train_tokenizer(Shape.vocabulary)
     net = Network(Shape(vocabulary=tokenizer.get_vocab_size()))
-    if given.start:
-        load_weights(net, given.start)
     with given.out.with_suffix(".log.jsonl").open("w") as log:
 
         def report(line):
@@ -145,7 +139,7 @@ def main():
                 export(net, tokenizer, given.out)
 
         report(dict(parameters=sum(p.numel() for p in net.parameters()), seed=given.seed, minutes=given.minutes))
-        steps, tokens = train(net, tokenizer, json.loads(given.stages.read_text()), given.minutes, given.seed, given.flat, report)
+        steps, tokens = train(net, tokenizer, json.loads(given.stages.read_text()), given.minutes, given.seed, report)
         export(net, tokenizer, given.out)
         report({n: recall_accuracy(net, tokenizer, n, 25, unseen_keys) for n in (256, 512, 1024, 2048, 4096, 8192)})
         report(dict(steps=steps, tokens=tokens))
