@@ -77,7 +77,7 @@ const generator = has('ninja') ? ['-G', 'Ninja'] : [];
 const compiler = cuda && !has('nvcc') ? ['-DCMAKE_CUDA_COMPILER=/usr/local/cuda/bin/nvcc'] : [];
 const configured = step('Configuring native/cuda', 'cmake', [...generator, ...compiler, '-S', source, '-B', build]);
 if (configured.status !== 0) stop(`cmake failed:\n${configured.output}`);
-const jobs = process.env['KVSIFT_JOBS'] ?? '2';
+const jobs = process.env.KVSIFT_JOBS ?? '2';
 const built = step('Building the kernels (minutes the first time)', 'cmake', ['--build', build, '--parallel', jobs]);
 if (built.status !== 0) stop(`the build failed:\n${built.output.slice(-8000)}`);
 

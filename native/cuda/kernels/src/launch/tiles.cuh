@@ -10,7 +10,8 @@ namespace kvsift::KVSIFT_TARGET {
 template <class Element, int head_dim>
 void start_tiles(const Launch& launch, Grid grid, const PrefillArguments* prefill, const ColumnWork* columns) {
   constexpr std::size_t bytes = 3 * tile_bytes<head_dim>;
-  launch.require(bytes <= launch.context.shared_bytes, KVSIFT_CUDA_UNSUPPORTED, "the device has too little shared memory for this head dim");
+  constexpr std::size_t beside = 2048;  // the kernels' static shared memory
+  launch.require(bytes + beside <= launch.context.shared_bytes, KVSIFT_CUDA_UNSUPPORTED, "the device has too little shared memory for this head dim");
   if (prefill != nullptr) launch.check(start_kernel(prefill_work<Element, head_dim>, grid, tile_threads, bytes, launch.stream, *prefill));
   if (columns != nullptr) launch.check(start_kernel(column_work<Element, head_dim>, grid, tile_threads, bytes, launch.stream, *columns));
 }

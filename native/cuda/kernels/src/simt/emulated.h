@@ -7,9 +7,9 @@
 #include <tuple>
 
 // The host in the place of a GPU, for tests: kernels are compiled by the C++ compiler and run as written, the threads of a block as coroutines that
-// meet at barriers and warp operations, blocks one after another. Warps run as far apart as the barriers allow and
-// asynchronous copies arrive as late as the waits allow, so that a missing one shows. Tensor-core, ldmatrix and cp.async operations follow the register layouts of the
-// PTX manual. What this cannot show: races within a warp, memory ordering, occupancy, and the instructions that nvcc makes.
+// meet at barriers and warp operations, blocks one after another. Warps run as far apart as the barriers allow and asynchronous copies arrive as late as
+// the waits allow, so that a missing one shows. Tensor-core operations and ldmatrix follow the register layouts of the PTX manual. What this cannot
+// show: races within a warp, memory ordering, occupancy, and the instructions that nvcc makes.
 
 #define __global__
 #define __device__
