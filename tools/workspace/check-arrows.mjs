@@ -21,7 +21,7 @@ const ranks = [
   { pattern: /^@kvsift\/eval-text$/, rank: 7 },
   { pattern: /^@kvsift\/eval$/, rank: 8 },
   { pattern: /^@kvsift\/(eval-.*|report)$/, rank: 9, sideways: true },
-  { pattern: /^@kvsift\/(verify|verify-scores)$/, rank: 10, sideways: true },
+  { pattern: /^@kvsift\/(verify|verify-scores|tune)$/, rank: 10, sideways: true },
   { pattern: /^kvsift$/, rank: 11 },
   { pattern: /^@kvsift\/examples$/, rank: 12 },
 ];
@@ -30,7 +30,7 @@ const ranks = [
 const forbidden = [
   {
     from: /^@kvsift\/policy($|-)/,
-    to: /^@kvsift\/(backend-|weights|tokenizer|models|engine)/,
+    to: /^@kvsift\/(backend-|tokenizer|models|engine)/,
     why: 'policies never name a backend',
   },
   {

@@ -22,12 +22,18 @@ describe('configFromHuggingFace', () => {
   });
 
   it('gives windows by family', () => {
-    const windows = (fields: object) => configFromHuggingFace({ ...base, sliding_window: 32, ...fields }, 'x').layers.map(({ window }) => window);
+    const windows = (fields: object) =>
+      configFromHuggingFace({ ...base, sliding_window: 32, ...fields }, 'x').layers.map(({ window }) => window);
     expect(windows({ model_type: 'mistral' })).toEqual([32, 32, 32, 32]);
     expect(windows({ model_type: 'gemma2' })).toEqual([32, undefined, 32, undefined]);
     expect(windows({ model_type: 'gemma3_text', sliding_window_pattern: 2 })).toEqual([32, undefined, 32, undefined]);
     expect(windows({ model_type: 'qwen2', use_sliding_window: false })).toEqual([undefined, undefined, undefined, undefined]);
-    expect(windows({ model_type: 'qwen2', use_sliding_window: true, max_window_layers: 3 })).toEqual([undefined, undefined, undefined, 32]);
+    expect(windows({ model_type: 'qwen2', use_sliding_window: true, max_window_layers: 3 })).toEqual([
+      undefined,
+      undefined,
+      undefined,
+      32,
+    ]);
     const layer_types = ['full_attention', 'sliding_attention', 'full_attention', 'full_attention'];
     expect(windows({ model_type: 'qwen3', layer_types })).toEqual([undefined, 32, undefined, undefined]);
   });

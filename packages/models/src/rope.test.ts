@@ -19,7 +19,9 @@ describe.skipIf(!existsSync(models))('rope tables of the golden models (skipped 
       const kinds = [...golden.tensors.keys()].filter((key) => key.startsWith('inv_freq'));
       expect(kinds.length).toBeGreaterThan(0);
       for (const kind of kinds) {
-        const layer = config.layers.find(({ window }) => kind === 'inv_freq' || (window !== undefined) === kind.includes('sliding'));
+        const layer = config.layers.find(
+          ({ window }) => kind === 'inv_freq' || (window !== undefined) === kind.includes('sliding'),
+        );
         if (layer === undefined) throw new Error(`no layer for ${kind}`);
         const expected = await golden.readFloat32(golden.tensor(kind));
         const { inverseFrequencies } = ropeTable(layer.rope, length);

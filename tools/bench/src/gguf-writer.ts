@@ -95,7 +95,11 @@ function writeMetadata(fields: Fields, entry: Metadata): void {
 }
 
 /** Writes a GGUF v3 file. */
-export async function writeGguf(path: string, metadata: ReadonlyMap<string, Metadata>, tensors: readonly WrittenTensor[]): Promise<void> {
+export async function writeGguf(
+  path: string,
+  metadata: ReadonlyMap<string, Metadata>,
+  tensors: readonly WrittenTensor[],
+): Promise<void> {
   const head = new Fields().number(4, 0x46554747).number(4, 3).number(8, tensors.length).number(8, metadata.size);
   for (const [key, entry] of metadata) {
     head.string(key);

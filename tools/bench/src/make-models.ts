@@ -37,7 +37,13 @@ export async function requantized(source: string, type: 'q4_0' | 'q8_0', folder:
   const tensors = [...file.tensors.values()].map((stored): WrittenTensor => {
     const matrix = stored.shape.length === 2;
     const target: WrittenType = !matrix ? 'f32' : stored.name === 'token_embd.weight' ? 'q8_0' : type;
-    return { name: stored.name, type: target, shape: stored.shape, byteLength: byteLength(target, stored.shape), bytes: () => convert(stored, target) };
+    return {
+      name: stored.name,
+      type: target,
+      shape: stored.shape,
+      byteLength: byteLength(target, stored.shape),
+      bytes: () => convert(stored, target),
+    };
   });
   const convert = async (stored: StoredTensor, target: WrittenType): Promise<Uint8Array> => {
     if (stored.dtype === target) return file.readBytes(stored);
@@ -49,7 +55,16 @@ export async function requantized(source: string, type: 'q4_0' | 'q8_0', folder:
 }
 
 /** Sizes of the "1B shape": a Llama 3.2 1B with a small vocabulary. */
-const shape = { layers: 16, hidden: 2048, intermediate: 8192, queryHeads: 32, kvHeads: 8, headDim: 64, vocabulary: 49152, context: 16384 };
+const shape = {
+  layers: 16,
+  hidden: 2048,
+  intermediate: 8192,
+  queryHeads: 32,
+  kvHeads: 8,
+  headDim: 64,
+  vocabulary: 49152,
+  context: 16384,
+};
 
 /** Random weights of the 1B shape, with the vocabulary of `vocabularySource` so that every peer loads it. */
 export async function randomBillion(vocabularySource: string, type: 'q4_0' | 'q8_0', folder: string): Promise<string> {
@@ -102,7 +117,11 @@ export async function randomBillion(vocabularySource: string, type: 'q4_0' | 'q8
       matrix(name('ffn_down'), hidden, intermediate),
     ];
   });
-  await writeGguf(path, metadata, [matrix('token_embd.weight', vocabulary, hidden, 'q8_0'), ...blocks.flat(), ones('output_norm.weight')]);
+  await writeGguf(path, metadata, [
+    matrix('token_embd.weight', vocabulary, hidden, 'q8_0'),
+    ...blocks.flat(),
+    ones('output_norm.weight'),
+  ]);
   return path;
 }
 

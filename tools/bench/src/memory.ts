@@ -6,9 +6,15 @@ import { Command } from 'commander';
 import { promptIds } from './peers/protocol.js';
 
 const command = new Command('bench:memory')
-  .description('Measures the peak of a prefill against its bound: one full layer, the kept part of the others, bounded activations.')
+  .description(
+    'Measures the peak of a prefill against its bound: one full layer, the kept part of the others, bounded activations.',
+  )
   .option('--json', 'print JSON lines')
-  .option('--model <path>', 'model', fileURLToPath(new URL('../../../../shared/models/smollm2-135m-instruct-q4_1.gguf', import.meta.url)))
+  .option(
+    '--model <path>',
+    'model',
+    fileURLToPath(new URL('../../../../shared/models/smollm2-135m-instruct-q4_1.gguf', import.meta.url)),
+  )
   .option('--lengths <list>', 'prompt lengths', '1024,2048,4096,8192')
   .option('--budget <amount>', 'what to keep', '20%')
   .option('--policies <expressions...>', 'policies', ['full', 'streaming-llm', 'snapkv', 'h2o', 'adakv(snapkv)'])
@@ -39,7 +45,9 @@ for (const expression of options.policies) {
     if (options.json) console.log(JSON.stringify(row));
     else {
       const mib = (bytes: number) => `${(bytes / 2 ** 20).toFixed(1).padStart(7)} MiB`;
-      console.log(`${expression.padEnd(16)}${String(length).padStart(6)} tokens: peak ${mib(peak)} of estimated ${mib(bound)}; cache ${mib(row.cache)}, estimated ${mib(row.expectedCache)}`);
+      console.log(
+        `${expression.padEnd(16)}${String(length).padStart(6)} tokens: peak ${mib(peak)} of estimated ${mib(bound)}; cache ${mib(row.cache)}, estimated ${mib(row.expectedCache)}`,
+      );
     }
   }
 }

@@ -32,7 +32,15 @@ const command = new Command('bench:peers')
   .option('--python <path>', 'a Python with torch and transformers; without it PyTorch is left out')
   .option('--repeat <n>', 'repetitions per row', '3')
   .parse();
-const options = command.opts<{ json?: boolean; quick?: boolean; billion?: boolean; model: string; formats: string; python?: string; repeat: string }>();
+const options = command.opts<{
+  json?: boolean;
+  quick?: boolean;
+  billion?: boolean;
+  model: string;
+  formats: string;
+  python?: string;
+  repeat: string;
+}>();
 
 function print(row: Row): void {
   if (options.json) console.log(JSON.stringify(row));
@@ -50,7 +58,10 @@ function installLlama(): string {
     mkdirSync(folder, { recursive: true });
     writeFileSync(join(folder, 'package.json'), '{"private":true}');
     const npm = (...args: string[]) =>
-      execFileSync('npm', ['install', '--omit=optional', '--ignore-scripts', '--no-audit', '--no-fund', '--force', ...args], { cwd: folder, stdio: 'ignore' });
+      execFileSync('npm', ['install', '--omit=optional', '--ignore-scripts', '--no-audit', '--no-fund', '--force', ...args], {
+        cwd: folder,
+        stdio: 'ignore',
+      });
     npm('node-llama-cpp@3.22.1');
     npm('@node-llama-cpp/linux-x64@3.22.1');
   }
@@ -58,13 +69,23 @@ function installLlama(): string {
 }
 
 /** Repetitions of one request, peer by peer in turn. */
-async function interleave(peers: readonly PeerProcess[], request: Omit<RunRequest, 'op'>, repeat: number): Promise<Map<string, RunResult[]>> {
+async function interleave(
+  peers: readonly PeerProcess[],
+  request: Omit<RunRequest, 'op'>,
+  repeat: number,
+): Promise<Map<string, RunResult[]>> {
   const results = new Map<string, RunResult[]>(peers.map(({ name }) => [name, []]));
   for (let round = 0; round < repeat; round++) for (const peer of peers) results.get(peer.name)?.push(await peer.run(request));
   return results;
 }
 
-function compare(name: string, results: ReadonlyMap<string, RunResult[]>, phase: 'prefill' | 'decode', goal: number, against?: string): void {
+function compare(
+  name: string,
+  results: ReadonlyMap<string, RunResult[]>,
+  phase: 'prefill' | 'decode',
+  goal: number,
+  against?: string,
+): void {
   const ours = (results.get('kvsift') ?? []).map((result) => result[phase]);
   const others = [...results].filter(([peer]) => peer !== 'kvsift' && (against === undefined || peer === against));
   if (others.length === 0) return;
@@ -79,7 +100,8 @@ async function smollm2(format: 'q4_1' | 'q4_0' | 'q8_0', llamaFolder: string): P
   const model = format === 'q4_1' ? options.model : await requantized(options.model, format, cache);
   using ours = new PeerProcess('kvsift', process.execPath, [here('./peers/ours.js')]);
   using llama = new PeerProcess('llama.cpp', process.execPath, [here('./peers/llama.js'), llamaFolder]);
-  const torch = options.python && format === 'q4_1' ? new PeerProcess('torch', options.python, [here('../python/peer_torch.py')]) : undefined;
+  const torch =
+    options.python && format === 'q4_1' ? new PeerProcess('torch', options.python, [here('../python/peer_torch.py')]) : undefined;
   const peers = [ours, llama, ...(torch ? [torch] : [])];
   const repeat = Number(options.repeat);
   const index = { q4_0: 0, q8_0: 1, q4_1: 2 }[format];
@@ -93,7 +115,11 @@ async function smollm2(format: 'q4_1' | 'q4_0' | 'q8_0', llamaFolder: string): P
       { tokens: 7500, goals: [2.5, 2.5, 4.0], decode: 2.0 },
     ].filter(({ tokens }) => !options.quick || tokens <= 512);
     for (const { tokens, goals, decode } of rows) {
-      const results = await interleave(peers, { tokens, steps: decode ? 24 : 1 }, tokens > 4000 ? Math.max(1, repeat - 1) : repeat);
+      const results = await interleave(
+        peers,
+        { tokens, steps: decode ? 24 : 1 },
+        tokens > 4000 ? Math.max(1, repeat - 1) : repeat,
+      );
       if (goals) compare(`prefill ${tokens} ${format} vs llama.cpp`, results, 'prefill', goals[index] ?? 0, 'llama.cpp');
       if (goals && torch) compare(`prefill ${tokens} ${format} vs torch bf16`, results, 'prefill', 2.0, 'torch');
       if (decode) compare(`decode at ${tokens} ${format}`, results, 'decode', decode);
@@ -109,14 +135,40 @@ async function smollm2(format: 'q4_1' | 'q4_0' | 'q8_0', llamaFolder: string): P
 async function evicted(ours: PeerProcess, full: ReadonlyMap<string, RunResult[]>, repeat: number): Promise<void> {
   for (const policy of ['snapkv', 'adakv'] as const) {
     const results = await interleave([ours], { tokens: 7500, steps: 24, policy, budget: '20%' }, Math.max(1, repeat - 1));
-    compare(`decode at 7500, ${policy} 20 %, vs llama.cpp full`, new Map([...results, ['llama.cpp', full.get('llama.cpp') ?? []]]), 'decode', 3.5);
+    compare(
+      `decode at 7500, ${policy} 20 %, vs llama.cpp full`,
+      new Map([...results, ['llama.cpp', full.get('llama.cpp') ?? []]]),
+      'decode',
+      3.5,
+    );
   }
   const [sample] = full.get('kvsift') ?? [];
   const { cacheBytes = 0, peakBytes = 0, loopP99 = 0, loopMax = 0 } = sample?.extra ?? {};
   const allowed = 1.1 * (cacheBytes + 64e6);
-  print({ name: 'peak memory at 7500, full cache: allowed / held (MB)', ours: peakBytes / 1e6, peer: allowed / 1e6, ratio: allowed / peakBytes, goal: 1, spread: 0 });
-  print({ name: 'event loop p99 (ms): 5 / measured', ours: loopP99, peer: 5, ratio: 5 / Math.max(loopP99, 0.01), goal: 1, spread: 0 });
-  print({ name: 'event loop maximum (ms): 25 / measured', ours: loopMax, peer: 25, ratio: 25 / Math.max(loopMax, 0.01), goal: 1, spread: 0 });
+  print({
+    name: 'peak memory at 7500, full cache: allowed / held (MB)',
+    ours: peakBytes / 1e6,
+    peer: allowed / 1e6,
+    ratio: allowed / peakBytes,
+    goal: 1,
+    spread: 0,
+  });
+  print({
+    name: 'event loop p99 (ms): 5 / measured',
+    ours: loopP99,
+    peer: 5,
+    ratio: 5 / Math.max(loopP99, 0.01),
+    goal: 1,
+    spread: 0,
+  });
+  print({
+    name: 'event loop maximum (ms): 25 / measured',
+    ours: loopMax,
+    peer: 25,
+    ratio: 25 / Math.max(loopMax, 0.01),
+    goal: 1,
+    spread: 0,
+  });
 }
 
 /** Rows that compare us with ourselves. */
@@ -149,6 +201,9 @@ async function billion(type: 'q4_0' | 'q8_0', llamaFolder: string): Promise<void
 }
 
 const llamaFolder = installLlama();
-if (!options.json) console.log(`${cpus()[0]?.model}, ${cpus().length} cores, load ${loadavg()[0]?.toFixed(2)}; tokens/s, medians; ratio to the best peer of the row`);
+if (!options.json)
+  console.log(
+    `${cpus()[0]?.model}, ${cpus().length} cores, load ${loadavg()[0]?.toFixed(2)}; tokens/s, medians; ratio to the best peer of the row`,
+  );
 for (const format of options.quick ? ['q4_1'] : options.formats.split(',')) await smollm2(format as 'q4_1', llamaFolder);
 if (options.billion) for (const type of ['q4_0', 'q8_0'] as const) await billion(type, llamaFolder);

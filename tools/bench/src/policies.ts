@@ -9,7 +9,11 @@ import { promptIds } from './peers/protocol.js';
 const command = new Command('bench:policies')
   .description('Measures what evicting costs: share of the prefill time, extra memory, bytes left, for each policy.')
   .option('--json', 'print JSON lines')
-  .option('--model <path>', 'model', fileURLToPath(new URL('../../../../shared/models/smollm2-135m-instruct-q4_1.gguf', import.meta.url)))
+  .option(
+    '--model <path>',
+    'model',
+    fileURLToPath(new URL('../../../../shared/models/smollm2-135m-instruct-q4_1.gguf', import.meta.url)),
+  )
   .option('--tokens <n>', 'length of the prompt', '4096')
   .option('--budget <amount>', 'what to keep', '20%')
   .option('--repeat <n>', 'repetitions', '3')
@@ -30,7 +34,14 @@ const command = new Command('bench:policies')
     'observed-attention',
   ])
   .parse();
-const options = command.opts<{ json?: boolean; model: string; tokens: string; budget: string; repeat: string; policies: readonly string[] }>();
+const options = command.opts<{
+  json?: boolean;
+  model: string;
+  tokens: string;
+  budget: string;
+  repeat: string;
+  policies: readonly string[];
+}>();
 
 /** Policies that look at all queries may cost more. */
 const wholeAttention = new Set(['h2o', 'observed-attention', 'nacl']);

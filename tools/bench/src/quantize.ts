@@ -41,5 +41,6 @@ function q8_0(values: Float32Array, view: DataView, at: number): void {
   const scale = values.reduce((most, value) => Math.max(most, Math.abs(value)), 0) / 127;
   view.setUint16(at, floatToHalf(scale), true);
   const exact = halfToFloat(floatToHalf(scale));
-  for (let index = 0; index < 32; index++) view.setInt8(at + 2 + index, exact === 0 ? 0 : Math.round((values[index] ?? 0) / scale));
+  for (let index = 0; index < 32; index++)
+    view.setInt8(at + 2 + index, exact === 0 ? 0 : Math.round((values[index] ?? 0) / scale));
 }
