@@ -57,26 +57,24 @@ const text = '../shared/data/haystack/gap.txt';
 const expressions = [
   'snapkv',
   'adakv(snapkv)',
-  'pyramidkv',
   'h2o',
   'tova',
   'keydiff',
   'expected-attention',
-  'knorm',
   'streaming-llm',
   'random',
 ];
-const everyStep = [0.98, 0.99, 0.995].map((keep) => `every-step(knorm(), keepRatio=${keep}, skipLayers=[0,1])`);
+const everyStep = [0.9, 0.98, 0.99].map((keep) => `every-step(knorm(), keepRatio=${keep}, skipLayers=[0,1])`);
 const protocols = [
   {
     name: 'lm-continuation',
-    title: 'SmolLM2-135M-Instruct: 512 tokens read and evicted, the next 512 scored',
-    args: ['--chunk-size', '1024', '--prefill', '512', '--budgets', '50%', '20%', '10%', '--policies', ...expressions],
+    title: 'SmolLM2-135M-Instruct: 384 tokens read and evicted, the next 128 scored',
+    args: ['--chunk-size', '512', '--prefill', '384', '--budgets', '50%', '20%', '10%', '--policies', ...expressions],
   },
   {
     name: 'lm-every-step',
     title: 'SmolLM2-135M-Instruct: every token compresses every layer but two (l2compress)',
-    args: ['--chunk-size', '768', '--prefill', '0', '--budgets', '100%', '--policies', ...everyStep],
+    args: ['--chunk-size', '384', '--prefill', '0', '--budgets', '100%', '--policies', ...everyStep],
   },
 ];
 for (const { name, title, args } of wanted('lm') ? protocols : []) {
