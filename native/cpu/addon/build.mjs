@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // Builds the native part into build/Release. Nothing is done where no source is newer than the last build.
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -9,6 +9,8 @@ import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const product = join(root, 'build/Release/kvsift-cpu.node');
+/** Its time is when the last build began: what changed since then, even while it ran, is not in it. */
+const stamp = join(root, 'build/Release/built');
 
 /** Time of the newest file below a folder. */
 function newest(path) {
@@ -18,7 +20,8 @@ function newest(path) {
 }
 
 const sources = ['addon', 'kernels', 'CMakeLists.txt', 'package.json'].map((name) => join(root, name));
-if (existsSync(product) && statSync(product).mtimeMs > Math.max(...sources.map(newest))) process.exit(0);
+if (existsSync(product) && existsSync(stamp) && statSync(stamp).mtimeMs > Math.max(...sources.map(newest))) process.exit(0);
+const begun = new Date();
 
 const require = createRequire(import.meta.url);
 const cmakeJs = join(dirname(require.resolve('cmake-js/package.json')), 'bin/cmake-js');
@@ -34,3 +37,5 @@ if (status !== 0) {
   if (error) console.error(String(error));
   process.exit(1);
 }
+writeFileSync(stamp, '');
+utimesSync(stamp, begun, begun);
