@@ -54,16 +54,7 @@ for (const name of names) {
 
 const smollm2 = '../shared/models/smollm2-135m-instruct-q4_1.gguf';
 const text = '../shared/data/haystack/gap.txt';
-const expressions = [
-  'snapkv',
-  'adakv(snapkv)',
-  'h2o',
-  'tova',
-  'keydiff',
-  'expected-attention',
-  'streaming-llm',
-  'random',
-];
+const expressions = ['snapkv', 'adakv(snapkv)', 'h2o', 'tova', 'keydiff', 'expected-attention', 'streaming-llm', 'random'];
 const everyStep = [0.9, 0.98, 0.99].map((keep) => `every-step(knorm(), keepRatio=${keep}, skipLayers=[0,1])`);
 const protocols = [
   {
