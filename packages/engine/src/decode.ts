@@ -1,4 +1,5 @@
 import type { DecoderLayer, DecoderModel, Projection } from '@kvsift/models';
+import { gatherView } from '@kvsift/policy';
 import { type AttentionSegment, type Backend, KvsiftError, type Program, type Tensor } from '@kvsift/tensor';
 import { applyDecision, attentionShape, describeLayer } from './layer-view.js';
 import { scoped } from './scope.js';
@@ -40,7 +41,9 @@ export class DecodeLoop implements Disposable {
       this.#positions,
       Int32Array.from(this.sequences, ({ cache }) => cache.nextPosition),
     );
-    const plain = this.sequences.every(({ run }) => run?.decode === undefined && run?.compensation === undefined);
+    const plain = this.sequences.every(
+      ({ run }) => run?.decode === undefined && run?.compensation === undefined && run?.retrieval === undefined,
+    );
     const logits = plain && backend.record !== undefined ? this.#replay() : await this.#compute();
     for (const { cache, run } of this.sequences) {
       cache.seen += 1;
@@ -142,6 +145,7 @@ export class DecodeLoop implements Disposable {
 
   #attend(layer: number, projection: Projection): Tensor {
     const backend = this.#backend;
+    if (this.sequences.some(({ run }) => run?.retrieval !== undefined)) return this.#retrieve(layer, projection);
     const compensated = this.sequences.some(({ run }) => run?.compensation !== undefined);
     const { output, logSumExp } = backend.attention(projection.q, this.#segments(layer), {
       ...this.#attention(layer),
@@ -158,6 +162,33 @@ export class DecodeLoop implements Disposable {
       return run.compensation.correct(layer, scope.backend, q, own, scope.backend.slice(lse, 0, row, row + 1));
     });
     return backend.concat(rows, 0);
+  }
+
+  /** Attention of each sequence over what it chooses to read. */
+  #retrieve(layer: number, projection: Projection): Tensor {
+    using scope = scoped(this.#backend);
+    const { backend } = scope;
+    const rows = this.sequences.map((sequence, row) => {
+      const { cache, run } = sequence;
+      const cut = (tensor: Tensor) => backend.slice(tensor, 0, row, row + 1);
+      const queries = cut(projection.q);
+      const whole = cache.layer(layer).view;
+      const chosen = run?.retrieval?.choose({
+        ...describeLayer(this.model, cache, layer, sequence.ropeLength, scope, { seed: sequence.seed, sequence: sequence.index }),
+        budget: run.budgets[layer] ?? { perHead: whole.maxLength, total: whole.maxLength * whole.kvHeads },
+        seen: cache.seen + 1,
+        queries,
+      });
+      const view = chosen === undefined || chosen === 'all' ? whole : gatherView(backend, whole, chosen);
+      const compensation = run?.compensation;
+      const { output, logSumExp } = backend.attention(queries, [{ view, rows: 1 }], {
+        ...attentionShape(this.model.config, layer),
+        positions: backend.reshape(cut(backend.reshape(this.#positions, [this.sequences.length, 1])), [1]),
+        ...(compensation && { logSumExp: true }),
+      });
+      return compensation && logSumExp ? compensation.correct(layer, backend, queries, output, logSumExp) : output;
+    });
+    return this.#backend.concat(rows, 0);
   }
 
   /** Lets each sequence's decode rule shrink the layer. */

@@ -19,6 +19,13 @@ class RowBuffer {
     joined.dispose();
   }
 
+  /** The same rows under a handle of their own. */
+  fork(backend: Backend): RowBuffer {
+    const twin = new RowBuffer();
+    if (this.#rows !== undefined) twin.#rows = backend.reshape(this.#rows, this.#rows.shape);
+    return twin;
+  }
+
   get rows(): Tensor | undefined {
     return this.#rows;
   }
@@ -57,6 +64,13 @@ export class DecodeWindow implements Disposable {
       if (rows !== undefined) found[kind] = rows;
     }
     return found;
+  }
+
+  /** What a forked sequence has observed so far. */
+  fork(backend: Backend): DecodeWindow {
+    const twin = new DecodeWindow(this.observe);
+    for (const [key, buffer] of this.#buffers) twin.#buffers.set(key, buffer.fork(backend));
+    return twin;
   }
 
   [Symbol.dispose](): void {

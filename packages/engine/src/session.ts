@@ -172,6 +172,7 @@ export class Session implements Disposable {
     const twin = new Session(this.model, this.options);
     twin.#cache = this.#cache.fork();
     twin.#run = forkRun(this.#run);
+    twin.#window = this.#window?.fork(this.model.decoder.backend);
     twin.#ropeLength = this.#ropeLength;
     twin.#unfed = [...this.#unfed];
     twin.#generated = this.#generated;

@@ -24,6 +24,7 @@ import { perChunk } from '@kvsift/policy-per-chunk';
 import { perLayer } from '@kvsift/policy-per-layer';
 import { pyramidkv } from '@kvsift/policy-pyramidkv';
 import { qFilters } from '@kvsift/policy-q-filters';
+import { quest } from '@kvsift/policy-quest';
 import { random } from '@kvsift/policy-random';
 import { ratchet } from '@kvsift/policy-ratchet';
 import { rerotate } from '@kvsift/policy-rerotate';
@@ -64,6 +65,7 @@ export const policies: readonly AnyPolicyFactory[] = [
   perLayer,
   pyramidkv,
   qFilters,
+  quest,
   random,
   ratchet,
   rerotate,

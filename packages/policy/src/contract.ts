@@ -114,6 +114,12 @@ export interface Compensation {
   correct(layer: number, backend: Backend, q: Tensor, output: Tensor, logSumExp: Tensor): Tensor;
 }
 
+/** Attention over chosen entries only (Quest): nothing is evicted, each decode step reads what its query is likely to attend to. */
+export interface Retrieval {
+  /** Entries that a layer's attention reads in this step; `view.queries` is its one query row, `view.cache` holds its key and value already. */
+  choose(view: LayerView): Selection | 'all';
+}
+
 /**
  * A second reading after the prefill (KVzip): other tokens are read on top of the whole cache, looked at layer by layer, and taken back. Only then
  * the layers shrink.
@@ -140,6 +146,7 @@ export interface PolicyRun extends Disposable {
   revise?(layer: number, backend: Backend): readonly { readonly layer: number; readonly selection: Selection }[];
   readonly decode?: DecodeRule;
   readonly compensation?: Compensation;
+  readonly retrieval?: Retrieval;
   /** Decides after a second reading; `select` then leaves the layers whole. */
   readonly reread?: Reread;
   /** 'kept': the next token's position is the number of kept entries (re-rotation). Default 'seen': the true position. */

@@ -4,9 +4,15 @@ import type { LayerView } from './contract.js';
 /** The surviving keys and values of a layer as f32 [kvHeads, kept, headDim]; selections that keep the same number in every head. */
 export function gatherEntries(view: LayerView, selection: Selection): { readonly keys: Tensor; readonly values: Tensor } {
   const { backend, cache } = view;
+  const target = gatherView(backend, cache, selection);
+  return { keys: backend.kvRead(target, 'keys'), values: backend.kvRead(target, 'values') };
+}
+
+/** A view of its own with copies of the selected entries; selections that keep the same number in every head. */
+export function gatherView(backend: Backend, cache: KvView, selection: Selection): KvView {
   const target = emptyView(backend, cache, selection);
   backend.kvGather(cache, selection, target);
-  return { keys: backend.kvRead(target, 'keys'), values: backend.kvRead(target, 'values') };
+  return target;
 }
 
 /** Columns f32 [kvHeads, n] of the survivors, f32 [kvHeads, kept]. */

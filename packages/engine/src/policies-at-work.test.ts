@@ -1,0 +1,124 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createReferenceBackend } from '@kvsift/backend-reference';
+import { allPolicies } from '@kvsift/policies';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { LanguageModel } from './language-model.js';
+import { load } from './load.js';
+import type { SessionOptions } from './session-options.js';
+import { smallModel, writeRandomModel } from './testing/random-model.js';
+
+const registry = allPolicies();
+const prompt = Int32Array.from({ length: 48 }, (_, index) => (index * 17 + 5) % 60);
+const budget = 16;
+/** Expressions that fit a prompt of 48 tokens; every other policy stands for itself. */
+const expressions: Readonly<Record<string, string>> = {
+  snapkv: 'snapkv(window=4)',
+  h2o: 'h2o(window=4)',
+  finch: 'finch(question=4)',
+  nacl: 'nacl(recent=4)',
+  scissorhands: 'scissorhands(recent=4)',
+  cake: 'cake(window=4)',
+  lagkv: 'lagkv(lag=8)',
+  simlayerkv: 'simlayerkv(threshold=0.1, recent=12)',
+  quest: 'quest(pageSize=4, fullLayers=0)',
+  keydiff: 'keydiff(blockSize=8)',
+  adakv: 'adakv(snapkv(window=4))',
+  pyramidkv: 'pyramidkv(snapkv(window=4))',
+  chunkkv: 'chunkkv(snapkv(window=4), chunk=5)',
+  criticalkv: 'criticalkv(snapkv(window=4))',
+  'critical-adakv': 'critical-adakv(snapkv(window=4))',
+  headkv: 'headkv(snapkv(window=4))',
+  rerotate: 'rerotate(streaming-llm)',
+  'per-chunk': 'per-chunk(knorm, chunk=12)',
+  'per-layer': `per-layer(knorm, weights=[${Array.from({ length: smallModel.layers }, (_, layer) => layer + 1).join(', ')}])`,
+  decoding: 'decoding(h2o(window=4), interval=2)',
+  merging: 'merging(knorm)',
+};
+/** Need files or a tokenizer of their own. */
+const elsewhere = new Set(['duo-attention', 'q-filters', 'kvzip']);
+const names = [...registry.factories.keys()].filter((name) => !elsewhere.has(name));
+
+let folder: string;
+let model: LanguageModel;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'kvsift-policies-'));
+  model = await load(await writeRandomModel(join(folder, 'llama')), { backend: createReferenceBackend() });
+});
+
+afterAll(async () => {
+  model.dispose();
+  await rm(folder, { recursive: true });
+});
+
+async function answer(options: SessionOptions): Promise<number[]> {
+  const out: number[] = [];
+  for await (const { id } of model.generate(prompt, { ...options, maxTokens: 8, ignoreEos: true })) out.push(id);
+  return out;
+}
+
+describe('policies at work', () => {
+  it.each(names)('%s: the same answer in every layout that takes it', async (name) => {
+    const policy = registry.parse(expressions[name] ?? name);
+    const layouts = policy.ragged ? (['flattened', 'paged'] as const) : (['dense', 'flattened', 'paged'] as const);
+    const answers = await Promise.all(layouts.map((layout) => answer({ policy, budget, layout, blockSize: 4 })));
+    expect(answers[0]).toHaveLength(8);
+    for (const other of answers) expect(other).toEqual(answers[0]);
+  });
+
+  it.each(names)('%s: holds what its budget says', async (name) => {
+    const policy = registry.parse(expressions[name] ?? name);
+    using session = model.session({ policy, budget });
+    await session.prefill(prompt);
+    const { kvHeads, layers } = model.decoder.config;
+    const { entries } = session.statistics();
+    const whole = kvHeads * layers.length * prompt.length;
+    if (registry.factories.get(name)?.definition.budget === 'own') expect(entries).toBeLessThanOrEqual(whole);
+    else expect(entries).toBe(kvHeads * layers.length * budget);
+  });
+
+  it.each(names)('%s: a fork answers as its origin', async (name) => {
+    const policy = registry.parse(expressions[name] ?? name);
+    using session = model.session({ policy, budget });
+    await session.prefill(prompt);
+    await session.force(3);
+    using twin = session.fork();
+    const [own, other] = [await session.force(7), await twin.force(7)];
+    expect(other).toEqual(own);
+    expect(await twin.force(9)).toEqual(await session.force(9));
+  });
+
+  it.each(['streaming-llm', 'tova', 'knorm', 'h2o(window=4)', 'keydiff', 'lagkv(lag=4)', 'random'])(
+    'decoding(%s) generates in constant memory',
+    async (scorer) => {
+      using session = model.session({ policy: registry.parse(`decoding(${scorer}, interval=3)`), budget });
+      await session.prefill(prompt);
+      const { kvHeads, layers } = model.decoder.config;
+      for (let step = 1; step <= 12; step++) {
+        await session.force(step);
+        expect(session.statistics().entries).toBe(kvHeads * layers.length * (budget + (step % 3)));
+      }
+    },
+  );
+
+  it('quest with a budget that covers the prompt answers as the full cache', async () => {
+    const policy = registry.parse('quest(pageSize=4, fullLayers=0)');
+    expect(await answer({ policy, budget: 100 })).toEqual(await answer({}));
+  });
+
+  it('ratchet corrects what streaming forgets, and changes nothing where nothing is evicted', async () => {
+    const logits = async (options: SessionOptions): Promise<Float32Array> => {
+      using session = model.session(options);
+      await session.prefill(prompt);
+      return await session.force(5);
+    };
+    const full = await logits({});
+    const distance = (other: Float32Array) => Math.hypot(...full.map((value, index) => value - (other[index] ?? 0)));
+    const taylor = registry.parse('ratchet(streaming-llm, features=taylor, rule=none)');
+    expect(distance(await logits({ policy: taylor, budget: 100 }))).toBeLessThan(1e-4);
+    const forgot = distance(await logits({ policy: registry.parse('streaming-llm'), budget }));
+    expect(distance(await logits({ policy: taylor, budget }))).not.toBeCloseTo(forgot, 6);
+  });
+});

@@ -1,0 +1,2 @@
+export { extendBounds, type PageBounds, upperBounds } from './pages.js';
+export { quest } from './quest.js';

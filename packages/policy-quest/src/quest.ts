@@ -1,0 +1,105 @@
+import { definePolicy, LayerTensors, type LayerView, type PolicyRun, resolveBudgets, uniformLayer } from '@kvsift/policy';
+import type { Selection } from '@kvsift/tensor';
+import { extendBounds, type PageBounds, upperBounds } from './pages.js';
+
+/** Quest (specification 20): the retrieval baseline. */
+export const quest = definePolicy({
+  name: 'quest',
+  title: 'Quest',
+  idea: 'Evict nothing. For each decoded token read only the pages whose keys could give the highest products with its query.',
+  paper: {
+    title: 'Quest: Query-Aware Sparsity for Efficient Long-Context LLM Inference',
+    authors: 'Tang, Zhao, Zhu, Xiao, Kasikci, Han',
+    venue: 'ICML 2024',
+    url: 'https://arxiv.org/abs/2406.10774',
+  },
+  parameters: {
+    pageSize: { kind: 'integer', default: 16, min: 1, unit: 'entries', description: 'Entries that share one bound.' },
+    fullLayers: { kind: 'integer', default: 2, min: 0, unit: 'layers', description: 'First layers that read everything.' },
+  },
+  budget: 'own',
+  observes: 'the query of each decode step, keys',
+  costs: '2 · queryHeads · headDim · pages FLOPs per step, and a copy of the chosen entries; nothing is freed',
+  phases: ['decode'],
+  deviations: [
+    'Pages are chosen per KV head by the highest bound of its query heads; the original chooses per query head.',
+    'The budget is what a step reads, at least three pages; memory is that of the full cache.',
+  ],
+  create: ({ pageSize, fullLayers }) => ({
+    ragged: false,
+    begin(context) {
+      const budgets = resolveBudgets(context).map(({ perHead }) => perHead);
+      const whole = budgets.map(() => uniformLayer(context.promptLength, context.model));
+      return new QuestRun(whole, budgets, pageSize, fullLayers);
+    },
+  }),
+});
+
+class QuestRun implements PolicyRun {
+  readonly observe = {};
+  readonly retrieval = { choose: (view: LayerView) => this.#choose(view) };
+  readonly #covered: Map<number, number>;
+
+  constructor(
+    readonly budgets: PolicyRun['budgets'],
+    private readonly reads: readonly number[],
+    private readonly pageSize: number,
+    private readonly fullLayers: number,
+    private readonly low = new LayerTensors(),
+    private readonly high = new LayerTensors(),
+    covered: ReadonlyMap<number, number> = new Map(),
+  ) {
+    this.#covered = new Map(covered);
+  }
+
+  select(): 'all' {
+    return 'all';
+  }
+
+  fork(): PolicyRun {
+    const { budgets, reads, pageSize, fullLayers, low, high } = this;
+    return new QuestRun(budgets, reads, pageSize, fullLayers, low.fork(), high.fork(), this.#covered);
+  }
+
+  dispose(): void {
+    this.low.dispose();
+    this.high.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  /** Whole pages, the newest always among them. */
+  #choose(view: LayerView): Selection | 'all' {
+    const { backend, layer, length, queries } = view;
+    const pages = Math.max(3, Math.floor((this.reads[layer] ?? length) / this.pageSize));
+    const all = Math.ceil(length / this.pageSize);
+    const covered = (this.reads[layer] ?? length) >= length;
+    if (layer < this.fullLayers || covered || pages >= all || queries === undefined || view.attention.window !== undefined)
+      return 'all';
+    const bounds = this.#bounds(view);
+    const scores = upperBounds(backend, queries, bounds);
+    const [heads = 0] = scores.shape;
+    const newest = length - (all - 1) * this.pageSize;
+    // Every entry has its page's bound; entries of a page are equal, so whole pages win.
+    const spread = backend.zip(
+      backend.reshape(scores, [heads, all, 1]),
+      backend.upload(new Float32Array(this.pageSize), 'f32', [1, 1, this.pageSize]),
+      'add',
+    );
+    const entries = backend.slice(backend.reshape(spread, [heads, all * this.pageSize]), 1, 0, length);
+    return backend.top(entries, { keep: (pages - 1) * this.pageSize + newest, protectLast: newest });
+  }
+
+  #bounds(view: LayerView): PageBounds {
+    const { layer } = view;
+    const [low, high, covered] = [this.low.get(layer), this.high.get(layer), this.#covered.get(layer)];
+    const before = low && high && covered !== undefined ? { low, high, covered } : undefined;
+    const bounds = extendBounds(view, this.pageSize, before);
+    this.low.set(layer, view.keep(bounds.low));
+    this.high.set(layer, view.keep(bounds.high));
+    this.#covered.set(layer, bounds.covered);
+    return bounds;
+  }
+}
