@@ -1,7 +1,7 @@
 // npm run build:cuda: compiles the CUDA kernels for every target where nvcc is, prints what each kernel uses, and runs their tests: on the host
 // always, on the device where there is one. Where nvcc is missing it says so and still tests the kernels on the host, if CMake and a C++ compiler are there.
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { root } from './prepare.mjs';
 
@@ -38,7 +38,7 @@ function kernelUse(log) {
     const used = /Used (\d+) registers/.exec(line);
     if (used) last.registers = Number(used[1]);
   }
-  return kernels;
+  return [...new Map(kernels.map((kernel) => [`${kernel.name} ${kernel.target}`, kernel])).values()];
 }
 
 function readable(names) {
@@ -81,20 +81,10 @@ const jobs = process.env.KVSIFT_JOBS ?? '2';
 const built = step('Building the kernels (minutes the first time)', 'cmake', ['--build', build, '--parallel', jobs]);
 if (built.status !== 0) stop(`the build failed:\n${built.output.slice(-8000)}`);
 
-// A second run compiles nothing, so what ptxas said is kept.
+// A second run compiles nothing, so what ptxas said is kept; where a kernel was compiled again, the last word counts.
 const logPath = join(build, 'ptxas.log');
-const now = kernelUse(built.output);
-if (now.length > 0) {
-  const before = existsSync(logPath) ? kernelUse(readFileSync(logPath, 'utf8')) : [];
-  const key = ({ name, target }) => `${name} ${target}`;
-  const fresh = new Set(now.map(key));
-  const lines = [...before.filter((kernel) => !fresh.has(key(kernel))), ...now].map(
-    ({ name, target, registers, spilled, stack }) =>
-      `Compiling entry function '${name}' for '${target}'\n${stack} bytes stack frame, ${spilled} bytes spill stores, 0 bytes spill loads\nUsed ${registers} registers`,
-  );
-  writeFileSync(logPath, lines.join('\n'));
-}
-const kernels = cuda && existsSync(logPath) ? kernelUse(readFileSync(logPath, 'utf8')) : [];
+appendFileSync(logPath, built.output.replaceAll(/^(?!.*(ptxas info|stack frame)).*\n/gm, ''));
+const kernels = cuda ? kernelUse(readFileSync(logPath, 'utf8')) : [];
 if (kernels.length > 0) printUse(kernels);
 const spilling = kernels.filter((kernel) => kernel.spilled > 0 || kernel.registers > mostRegisters);
 if (spilling.length > 0) stop(`these kernels spill registers: ${readable(spilling.map((kernel) => kernel.name)).join(', ')}`);

@@ -47,14 +47,13 @@ KVSIFT_BOTH int kept_of(const KvView& from, const std::int32_t* offsets, unsigne
 __global__ void __launch_bounds__(256) gather_rows(const KvView from, const KvView to, const std::int32_t* __restrict__ indices,
                                                    const std::int32_t* __restrict__ offsets, int row_bytes) {
   const unsigned head = blockIdx.y;
-  const int pieces = row_bytes / 16;
-  const std::int64_t count = static_cast<std::int64_t>(kept_of(from, offsets, head)) * pieces;
-  for (std::int64_t at = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; at < count;
-       at += static_cast<std::int64_t>(gridDim.x) * blockDim.x) {
-    const int entry = static_cast<int>(at / pieces);
-    const std::int64_t piece = at % pieces * 16;
-    const std::int64_t source = row_of(from, head, static_cast<unsigned>(indices != nullptr ? indices[offsets[head] + entry] : entry));
-    const std::int64_t target = row_of(to, head, static_cast<unsigned>(entry));
+  const unsigned pieces = static_cast<unsigned>(row_bytes) / 16;
+  const unsigned count = static_cast<unsigned>(kept_of(from, offsets, head)) * pieces;
+  for (unsigned at = blockIdx.x * blockDim.x + threadIdx.x; at < count; at += gridDim.x * blockDim.x) {
+    const unsigned entry = at / pieces;
+    const unsigned piece = at % pieces * 16;
+    const std::int64_t source = row_of(from, head, indices != nullptr ? static_cast<unsigned>(indices[static_cast<unsigned>(offsets[head]) + entry]) : entry);
+    const std::int64_t target = row_of(to, head, entry);
     const auto* keys = static_cast<const unsigned char*>(from.keys) + source * row_bytes + piece;
     const auto* values = static_cast<const unsigned char*>(from.values) + source * row_bytes + piece;
     const Vector16 key = load16(keys);

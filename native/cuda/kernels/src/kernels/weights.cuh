@@ -63,6 +63,7 @@ __global__ void __launch_bounds__(product_threads) stored_product(Bytes __restri
   if (first >= outputs) return;
   float sums[product_outputs][batch] = {};
   const int groups = (columns + 7) / 8;
+  const bool wide = columns % 4 == 0;
   for (int group = lane; group < groups; group += 32) {
     float w[product_outputs][8];
 #pragma unroll
@@ -73,10 +74,10 @@ __global__ void __launch_bounds__(product_threads) stored_product(Bytes __restri
     const int count = columns - group * 8 < 8 ? columns - group * 8 : 8;
 #pragma unroll
     for (int r = 0; r < batch; r++) {
-      if (r >= rows) break;
-      const float* from = x + static_cast<std::size_t>(r) * columns + group * 8;
+      // Rows that are not there repeat the last one: their sums are dropped.
+      const float* from = x + static_cast<std::size_t>(r < rows ? r : rows - 1) * columns + group * 8;
       float values[8];
-      if (count == 8 && columns % 4 == 0) {
+      if (wide && count == 8) {
         const Vector16 low = load16(from);
         const Vector16 high = load16(from + 4);
         values[0] = same_bits<float>(low.x);

@@ -77,6 +77,7 @@ void kv_gather(const Launch& launch, const KvView& from, const kvsift_cuda_slot_
   const std::int32_t* offsets = selection != nullptr ? selection->offsets : nullptr;
   const std::size_t most = selection != nullptr ? selection->max_per_head : from.max_length;
   const int bytes = row_bytes(from);
+  launch.require(most * (bytes / 16) <= 0x7fffffff, KVSIFT_CUDA_UNSUPPORTED, "a head has too many entries for one launch");
   if (most > 0) {
     const auto blocks = static_cast<unsigned>(std::min<std::size_t>(ceil_div(most * (bytes / 16), 256), 4096));
     launch.check(start_kernel(gather_rows, Grid{blocks, static_cast<unsigned>(from.kv_heads), 1}, 256, 0, launch.stream, from, to, indices, offsets, bytes));
