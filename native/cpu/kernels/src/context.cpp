@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "kernel_table.h"
+#include "lasting_memory.h"
 
 #if defined(__x86_64__) || defined(__i386__)
 #include <immintrin.h>
@@ -82,6 +83,7 @@ struct Context::State {
   std::vector<std::thread> workers;
   std::vector<Scratch> thread_scratch;
   std::array<Scratch, 8> shared_scratch;
+  LastingMemory lasting;
 
   explicit State(std::size_t threads) : thread_scratch(threads) {}
 
@@ -169,6 +171,8 @@ void Context::run(std::size_t count, std::size_t grain, Run work, void* data) {
 
 void* Context::thread_scratch(std::size_t thread, std::size_t bytes) { return state_->thread_scratch[thread].request(bytes); }
 void* Context::shared_scratch(std::size_t slot, std::size_t bytes) { return state_->shared_scratch[slot].request(bytes); }
+
+std::shared_ptr<std::byte> Context::lasting_memory(std::size_t bytes) { return state_->lasting.take(bytes); }
 
 std::size_t Context::scratch_bytes() const {
   std::size_t bytes = 0;

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "kernel_table.h"
+#include "lasting_memory.h"
 
 namespace kvsift {
 

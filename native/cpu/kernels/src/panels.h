@@ -15,13 +15,6 @@ inline constexpr std::size_t panel_rows = 16;
 /** Values of an activation block that share a scale. */
 inline constexpr std::size_t quant_block = 32;
 
-struct FreeAligned {
-  void operator()(std::byte* data) const;
-};
-
-/** 64-byte aligned, with large pages asked for where that pays. @throws std::bad_alloc */
-std::unique_ptr<std::byte[], FreeAligned> allocate_aligned(std::size_t bytes);
-
 enum class PanelKind : std::uint8_t {
   codes4,  // [K / 32][64 bytes x 4]: dword r of vector j: row r, low nibbles k = 4j ... 4j + 3, high nibbles k + 16
   codes8,  // [K / 4][16 rows][4]: one code each
@@ -44,7 +37,7 @@ struct PanelSection {
   std::size_t panel_bytes = 0;    // from one panel to the next
   std::size_t scale_offset = 0;   // in a panel
   std::size_t minimum_offset = 0;
-  std::unique_ptr<std::byte[], FreeAligned> data;
+  std::shared_ptr<std::byte> data;
 
   const std::byte* panel(std::size_t index) const { return data.get() + index * panel_bytes; }
   bool coded() const { return kind == PanelKind::codes4 || kind == PanelKind::codes8; }

@@ -1,38 +1,17 @@
 #include "kvsift/weights.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
-#include <new>
 
 #include "panels.h"
 
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
-
 namespace kvsift {
-
-void FreeAligned::operator()(std::byte* data) const { std::free(data); }
-
-std::unique_ptr<std::byte[], FreeAligned> allocate_aligned(std::size_t bytes) {
-  constexpr std::size_t large_page = std::size_t{2} << 20;
-  const bool large = bytes >= 4 * large_page;
-  const std::size_t alignment = large ? large_page : 64;
-  bytes = (std::max<std::size_t>(bytes, 1) + alignment - 1) / alignment * alignment;
-  auto* data = static_cast<std::byte*>(std::aligned_alloc(alignment, bytes));
-  if (data == nullptr) throw std::bad_alloc();
-#if defined(__linux__)
-  if (large) madvise(data, bytes, MADV_HUGEPAGE);
-#endif
-  return std::unique_ptr<std::byte[], FreeAligned>(data);
-}
 
 namespace {
 
 std::size_t round_up(std::size_t value, std::size_t step) { return (value + step - 1) / step * step; }
 
-PanelSection plan(const WeightSource& source, std::size_t first_row, Compute compute) {
+PanelSection plan(Context& context, const WeightSource& source, std::size_t first_row, Compute compute) {
   PanelSection section;
   section.first_row = first_row;
   section.rows = source.rows;
@@ -54,7 +33,7 @@ PanelSection plan(const WeightSource& source, std::size_t first_row, Compute com
     bytes = source.columns * panel_rows * (source.type == DType::f16 ? 2 : 4);
   }
   section.panel_bytes = round_up(bytes, 64);
-  section.data = allocate_aligned(section.panel_bytes * section.panels);
+  section.data = context.lasting_memory(section.panel_bytes * section.panels);
   return section;
 }
 
@@ -150,7 +129,7 @@ PackedWeight::PackedWeight(Context& context, std::span<const WeightSource> sourc
   columns_ = sources.empty() ? 0 : sources[0].columns;
   sections_.reserve(sources.size());
   for (const auto& source : sources) {
-    sections_.push_back(plan(source, rows_, compute));
+    sections_.push_back(plan(context, source, rows_, compute));
     rows_ += source.rows;
   }
   for (std::size_t index = 0; index < sources.size(); index++) {

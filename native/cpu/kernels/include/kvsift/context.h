@@ -61,6 +61,12 @@ class Context {
   /** Scratch that all threads may read; several slots (below 8) live side by side. Called outside `parallel_for`; valid until the slot's next request. */
   void* shared_scratch(std::size_t slot, std::size_t bytes);
 
+  /**
+   * Memory for something that is read often and stays long, 64-byte aligned. Small pieces share large pages with others; it is freed with the last of
+   * them. Does not count as scratch. @throws std::bad_alloc
+   */
+  std::shared_ptr<std::byte> lasting_memory(std::size_t bytes);
+
   /** Bytes of scratch held. */
   std::size_t scratch_bytes() const;
 

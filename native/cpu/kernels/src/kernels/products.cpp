@@ -18,8 +18,11 @@ KVSIFT_INLINE F load_scale(const std::byte* scales, std::size_t index) {
   else return load_f16(scales + 2 * index);
 }
 
-/** Codes as bytes [K / 4][16][4]. */
-template <bool WideCodes, bool WideScales>
+/** Few rows read weights once, faster than the hardware looks ahead: bytes from a load to what is fetched for later. */
+constexpr std::size_t fetch_ahead = 4096;
+
+/** Codes as bytes [K / 4][16][4]. `Stream`: they come from memory. */
+template <bool WideCodes, bool WideScales, bool Stream = false>
 struct ByteCodes {
   static constexpr bool wide_codes = WideCodes;
   const std::byte* codes;
@@ -28,13 +31,15 @@ struct ByteCodes {
 
   static int unit(int step) { return step; }
   KVSIFT_INLINE I load_unit(const ByteCodes& at, std::size_t block, int unit, int part) {
-    return load_bits(at.codes + (block * 8 + static_cast<std::size_t>(unit)) * 64 + static_cast<std::size_t>(part) * lanes * 4);
+    const std::byte* from = at.codes + (block * 8 + static_cast<std::size_t>(unit)) * 64 + static_cast<std::size_t>(part) * lanes * 4;
+    if (Stream && part == 0) __builtin_prefetch(from + fetch_ahead);
+    return load_bits(from);
   }
   KVSIFT_INLINE F load_scale_of(const std::byte* from, std::size_t group, int part) { return load_scale<WideScales>(from, group * 16 + static_cast<std::size_t>(part) * lanes); }
 };
 
 /** Codes as nibbles, possibly through the IQ4 table. */
-template <bool Table, bool WideScales>
+template <bool Table, bool WideScales, bool Stream = false>
 struct NibbleCodes {
   static constexpr bool wide_codes = Table;
   const std::byte* codes;
@@ -44,7 +49,9 @@ struct NibbleCodes {
   /** Low and high nibbles of the same vector one after the other. */
   static int unit(int step) { return (step >> 1) | (step & 1) << 2; }
   KVSIFT_INLINE I load_unit(const NibbleCodes& at, std::size_t block, int unit, int part) {
-    const I both = load_bits(at.codes + (block * 4 + static_cast<std::size_t>(unit & 3)) * 64 + static_cast<std::size_t>(part) * lanes * 4);
+    const std::byte* from = at.codes + (block * 4 + static_cast<std::size_t>(unit & 3)) * 64 + static_cast<std::size_t>(part) * lanes * 4;
+    if (Stream && part == 0 && unit < 4) __builtin_prefetch(from + fetch_ahead);
+    const I both = load_bits(from);
     const I code = (unit < 4 ? both : both >> 4) & 0x0f0f0f0f;
     if constexpr (Table) return look_up(table_of(iq4_table), code);
     else return code;
@@ -202,16 +209,16 @@ void panels_with(const PanelSection& section, std::size_t first, std::size_t las
 void code_panels(const PanelSection& section, std::size_t first, std::size_t last, const QuantizedRows& x, std::size_t rows, const ProductTarget& target) {
   const CodeFormat& format = section.format;
   if (section.kind == PanelKind::codes4) {
-    if (format.table) panels_with<false, 32, NibbleCodes<true, true>>(section, first, last, x, rows, target);
-    else if (!format.minimum) panels_with<false, 32, NibbleCodes<false, false>>(section, first, last, x, rows, target);
-    else if (format.wide_scale) panels_with<true, 32, NibbleCodes<false, true>>(section, first, last, x, rows, target);
-    else panels_with<true, 32, NibbleCodes<false, false>>(section, first, last, x, rows, target);
+    if (format.table) panels_with<false, 32, NibbleCodes<true, true, true>>(section, first, last, x, rows, target);
+    else if (!format.minimum) panels_with<false, 32, NibbleCodes<false, false, true>>(section, first, last, x, rows, target);
+    else if (format.wide_scale) panels_with<true, 32, NibbleCodes<false, true, true>>(section, first, last, x, rows, target);
+    else panels_with<true, 32, NibbleCodes<false, false, true>>(section, first, last, x, rows, target);
   } else if (format.group == 16) {
-    if (format.minimum) panels_with<true, 16, ByteCodes<true, true>>(section, first, last, x, rows, target);
-    else panels_with<false, 16, ByteCodes<true, true>>(section, first, last, x, rows, target);
+    if (format.minimum) panels_with<true, 16, ByteCodes<true, true, true>>(section, first, last, x, rows, target);
+    else panels_with<false, 16, ByteCodes<true, true, true>>(section, first, last, x, rows, target);
   } else {
-    if (format.minimum) panels_with<true, 32, ByteCodes<true, true>>(section, first, last, x, rows, target);
-    else panels_with<false, 32, ByteCodes<true, false>>(section, first, last, x, rows, target);
+    if (format.minimum) panels_with<true, 32, ByteCodes<true, true, true>>(section, first, last, x, rows, target);
+    else panels_with<false, 32, ByteCodes<true, false, true>>(section, first, last, x, rows, target);
   }
 }
 
