@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "kernel_table.h"
 #include "panels.h"
 
 namespace kvsift {
@@ -76,24 +77,27 @@ void pack_codes(const PanelSection& section, DType type, const std::uint8_t* row
   }
 }
 
-/** Row r of a panel from a floating-point type. */
-void pack_values(const PanelSection& section, DType type, const std::uint8_t* row, std::byte* panel, std::size_t r) {
-  for (std::size_t k = 0; k < section.columns; k++) {
-    if (type == DType::f32) {
-      float value;
-      std::memcpy(&value, row + 4 * k, sizeof value);
-      if (section.kind == PanelKind::f32) put(panel, k * panel_rows + r, value);
-      else put(panel, (k / 2 * panel_rows + r) * 2 + k % 2, f32_to_bf16(value));
-      continue;
-    }
-    std::uint16_t bits;
-    std::memcpy(&bits, row + 2 * k, sizeof bits);
-    if (section.kind == PanelKind::f16) put(panel, k * panel_rows + r, bits);
-    else put(panel, (k / 2 * panel_rows + r) * 2 + k % 2, type == DType::bf16 ? bits : f32_to_bf16(f16_to_f32(bits)));
-  }
+/** Row r of a panel of f32 or f16 from a row of the same type. */
+template <class Value>
+void pack_values(const PanelSection& section, const std::uint8_t* row, std::byte* panel, std::size_t r) {
+  for (std::size_t k = 0; k < section.columns; k++) std::memcpy(panel + (k * panel_rows + r) * sizeof(Value), row + k * sizeof(Value), sizeof(Value));
 }
 
-void pack_panel(const PanelSection& section, const WeightSource& source, std::size_t index) {
+/** Row r of a panel of bf16 pairs from any floating-point type. `scratch`: six bytes per column. */
+void pack_pairs(const RowKernels& kernels, const PanelSection& section, DType type, const std::uint8_t* row, std::byte* scratch, std::byte* panel, std::size_t r) {
+  const std::size_t columns = section.columns;
+  if (type != DType::bf16) {
+    auto* wide = reinterpret_cast<float*>(scratch);
+    auto* halves = reinterpret_cast<std::uint16_t*>(scratch + columns * sizeof(float));
+    dequantize_row(type, row, columns, wide);
+    kernels.to_bf16(wide, columns, halves);
+    row = reinterpret_cast<const std::uint8_t*>(halves);
+  }
+  for (std::size_t k = 0; k + 2 <= columns; k += 2) std::memcpy(panel + (k / 2 * panel_rows + r) * 4, row + 2 * k, 4);
+  if (columns % 2 != 0) std::memcpy(panel + (columns / 2 * panel_rows + r) * 4, row + 2 * (columns - 1), 2);
+}
+
+void pack_panel(const RowKernels& kernels, const PanelSection& section, const WeightSource& source, std::size_t index, std::byte* scratch) {
   std::byte* panel = section.data.get() + index * section.panel_bytes;
   const std::size_t first = index * panel_rows;
   const std::size_t count = std::min(panel_rows, section.rows - first);
@@ -101,7 +105,9 @@ void pack_panel(const PanelSection& section, const WeightSource& source, std::si
   for (std::size_t r = 0; r < count; r++) {
     const std::uint8_t* row = source_row(source, first + r);
     if (section.coded()) pack_codes(section, source.type, row, panel, r);
-    else pack_values(section, source.type, row, panel, r);
+    else if (section.kind == PanelKind::f32) pack_values<float>(section, row, panel, r);
+    else if (section.kind == PanelKind::f16) pack_values<std::uint16_t>(section, row, panel, r);
+    else pack_pairs(kernels, section, source.type, row, scratch, panel, r);
   }
 }
 
@@ -134,8 +140,9 @@ PackedWeight::PackedWeight(Context& context, std::span<const WeightSource> sourc
   }
   for (std::size_t index = 0; index < sources.size(); index++) {
     const PanelSection& section = sections_[index];
-    context.parallel_for(section.panels, 1, [&](std::size_t begin, std::size_t end, std::size_t) {
-      for (std::size_t panel = begin; panel < end; panel++) pack_panel(section, sources[index], panel);
+    context.parallel_for(section.panels, 1, [&](std::size_t panel, std::size_t, std::size_t thread) {
+      auto* scratch = static_cast<std::byte*>(context.thread_scratch(thread, section.columns * 6));
+      pack_panel(context.kernels().rows, section, sources[index], panel, scratch);
     });
   }
 }
