@@ -85,7 +85,7 @@ class Network(nn.Module):
 
 @torch.no_grad()
 def initialise(net: Network):
-    """Start close to an induction circuit; with the usual random start the same budget learns no lookup at all.
+    """Start close to an induction circuit; the recipe it grew from learned no lookup in the same time from a random start.
 
     All embeddings share one constant direction. The heads of layer 0 see it in every token and RoPE turns it into
     attention to a fixed number of tokens back, so that each token starts with its left context mixed in. Later layers start
