@@ -161,7 +161,7 @@ __global__ void __launch_bounds__(tile_threads) prefill_work(const __grid_consta
 #pragma unroll
       for (int s = 0; s < steps; s++) {
         std::uint32_t b[4];
-        load_matrices<true>(b, values + tile_at<head_dim>(k * 16 + lane % 16, s * 16 + lane / 16 * 8));
+        load_matrices<true>(b, values + tile_at<head_dim>(k * 16 + lane % 16, s * 16, lane / 16));
         multiply_accumulate<Element>(mixed[2 * s], weights, b[0], b[1]);
         multiply_accumulate<Element>(mixed[2 * s + 1], weights, b[2], b[3]);
       }

@@ -18,11 +18,11 @@ constexpr bool tile_exchanged = head_dim % 64 == 0;
 template <int head_dim>
 constexpr int tile_stride = tile_exchanged<head_dim> ? head_dim : head_dim + 8;
 
-/** Where the piece at `column` (a multiple of 8) of a row lies in a tile. */
+/** Where a piece of a row lies in a tile: the one at `column`, a multiple of 16 that is known when compiling, or with `next` = 1 the one behind it. */
 template <int head_dim>
-KVSIFT_BOTH int tile_at(int row, int column) {
-  if constexpr (tile_exchanged<head_dim>) return row * head_dim + ((column / 8) ^ (row & 7)) * 8;
-  return row * tile_stride<head_dim> + column;
+KVSIFT_BOTH int tile_at(int row, int column, int next) {
+  if constexpr (tile_exchanged<head_dim>) return row * head_dim + column / 64 * 64 + ((column / 8 % 8) ^ (next ^ (row & 7))) * 8;
+  return row * tile_stride<head_dim> + column + next * 8;
 }
 
 template <int head_dim>
@@ -37,7 +37,7 @@ __device__ __forceinline__ void load_cache_tile(Element* tile, const void* sourc
     const int piece = index % pieces;
     const bool valid = first + row < end;
     const std::int64_t from = valid ? row_of(view, head, static_cast<unsigned>(first + row)) : 0;
-    copy_async(tile + tile_at<head_dim>(row, piece * 8), static_cast<const Element*>(source) + from * head_dim + piece * 8, valid);
+    copy_async(tile + tile_at<head_dim>(row, piece / 2 * 16, piece % 2), static_cast<const Element*>(source) + from * head_dim + piece * 8, valid);
   }
 }
 
@@ -49,7 +49,7 @@ __device__ __forceinline__ void load_row_tile(Element* tile, const Element* sour
     const int row = index / pieces;
     const int piece = index % pieces;
     const bool valid = row < count;
-    copy_async(tile + tile_at<head_dim>(row, piece * 8), source + (valid ? static_cast<std::size_t>(row) * step : 0) + piece * 8, valid);
+    copy_async(tile + tile_at<head_dim>(row, piece / 2 * 16, piece % 2), source + (valid ? static_cast<std::size_t>(row) * step : 0) + piece * 8, valid);
   }
 }
 
@@ -57,7 +57,7 @@ __device__ __forceinline__ void load_row_tile(Element* tile, const Element* sour
 template <class Element, int head_dim>
 __device__ __forceinline__ void load_rows(std::uint32_t (&a)[4], const Element* tile, int first_row, int column) {
   const int lane = static_cast<int>(threadIdx.x) % 32;
-  load_matrices<false>(a, tile + tile_at<head_dim>(first_row + lane % 16, column + lane / 16 * 8));
+  load_matrices<false>(a, tile + tile_at<head_dim>(first_row + lane % 16, column, lane / 16));
 }
 
 /** scores[j] += queries · keysᵀ for the 8 keys from 8 · j on. */
@@ -67,7 +67,7 @@ __device__ __forceinline__ void query_key_step(float (&scores)[8][4], const std:
 #pragma unroll
   for (int pair = 0; pair < 4; pair++) {
     std::uint32_t b[4];
-    load_matrices<false>(b, keys + tile_at<head_dim>(pair * 16 + lane / 16 * 8 + lane % 8, column + lane / 8 % 2 * 8));
+    load_matrices<false>(b, keys + tile_at<head_dim>(pair * 16 + lane / 16 * 8 + lane % 8, column, lane / 8 % 2));
     multiply_accumulate<Element>(scores[2 * pair], a, b[0], b[1]);
     multiply_accumulate<Element>(scores[2 * pair + 1], a, b[2], b[3]);
   }
