@@ -128,9 +128,13 @@ Completion* NativeBackend::begin(Napi::Env env) {
 void NativeBackend::settle(Completion* completion) { channel_.NonBlockingCall(completion); }
 
 void NativeBackend::call_js(Napi::Env env, Napi::Function, NativeBackend* self, Completion* completion) {
-  // Without an environment nobody waits for the promise, and its references cannot be given back.
-  if (env == nullptr) return;
-  self->finish(env, completion);
+  // Where the environment ends nobody waits for the promise, and its references cannot be given back.
+  if (env == nullptr || self->torn_down_) return;
+  try {
+    self->finish(env, completion);
+  } catch (const Napi::Error&) {
+    // A worker that is being terminated runs no more JavaScript.
+  }
 }
 
 void NativeBackend::finish(Napi::Env env, Completion* completion) {
