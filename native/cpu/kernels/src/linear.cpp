@@ -152,15 +152,28 @@ void multiply_pairs(const ProductKernels& kernels, const PanelSection& section, 
 /** Panels of one task where there are few rows: about 24 KB of weights. */
 std::size_t few_row_grain(const PanelSection& section) { return std::max<std::size_t>(1, 24576 / std::max<std::size_t>(section.panel_bytes, 1)); }
 
+/** Few rows with all sections at once, whose activations have one form: one hand-out instead of one per section. */
+void multiply_sections(Context& context, std::span<const PanelSection> sections, const QuantizedRows& rows, const Call& call) {
+  const auto& kernels = context.kernels().products;
+  std::size_t panels = 0;
+  for (const auto& section : sections) panels += section.panels;
+  context.parallel_for(panels, few_row_grain(sections[0]), [&](std::size_t begin, std::size_t end, std::size_t) {
+    std::size_t before = 0;
+    for (const auto& section : sections) {
+      const std::size_t first = std::max(begin, before);
+      const std::size_t last = std::min(end, before + section.panels);
+      if (first < last) kernels.code_panels(section, first - before, last - before, rows, call.rows, call.target(section, 0, 0));
+      before += section.panels;
+    }
+  });
+}
+
 void multiply_section(Context& context, const PanelSection& section, Path path, const Activations& x, const std::int32_t* extras, const Call& call) {
   const auto& kernels = context.kernels().products;
   if (call.rows <= few_rows && path == Path::codes) {
     QuantizedRows rows = x.codes;
     rows.extras = extras;
-    context.parallel_for(section.panels, few_row_grain(section), [&](std::size_t begin, std::size_t end, std::size_t) {
-      kernels.code_panels(section, begin, end, rows, call.rows, call.target(section, 0, 0));
-    });
-    return;
+    return multiply_sections(context, std::span(&section, 1), rows, call);
   }
   const std::size_t width = kernels.tile_panels;
   const std::size_t groups = (section.panels + width - 1) / width;
@@ -184,14 +197,26 @@ void multiply_section(Context& context, const PanelSection& section, Path path, 
 
 void linear(Context& context, Compute compute, const PackedWeight& weight, const float* x, std::size_t rows, const float* bias, const float* residual,
             float* out) {
-  if (rows == 0) return;
+  if (rows == 0 || weight.rows() == 0) return;
   const Call call{weight, rows, bias, residual, out};
   Activations activations;
   activations.x = x;
   activations.columns = weight.columns();
   const CodeFormat* filled = nullptr;
   std::int32_t* extras = nullptr;
-  for (const PanelSection& section : weight.sections()) {
+  const auto sections = weight.sections();
+  const bool alike = std::all_of(sections.begin(), sections.end(), [&](const PanelSection& section) {
+    return path_of(section, compute, context.kernels().products) == Path::codes && same_extras(section.format, sections[0].format);
+  });
+  if (rows <= few_rows && alike) {
+    quantize(context, activations, rows);
+    extras = static_cast<std::int32_t*>(context.shared_scratch(4, rows * weight.columns() / sections[0].format.group * sizeof(std::int32_t)));
+    fill_extras(sections[0].format, activations, 0, rows, extras);
+    QuantizedRows quantized = activations.codes;
+    quantized.extras = extras;
+    return multiply_sections(context, sections, quantized, call);
+  }
+  for (const PanelSection& section : sections) {
     const Path path = path_of(section, compute, context.kernels().products);
     if (path == Path::codes) {
       if (activations.codes.codes == nullptr) quantize(context, activations, rows);

@@ -91,6 +91,12 @@ void test_linear() {
   stacked.add(DType::q6_k, 32, 2);
   stacked.add(DType::bf16, 17, 3);
   for (const std::size_t rows : {1, 8, 9, 250}) run_case(stacked, "stacked", rows, true);
+  Case alike;
+  alike.columns = 576;
+  alike.add(DType::q4_1, 192, 1, true);
+  alike.add(DType::q4_1, 70, 2);
+  alike.add(DType::q5_1, 33, 3);
+  for (const std::size_t rows : {1, 5, 30}) run_case(alike, "alike", rows, rows == 5);
   Case odd;
   odd.columns = 77;
   odd.add(DType::f32, 33, 1);
