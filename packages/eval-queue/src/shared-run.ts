@@ -29,8 +29,7 @@ export interface SharedRunOptions {
  */
 export class SharedRun implements AsyncDisposable {
   readonly #models: RunRecord['models'] = [];
-  readonly #waiting = new Map<string, (settled: QueuedJob) => void>();
-  #published: Promise<void> | undefined;
+  readonly #waiting = new Map<string, Set<(settled: QueuedJob) => void>>();
 
   private constructor(
     private readonly options: SharedRunOptions,
@@ -89,13 +88,11 @@ export class SharedRun implements AsyncDisposable {
   }
 
   async *#answer(model: number, request: AnswerRequest): AsyncGenerator<EngineAnswer> {
-    this.#published ??= new RunList(this.redis).publish({ ...this.options.facts, run: this.options.run, models: this.#models });
-    await this.#published;
     const job = await this.#settled(encodeJob(model, request), request.signal);
     const outcome: Outcome = (await job.isFailed()) ? given(job) : decodeOutcome(job.returnvalue);
     yield* outcome.answers;
-    // Whoever asks for more has stored what came before.
-    await job.remove();
+    // Whoever asks for more has stored what came before. Somebody with the same request may have removed it.
+    await job.remove().catch(() => {});
     if (outcome.error !== undefined) throw new KvsiftError(outcome.error.code as ErrorCode, outcome.error.message);
   }
 
@@ -104,35 +101,38 @@ export class SharedRun implements AsyncDisposable {
     // Facts belong to the name: answers of a model that has changed since are not taken for this one's.
     const named = JSON.stringify([data, this.#models[data.model]?.facts]);
     const jobId = createHash('sha256').update(named).digest('hex').slice(0, 32);
-    const settled = new Promise<QueuedJob>((resolve) => this.#waiting.set(jobId, resolve));
     const done = new AbortController();
+    const settled = new Promise<QueuedJob>((resolve) => {
+      const waiting = this.#waiting.get(jobId) ?? new Set();
+      this.#waiting.set(jobId, waiting.add(resolve));
+      done.signal.addEventListener('abort', () => waiting.delete(resolve) && waiting.size === 0 && this.#waiting.delete(jobId));
+    });
     try {
-      await this.queue.add('answer', data, {
-        jobId,
-        attempts: tries,
-        backoff: { type: 'exponential', delay: this.options.backoff ?? 1000 },
-      });
-      await this.#look(jobId);
-      return await Promise.race([settled, this.#sweep(jobId, done.signal), aborted(signal, done.signal)]);
+      return await Promise.race([settled, this.#pursue(jobId, data, done.signal), aborted(signal, done.signal)]);
     } finally {
       done.abort();
-      this.#waiting.delete(jobId);
     }
   }
 
-  /** Hands a settled job to whoever waits for it. */
-  async #look(jobId: string): Promise<void> {
-    const resolve = this.#waiting.get(jobId);
-    if (resolve === undefined) return;
-    const job = await QueuedJob.fromId(this.queue, jobId);
-    if (job && ((await job.isCompleted()) || (await job.isFailed()))) resolve(job);
+  /** Hands a settled job to whoever waits for it; tells where Redis knows no such job. */
+  async #look(jobId: string): Promise<'unknown' | 'known'> {
+    const state = await this.queue.getJobState(jobId);
+    if (state === 'completed' || state === 'failed') {
+      const job = await QueuedJob.fromId(this.queue, jobId);
+      if (job) for (const resolve of this.#waiting.get(jobId) ?? []) resolve(job);
+    }
+    return state === 'unknown' ? 'unknown' : 'known';
   }
 
-  /** Looks again and again: an announcement may be lost with a connection. */
-  async #sweep(jobId: string, signal: AbortSignal): Promise<never> {
+  /** Queues a request, and looks again and again: an announcement may be lost with a connection, and the job with a server that saves nothing. */
+  async #pursue(jobId: string, data: QueuedRequest, signal: AbortSignal): Promise<never> {
+    const backoff = { type: 'exponential', delay: this.options.backoff ?? 1000 };
     for (;;) {
+      if ((await this.#look(jobId)) === 'unknown') {
+        await new RunList(this.redis).publish({ ...this.options.facts, run: this.options.run, models: this.#models });
+        await this.queue.add('answer', data, { jobId, attempts: tries, backoff });
+      }
       await setTimeout(this.options.sweep ?? 5000, undefined, { signal });
-      await this.#look(jobId);
     }
   }
 }
