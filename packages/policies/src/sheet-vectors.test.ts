@@ -14,7 +14,7 @@ import { snapkv } from '@kvsift/policy-snapkv';
 import { evict, modelOf, scoresOf, viewNumbers } from '@kvsift/policy-testkit';
 import { tova } from '@kvsift/policy-tova';
 import { describe, expect, it } from 'vitest';
-import { GoldenVectors, sheetInputs } from './sheet-vectors.js';
+import { GoldenVectors, sheetInputs } from './testing/sheet-vectors.js';
 
 const sheet = GoldenVectors.read('../shared/spec/policies.md');
 const inputs = sheetInputs();
