@@ -17,9 +17,8 @@ export function verifyCommand(): Command {
     .option('--models <folders...>', 'where models that cases name are looked up first')
     .option('--json', 'print JSON lines')
     .action(runVerify);
-  for (const option of backendOptions()) command.addOption(option);
-  // Goldens are exact: so is the default here.
-  command.options.find((option) => option.long === '--compute')?.default('f32');
+  // Goldens are exact: so is the default here. Commander takes a default when an option is added, not later.
+  for (const option of backendOptions()) command.addOption(option.long === '--compute' ? option.default('f32') : option);
   return command;
 }
 
