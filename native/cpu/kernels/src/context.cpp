@@ -11,6 +11,9 @@
 #include "kernel_table.h"
 #include "lasting_memory.h"
 
+#if defined(__linux__)
+#include <sched.h>
+#endif
 #if defined(__x86_64__) || defined(__i386__)
 #include <immintrin.h>
 #endif
@@ -29,6 +32,30 @@ inline void relax() {
 
 /** Pauses before a waiting thread goes to sleep: some 20 to 50 microseconds, about the gap between two ops of a decode step. */
 constexpr int spins = 1500;
+
+int current_cpu() {
+#if defined(__linux__)
+  return sched_getcpu();
+#else
+  return -1;
+#endif
+}
+
+/**
+ * Moves the calling thread off a CPU and leaves it free again to go anywhere it might before. A worker is often woken onto the CPU of the thread that
+ * wakes it, and where the others are busy with something of lower priority the system lets both share it.
+ */
+void leave_cpu(int cpu) {
+#if defined(__linux__)
+  cpu_set_t allowed;
+  if (cpu < 0 || sched_getaffinity(0, sizeof allowed, &allowed) != 0 || CPU_COUNT(&allowed) < 2) return;
+  cpu_set_t others = allowed;
+  CPU_CLR(static_cast<std::size_t>(cpu), &others);
+  if (CPU_COUNT(&others) > 0 && sched_setaffinity(0, sizeof others, &others) == 0) sched_setaffinity(0, sizeof allowed, &allowed);
+#else
+  (void)cpu;
+#endif
+}
 
 /** Memory that only grows, 64-byte aligned. */
 class Scratch {
@@ -74,6 +101,7 @@ struct Context::State {
   void* data = nullptr;
   std::size_t count = 0;
   std::size_t grain = 1;
+  int caller_cpu = -1;
   alignas(64) std::atomic<std::size_t> next{0};
   alignas(64) std::atomic<std::uint32_t> inside{0};
   alignas(64) std::atomic<bool> open{false};
@@ -111,7 +139,10 @@ struct Context::State {
       seen = now;
       inside.fetch_add(1);
       // The job may be over already; while it is open its fields stay as they are until we leave.
-      if (open.load()) take_chunks(thread);
+      if (open.load()) {
+        if (const int cpu = current_cpu(); cpu == caller_cpu) leave_cpu(cpu);
+        take_chunks(thread);
+      }
       if (inside.fetch_sub(1) == 1) inside.notify_one();
     }
   }
@@ -158,6 +189,7 @@ void Context::run(std::size_t count, std::size_t grain, Run work, void* data) {
   state.data = data;
   state.count = count;
   state.grain = grain;
+  state.caller_cpu = current_cpu();
   state.next.store(0, std::memory_order_relaxed);
   state.open.store(true);
   state.epoch.fetch_add(1);
