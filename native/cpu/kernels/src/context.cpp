@@ -101,7 +101,7 @@ struct Context::State {
   void* data = nullptr;
   std::size_t count = 0;
   std::size_t grain = 1;
-  int caller_cpu = -1;
+  std::atomic<int> caller_cpu{-1};
   alignas(64) std::atomic<std::size_t> next{0};
   alignas(64) std::atomic<std::uint32_t> inside{0};
   alignas(64) std::atomic<bool> open{false};
@@ -120,6 +120,9 @@ struct Context::State {
       const std::size_t begin = next.fetch_add(grain, std::memory_order_relaxed);
       if (begin >= count) return;
       if (cancel != nullptr && cancel->load(std::memory_order_relaxed)) continue;
+      const int cpu = current_cpu();
+      if (thread == 0) caller_cpu.store(cpu, std::memory_order_relaxed);
+      else if (cpu == caller_cpu.load(std::memory_order_relaxed)) leave_cpu(cpu);
       work(data, begin, std::min(count, begin + grain), thread);
     }
   }
@@ -139,10 +142,7 @@ struct Context::State {
       seen = now;
       inside.fetch_add(1);
       // The job may be over already; while it is open its fields stay as they are until we leave.
-      if (open.load()) {
-        if (const int cpu = current_cpu(); cpu == caller_cpu) leave_cpu(cpu);
-        take_chunks(thread);
-      }
+      if (open.load()) take_chunks(thread);
       if (inside.fetch_sub(1) == 1) inside.notify_one();
     }
   }
@@ -189,7 +189,6 @@ void Context::run(std::size_t count, std::size_t grain, Run work, void* data) {
   state.data = data;
   state.count = count;
   state.grain = grain;
-  state.caller_cpu = current_cpu();
   state.next.store(0, std::memory_order_relaxed);
   state.open.store(true);
   state.epoch.fetch_add(1);
