@@ -149,15 +149,18 @@ void multiply_pairs(const ProductKernels& kernels, const PanelSection& section, 
                     target);
 }
 
-/** Panels of one task where there are few rows: about 24 KB of weights. */
-std::size_t few_row_grain(const PanelSection& section) { return std::max<std::size_t>(1, 24576 / std::max<std::size_t>(section.panel_bytes, 1)); }
+/** Panels of one task where there are few rows: two tasks a thread, but no more than 128 KB of weights, so that a thread that is late holds nobody up. */
+std::size_t few_row_grain(const Context& context, std::size_t panels, std::size_t panel_bytes) {
+  const std::size_t most = std::max<std::size_t>(1, 131072 / std::max<std::size_t>(panel_bytes, 1));
+  return std::min(most, (panels + 2 * context.threads() - 1) / (2 * context.threads()));
+}
 
 /** Few rows with all sections at once, whose activations have one form: one hand-out instead of one per section. */
 void multiply_sections(Context& context, std::span<const PanelSection> sections, const QuantizedRows& rows, const Call& call) {
   const auto& kernels = context.kernels().products;
   std::size_t panels = 0;
   for (const auto& section : sections) panels += section.panels;
-  context.parallel_for(panels, few_row_grain(sections[0]), [&](std::size_t begin, std::size_t end, std::size_t) {
+  context.parallel_for(panels, few_row_grain(context, panels, sections[0].panel_bytes), [&](std::size_t begin, std::size_t end, std::size_t) {
     std::size_t before = 0;
     for (const auto& section : sections) {
       const std::size_t first = std::max(begin, before);
@@ -179,7 +182,7 @@ void multiply_section(Context& context, const PanelSection& section, Path path, 
   const std::size_t groups = (section.panels + width - 1) / width;
   const std::size_t blocks = (call.rows + block_rows - 1) / block_rows;
   const std::size_t step = (call.rows + blocks - 1) / blocks;
-  const std::size_t grain = call.rows <= few_rows ? std::max<std::size_t>(1, few_row_grain(section) / width) : 1;
+  const std::size_t grain = call.rows <= few_rows ? std::max<std::size_t>(1, few_row_grain(context, section.panels, section.panel_bytes) / width) : 1;
   context.parallel_for(groups * blocks, grain, [&](std::size_t begin, std::size_t end, std::size_t thread) {
     for (std::size_t task = begin; task < end; task++) {
       const std::size_t panel = task % groups * width;

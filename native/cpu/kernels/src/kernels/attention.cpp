@@ -164,6 +164,12 @@ KVSIFT_INLINE F load_typed(const std::byte* row, std::size_t at) {
   else return load_bf16(row + 2 * at);
 }
 
+template <DType Type>
+constexpr std::size_t sizeof_of = Type == DType::f32 ? 4 : 2;
+
+/** A cache is read once per step, faster than the hardware looks ahead: bytes from a load to what is fetched for later. */
+constexpr std::size_t fetch_ahead = 4096;
+
 template <DType Type, int Rows>
 KVSIFT_INLINE void few_scores_of(const std::byte* const* entries, std::size_t count, std::size_t head_dim, const float* q, float* scores, std::size_t stride) {
   float partial[Rows][16 * lanes];
@@ -174,6 +180,7 @@ KVSIFT_INLINE void few_scores_of(const std::byte* const* entries, std::size_t co
       if (at + i < count) {
         const std::byte* key = entries[at + i];
         for (std::size_t c = 0; c < head_dim; c += lanes) {
+          if (c * sizeof_of<Type> % 64 == 0) __builtin_prefetch(key + fetch_ahead + c * sizeof_of<Type>);
           const F value = load_typed<Type>(key, c);
           KVSIFT_UNROLL for (int m = 0; m < Rows; m++) sums[m] += value * load(q + static_cast<std::size_t>(m) * head_dim + c);
         }
@@ -195,7 +202,11 @@ KVSIFT_INLINE void few_values_of(const std::byte* const* entries, std::size_t co
     }
     for (std::size_t entry = 0; entry < count; entry++) {
       F values[Vectors];
-      KVSIFT_UNROLL for (int v = 0; v < Vectors; v++) values[v] = load_typed<Type>(entries[entry], c + static_cast<std::size_t>(v * lanes));
+      KVSIFT_UNROLL for (int v = 0; v < Vectors; v++) {
+        const std::size_t channel = c + static_cast<std::size_t>(v * lanes);
+        if (channel * sizeof_of<Type> % 64 == 0) __builtin_prefetch(entries[entry] + fetch_ahead + channel * sizeof_of<Type>);
+        values[v] = load_typed<Type>(entries[entry], channel);
+      }
       KVSIFT_UNROLL for (int m = 0; m < Rows; m++) {
         const F weight = splat(weights[static_cast<std::size_t>(m) * stride + entry]);
         KVSIFT_UNROLL for (int v = 0; v < Vectors; v++) sums[m][v] += weight * values[v];
