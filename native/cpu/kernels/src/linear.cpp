@@ -240,4 +240,12 @@ void linear(Context& context, Compute compute, const PackedWeight& weight, const
   }
 }
 
+std::size_t panel_columns(const Context& context) { return context.kernels().products.tile_panels * panel_rows; }
+
+void multiply_panels(const Context& context, const float* b, std::size_t panel_stride, std::size_t columns, std::size_t depth, const float* x,
+                     std::size_t x_stride, std::size_t rows, bool add, float* out, std::size_t out_stride) {
+  const ProductTarget target{out, out_stride, columns, nullptr, nullptr};
+  context.kernels().products.value_tile(b, panel_stride, (columns + panel_rows - 1) / panel_rows, depth, x, x_stride, rows, !add, target);
+}
+
 }  // namespace kvsift
