@@ -1,6 +1,13 @@
 import type { KvCache } from '@kvsift/cache';
 import type { DecoderLayer, DecoderModel, ModelConfig } from '@kvsift/models';
-import { joinObservations, type LayerView, narrowView, type Observation, type PolicyRun } from '@kvsift/policy';
+import {
+  type Compensation,
+  joinObservations,
+  type LayerView,
+  narrowView,
+  type Observation,
+  type PolicyRun,
+} from '@kvsift/policy';
 import type { Backend, KvView, Tensor } from '@kvsift/tensor';
 import { throwIfAborted } from './abort.js';
 import { applyDecision, attentionShape, describeLayer } from './layer-view.js';
@@ -35,6 +42,8 @@ export interface PrefillOptions {
   readonly run?: PolicyRun;
   /** Empty caches that each get every layer and let their own policy shrink it; the cache that reads is left empty then. */
   readonly branches?: readonly Branch[];
+  /** What corrects the attention of tokens after the prompt. */
+  readonly compensation?: Compensation;
   readonly signal?: AbortSignal;
   /** Tokens × layers done so far, of all. */
   readonly onProgress?: (done: number, total: number) => void;
@@ -88,7 +97,7 @@ export async function prefill(model: DecoderModel, cache: KvCache, ids: Int32Arr
     const length = Math.max(options.expectedLength ?? 0, first + count);
     for (const [index, layer] of model.layers.entries()) {
       const lastOnly = index === model.layers.length - 1 && options.onLayer === undefined;
-      using pass = new LayerPass(model, layer, cache, index, observe, count, length);
+      using pass = new LayerPass(model, layer, cache, index, observe, count, length, options.compensation);
       for (const [chunk, start] of starts.entries()) {
         throwIfAborted(signal, 'prefill');
         const before = hidden[chunk];
@@ -154,6 +163,7 @@ class LayerPass implements Disposable {
     private readonly observe: Observation,
     private readonly count: number,
     private readonly length: number,
+    private readonly compensation: Compensation | undefined,
   ) {
     this.#backend = model.backend;
     this.#queries = new RowCollector(model.backend, observe.queries, count);
@@ -182,13 +192,18 @@ class LayerPass implements Disposable {
     const { output, logSumExp } = backend.attention(projection.q, [{ view: storage.view, rows }], {
       ...attentionShape(this.model.config, this.index),
       ...(storage.view.positions && { positions }),
-      ...(this.observe.logSumExp && { logSumExp: true }),
+      ...((this.observe.logSumExp || this.compensation) && { logSumExp: true }),
     });
-    using attended = output;
+    using scope = scoped(backend);
+    using attended =
+      this.compensation && logSumExp
+        ? scope.keep(this.compensation.correct(this.index, scope.backend, projection.q, output, logSumExp))
+        : output;
     if (logSumExp !== undefined) {
       this.#logSumExp.add(logSumExp, start);
       logSumExp.dispose();
     }
+    if (attended !== output) output.dispose();
     return needed ? this.layer.finish(hidden, attended) : backend.empty('f32', [0, this.model.config.hidden]);
   }
 

@@ -59,9 +59,17 @@ export class Session implements Disposable {
     return this.#cache.seen + this.#unfed.length;
   }
 
-  /** What the cache holds. */
+  /** What the cache holds, and the policy in its place. */
   statistics(): CacheStatistics {
-    return this.#cache.statistics();
+    const own = this.#cache.statistics();
+    const held = this.#run?.held?.();
+    if (held === undefined) return own;
+    return {
+      ...own,
+      bytes: own.bytes + held.bytes,
+      entryBytes: own.entryBytes + held.bytes,
+      entries: own.entries + held.entries,
+    };
   }
 
   /** Cache of this session, for tools that look inside. */
@@ -75,7 +83,9 @@ export class Session implements Disposable {
    */
   async prefill(input: string | readonly number[] | Int32Array, options: PrefillInput = {}): Promise<void> {
     const { decoder } = this.model;
-    await this.read(input, options, ({ cache, run }, ids, rest) => prefill(decoder, cache, ids, { ...rest, ...(run && { run }) }));
+    await this.read(input, options, ({ cache, run }, ids, rest) =>
+      prefill(decoder, cache, ids, { ...rest, ...(run && { run }) }),
+    );
   }
 
   /** @internal `prefill` with the reading itself left to `work`: how several sessions share one. */
@@ -93,6 +103,7 @@ export class Session implements Disposable {
       using last = await this.#restoring(first, () =>
         work({ cache: this.#cache, ...(first && this.#run && { run: this.#run }) }, all, {
           ...options,
+          ...(!first && this.#run?.compensation && { compensation: this.#run.compensation }),
           seed: this.options.seed ?? 0,
           sequence: this.options.sequence ?? 0,
           expectedLength: this.#ropeLength,
