@@ -6,6 +6,7 @@ export { modelFingerprint } from './fingerprint.js';
 export { LanguageModel, type Prompt } from './language-model.js';
 export { type LoadOptions, load, type ModelFiles, openModel } from './load.js';
 export { chunkRows, type EvictionCost, type LayerDone, type PrefillOptions, prefill } from './prefill.js';
+export { prefillMany } from './prefill-many.js';
 export type { SamplingOptions } from './sampling.js';
 export { Session } from './session.js';
 export type { PrefillInput, SessionOptions } from './session-options.js';

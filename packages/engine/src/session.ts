@@ -5,13 +5,16 @@ import { Answer, type Chunk, type GenerateOptions } from './answer.js';
 import { DecodeLoop } from './decode.js';
 import { forkRun, idleRun } from './idle-run.js';
 import { modelShape } from './layer-view.js';
-import { prefill } from './prefill.js';
+import { type Branch, type PrefillOptions, prefill } from './prefill.js';
 import { reread } from './reread.js';
 import { readRetained } from './retained.js';
 import { drawToken, samplingRule } from './sampling.js';
 import { DecodeWindow, type Sequence } from './sequence.js';
 import { readSessionFile, type SessionIdentity, writeSessionFile } from './session-file.js';
 import type { PrefillInput, SessionModel, SessionOptions } from './session-options.js';
+
+/** Reads ids into a branch's cache under its policy; returns the last hidden state, owned by the caller. */
+export type Reading = (branch: Branch, ids: Int32Array, options: PrefillOptions) => Promise<Tensor>;
 
 /** One conversation: a cache, what a policy did to it, and the position in the text. */
 export class Session implements Disposable {
@@ -56,9 +59,17 @@ export class Session implements Disposable {
     return this.#cache.seen + this.#unfed.length;
   }
 
-  /** What the cache holds. */
+  /** What the cache holds, and the policy in its place. */
   statistics(): CacheStatistics {
-    return this.#cache.statistics();
+    const own = this.#cache.statistics();
+    const held = this.#run?.held?.();
+    if (held === undefined) return own;
+    return {
+      ...own,
+      bytes: own.bytes + held.bytes,
+      entryBytes: own.entryBytes + held.bytes,
+      entries: own.entries + held.entries,
+    };
   }
 
   /** Cache of this session, for tools that look inside. */
@@ -71,6 +82,14 @@ export class Session implements Disposable {
    * @throws KvsiftError `context_length_exceeded`, `aborted`, `budget_invalid`
    */
   async prefill(input: string | readonly number[] | Int32Array, options: PrefillInput = {}): Promise<void> {
+    const { decoder } = this.model;
+    await this.read(input, options, ({ cache, run }, ids, rest) =>
+      prefill(decoder, cache, ids, { ...rest, ...(run && { run }) }),
+    );
+  }
+
+  /** @internal `prefill` with the reading itself left to `work`: how several sessions share one. */
+  async read(input: string | readonly number[] | Int32Array, options: PrefillInput, work: Reading): Promise<void> {
     const ids = this.#encode(input, options.addSpecial);
     await this.#exclusive(async () => {
       const all = Int32Array.from([...this.#unfed, ...ids]);
@@ -82,9 +101,9 @@ export class Session implements Disposable {
       const { decoder } = this.model;
       this.#ropeLength = Math.max(this.#ropeLength, this.#cache.nextPosition + all.length);
       using last = await this.#restoring(first, () =>
-        prefill(decoder, this.#cache, all, {
-          ...(first && this.#run && { run: this.#run }),
+        work({ cache: this.#cache, ...(first && this.#run && { run: this.#run }) }, all, {
           ...options,
+          ...(!first && this.#run?.compensation && { compensation: this.#run.compensation }),
           seed: this.options.seed ?? 0,
           sequence: this.options.sequence ?? 0,
           expectedLength: this.#ropeLength,

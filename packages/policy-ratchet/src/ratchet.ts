@@ -90,6 +90,7 @@ function compensated(inner: PolicyRun, features: FeatureMap, rule: SafeRule, sta
       decode: { observe: decode.observe, step: async (view: LayerView) => absorb(view, await decode.step(view)) },
     }),
     compensation,
+    held: () => ({ entries: inner.held?.().entries ?? 0, bytes: states.bytes + (inner.held?.().bytes ?? 0) }),
     fork: () => compensated(fork === undefined ? inner : fork.call(inner), features, rule, states.fork()),
     dispose,
     [Symbol.dispose]: dispose,
