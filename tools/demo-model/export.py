@@ -49,6 +49,17 @@ def export(net, tokenizer, folder: Path):
     )
 
 
+@torch.no_grad()
+def load(net, folder: Path):
+    """Copies the weights of an exported folder into `net`. What looks ahead is not exported and starts anew."""
+    from safetensors.torch import load_file
+
+    stored = load_file(folder / "model.safetensors")
+    for name, weight in weights(net).items():
+        if name in stored:  # the tied lm_head is stored once
+            weight.copy_(stored[name])
+
+
 def write_json(path: Path, value):
     path.write_text(json.dumps(value, indent=2) + "\n")
 

@@ -1,6 +1,7 @@
 """Trains the demo model on one CPU core and writes it as a folder that LlamaForCausalLM loads.
 
     python train.py --out DIR [--minutes 10] [--stages stages.json] [--seed 0]
+    python train.py --out DIR --start FOLDER --stages continue.json --rate 0.5    # goes on from exported weights
 """
 import argparse
 import json
@@ -9,8 +10,9 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from tokenizers import Tokenizer
 
-from export import export
+from export import export, load
 from network import Network, Shape
 from optimiser import optimisers
 from recall import recall_accuracy, unseen_keys
@@ -42,7 +44,7 @@ def batch(rows: Rows, stage):
             drawn.append(rows.pairs(length + 1, digits))
         else:
             facts = max(2, min(int(length / r.uniform(*stage["spacing"])), 100))
-            drawn.append(rows.recall(length + 1, facts, stage["questions"], r.choice(stage["interleave"]), digits))
+            drawn.append(rows.recall(length + 1, facts, stage["questions"], r.choice(stage["interleave"]), digits, r.random() < stage.get("plain", 0)))
     ids, parts = (torch.tensor(x) for x in zip(*drawn))
     return ids, parts, positions_for(ids, r, stage["reach"])
 
@@ -89,18 +91,18 @@ def learning_rate(step, done):
     return min(1, (step + 1) / 100) * min(1, max(0.02, 1 - (done - 0.3) / 0.7))
 
 
-def train(net, tokenizer, stages, minutes, seed, report):
-    """Runs the curriculum for `minutes` of CPU time, so that a shared machine does not shorten it. Returns (steps, tokens)."""
+def train(net, tokenizer, stages, minutes, seed, rate, report):
+    """Runs the curriculum for `minutes` of CPU time, so that a shared machine does not shorten it. `rate` scales every learning rate. Returns (steps, tokens)."""
     rows, both = Rows(tokenizer, seed + 1), optimisers(net)
     ends = torch.tensor([s["share"] for s in stages]).cumsum(0)
     ends = (ends / ends[-1]).tolist()
     start, step, tokens, mean = time.process_time(), 0, 0, None
     while (done := (time.process_time() - start) / (60 * minutes)) < 1:
         stage = next(s for s, end in zip(stages, ends) if done < end or end == ends[-1])
-        rate = learning_rate(step, done)
+        now_rate = rate * learning_rate(step, done)
         for o in both:
             for group in o.param_groups:
-                group["lr"] = group["base_lr"] * rate
+                group["lr"] = group["base_lr"] * now_rate
         ids, parts, positions = batch(rows, stage)
         loss, now = losses(net, ids, parts, positions)
         loss.backward()
@@ -122,13 +124,17 @@ def main():
     options.add_argument("--out", type=Path, required=True)
     options.add_argument("--minutes", type=float, default=10, help="CPU minutes")
     options.add_argument("--stages", type=Path, default=Path(__file__).with_name("stages.json"))
+    options.add_argument("--start", type=Path, help="a folder written by export: go on from its weights, with its tokenizer")
+    options.add_argument("--rate", type=float, default=1.0, help="scales the learning rates")
     options.add_argument("--seed", type=int, default=0)
     given = options.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(given.seed)
     given.out.mkdir(parents=True, exist_ok=True)
-    tokenizer = train_tokenizer(Shape.vocabulary)
+    tokenizer = Tokenizer.from_file(str(given.start / "tokenizer.json")) if given.start else train_tokenizer(Shape.vocabulary)
     net = Network(Shape(vocabulary=tokenizer.get_vocab_size()))
+    if given.start:
+        load(net, given.start)
     with given.out.with_suffix(".log.jsonl").open("w") as log:
 
         def report(line):
@@ -139,7 +145,7 @@ def main():
                 export(net, tokenizer, given.out)
 
         report(dict(parameters=sum(p.numel() for p in net.parameters()), seed=given.seed, minutes=given.minutes))
-        steps, tokens = train(net, tokenizer, json.loads(given.stages.read_text()), given.minutes, given.seed, report)
+        steps, tokens = train(net, tokenizer, json.loads(given.stages.read_text()), given.minutes, given.seed, given.rate, report)
         export(net, tokenizer, given.out)
         report({n: recall_accuracy(net, tokenizer, n, 25, unseen_keys) for n in (256, 512, 1024, 2048, 4096, 8192)})
         report(dict(steps=steps, tokens=tokens))

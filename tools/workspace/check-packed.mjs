@@ -1,23 +1,24 @@
 #!/usr/bin/env node
-// Packs every public package, lints the tarballs (publint, attw), installs them into an empty folder outside the workspace and runs an example
-// there, as a user would. Needs built packages and their declarations.
+// Packs every public package, lints the tarballs (publint, attw), installs them into an empty folder outside the workspace and runs the examples
+// and the command there, as a user would. Needs built packages and their declarations.
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { checkPackage, createPackageFromTarballData } from '@arethetypeswrong/core';
+import { publint } from 'publint';
+import { formatMessage } from 'publint/utils';
 import { pnpmArguments } from '../bootstrap/prepare.mjs';
-import { platformPackage } from '../release/platform-package.mjs';
 import { finish, root, workspacePackages } from './packages.mjs';
 
-/** Examples that need nothing but the packages. */
-const examples = ['generate.mjs', 'stream.mjs', 'retention.mjs'];
+const examples = readdirSync(join(root, 'examples')).filter((name) => name.endsWith('.mjs'));
 
 const findings = [];
 const folder = mkdtempSync(join(tmpdir(), 'kvsift-packed-'));
 try {
   const tarballs = pack(folder);
-  for (const tarball of tarballs) lint(tarball);
-  tarballs.push(packBinary(folder));
+  for (const tarball of tarballs) await lint(tarball);
+  tarballs.push(packBinary(join(folder, 'platform')));
   const home = mkdtempSync(join(tmpdir(), 'kvsift-user-'));
   try {
     install(home, tarballs);
@@ -36,34 +37,42 @@ function check(title, command, args, cwd = root) {
   return status === 0;
 }
 
+/** Tarballs of all public packages but those of the platforms, whose binaries are built elsewhere. */
 function pack(destination) {
-  for (const { folder: from, manifest } of workspacePackages()) {
-    if (manifest.private !== true)
-      check(`pack ${manifest.name}`, 'npx', pnpmArguments('--dir', from, 'pack', '--pack-destination', destination));
-  }
-  return readdirSync(destination).map((name) => join(destination, name));
+  const published = workspacePackages().filter(({ manifest }) => manifest.private !== true);
+  const chosen = published.map(({ manifest }) => `--filter=${manifest.name}`);
+  check('pack', 'npx', pnpmArguments('--recursive', ...chosen, 'pack', '--pack-destination', destination));
+  const tarballs = readdirSync(destination).map((name) => join(destination, name));
+  if (tarballs.length !== published.length) findings.push(`expected ${published.length} tarballs, found ${tarballs.length}`);
+  return tarballs;
 }
 
-/** The prebuilt binary of this machine, as the release would publish it. */
+/** The prebuilt binary of this machine, as the release publishes it. */
 function packBinary(destination) {
-  const from = platformPackage(join(destination, 'platform'));
-  const before = new Set(readdirSync(destination));
-  check('npm pack of the binary', 'npm', ['pack', from, '--pack-destination', destination, '--loglevel=error'], destination);
-  return join(destination, readdirSync(destination).find((name) => !before.has(name)) ?? '');
+  const { status, stdout, stderr } = spawnSync(process.execPath, ['native/cpu/addon/prebuilt.mjs'], { cwd: root, encoding: 'utf8' });
+  if (status !== 0) throw new Error(`no platform package: ${stderr}`);
+  const from = stdout.trim().split(' is ready in ')[1];
+  check('pack of the binary', 'npx', pnpmArguments('--dir', from, 'pack', '--pack-destination', destination));
+  return join(destination, readdirSync(destination)[0] ?? '');
 }
 
-function lint(tarball) {
-  check(`publint ${tarball}`, process.execPath, [join(root, 'node_modules/publint/src/cli.js'), '--strict', tarball]);
-  const attw = join(root, 'node_modules/@arethetypeswrong/cli/dist/index.js');
-  check(`attw ${tarball}`, process.execPath, [
-    attw,
-    '--profile',
-    'esm-only',
-    '--exclude-entrypoints',
-    './package.json',
-    '--quiet',
-    tarball,
-  ]);
+async function lint(tarball) {
+  const bytes = readFileSync(tarball);
+  const data = bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength);
+  const { messages, pkg } = await publint({ pack: { tarball: data }, strict: true });
+  for (const message of messages) {
+    if (message.type === 'error') findings.push(`publint ${pkg.name}: ${formatMessage(message, pkg, { color: false })}`);
+  }
+  if (pkg.exports?.['.'] === undefined) return; // a command only
+  const { types, problems = [] } = await checkPackage(createPackageFromTarballData(new Uint8Array(data)), {
+    excludeEntrypoints: ['./package.json'],
+  });
+  if (!types) findings.push(`attw ${pkg.name}: no types`);
+  for (const problem of problems) {
+    // Packages are ESM: how CommonJS of old resolves them is no matter.
+    if (problem.resolutionKind === 'node10' || problem.resolutionKind === 'node16-cjs') continue;
+    findings.push(`attw ${pkg.name}: ${JSON.stringify(problem)}`);
+  }
 }
 
 function install(home, tarballs) {

@@ -75,6 +75,8 @@ describe('refusals', () => {
     'a negative id': [withModel({ vocab: { a: -1 }, merges: [] }), /found -1/],
     'an id beyond any vocabulary': [withModel({ vocab: { a: 2 ** 40 }, merges: [] }), /expected an id of 0 to/],
     'a merge whose result is no token': [withModel({ vocab: { a: 0, b: 1 }, merges: ['a b'] }), /merge 0, found "ab"/],
+    'an unknown token that is none': [withModel({ unk_token: '<?>' }), /model.unk_token: expected a token of the vocabulary/],
+    'a version to come': [{ ...valid, version: '2.0' }, /version/],
     'a merge of three': [withModel({ vocab: { a: 0 }, merges: ['a a a'] }), /two tokens in merge 0/],
     'an added token in the place of another': [
       { ...valid, added_tokens: [special(0, '<x>')] },
@@ -94,7 +96,7 @@ describe('refusals', () => {
     ],
     'a pattern that is no pattern': [
       { ...valid, pre_tokenizer: { type: 'Split', pattern: { Regex: '(' }, behavior: 'Isolated', invert: false } },
-      /tokenizer.json: .*/,
+      /tokenizer.json: normalizer, pre_tokenizer or model: /,
     ],
     'components without end': [
       `${'{"type":"Sequence","pretokenizers":['.repeat(20_000)}{"type":"ByteLevel"}${']}'.repeat(20_000)}`,

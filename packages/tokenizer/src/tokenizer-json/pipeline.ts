@@ -22,7 +22,8 @@ export function readTokenizerJson(value: unknown, path: string): JsonParts {
     return readParts(value, path);
   } catch (error) {
     // The library throws plain errors, and components nested without end exhaust the stack.
-    throw error instanceof KvsiftError ? error : invalid(path, error instanceof Error ? error.message : String(error), error);
+    if (error instanceof KvsiftError) throw error;
+    throw invalid(path, `normalizer, pre_tokenizer or model: ${error instanceof Error ? error.message : String(error)}`, error);
   }
 }
 

@@ -9,6 +9,7 @@ const component = z.looseObject({ type: z.string() });
 export type Component = z.infer<typeof component>;
 
 const schema = z.looseObject({
+  version: z.literal('1.0').optional(),
   added_tokens: z
     .array(
       z.looseObject({
@@ -54,6 +55,9 @@ export function checkTokenizerJson(value: unknown, path: string): { json: Tokeni
     tokens[id] = content;
     ids.set(content, id);
   }
+  const { unk_token: unknown } = json.model;
+  if (typeof unknown === 'string' && !ids.has(unknown))
+    throw invalid(path, `model.unk_token: expected a token of the vocabulary, found "${unknown}"`);
   return { json, tokens };
 }
 

@@ -18,6 +18,8 @@ const config = JSON.stringify({
   num_hidden_layers: 1,
   num_attention_heads: 2,
   vocab_size: 8,
+  max_position_embeddings: 64,
+  rms_norm_eps: 1e-5,
 });
 
 async function run(cases: readonly { file: string; contents?: string | Uint8Array; expect: string }[]) {
@@ -38,6 +40,7 @@ describe('bad-files', () => {
       { file: 'short.safetensors', contents: new Uint8Array(3), expect: 'reject' },
       { file: 'config-good.json', contents: config, expect: 'accept' },
       { file: 'config-bad.json', contents: config.replace('8', '-8'), expect: 'reject' },
+      { file: 'config-family.json', contents: config.replace('llama', 'mamba'), expect: 'reject' },
       { file: 'tokenizer-bad.json', contents: '{}', expect: 'reject' },
       { file: 'index-good.json', contents: index('model-00001-of-00001.safetensors'), expect: 'accept' },
       { file: 'index-missing.json', contents: index('model-00002-of-00002.safetensors'), expect: 'reject' },
@@ -46,7 +49,7 @@ describe('bad-files', () => {
       { file: 'index-text.json', contents: 'no', expect: 'reject' },
     ]);
     expect(failures).toEqual([]);
-    expect(counts).toEqual({ passed: 10, failed: 0, skipped: 0 });
+    expect(counts).toEqual({ passed: 11, failed: 0, skipped: 0 });
   });
 
   it('fails what is judged wrongly, and what it does not understand', async () => {

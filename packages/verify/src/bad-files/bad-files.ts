@@ -1,4 +1,5 @@
 import { basename, join } from 'node:path';
+import { configFromHuggingFace } from '@kvsift/models';
 import { type ErrorCode, isKvsiftError } from '@kvsift/tensor';
 import { loadTokenizer } from '@kvsift/tokenizer';
 import { openWeights, readJsonFile, readModelConfig } from '@kvsift/weights';
@@ -11,7 +12,14 @@ const listSchema = z.array(z.looseObject({ file: z.string(), wrong: z.string(), 
 type Case = z.infer<typeof listSchema>[number];
 
 /** Codes with which a file may be refused; anything else is an accident. */
-const refusals: readonly ErrorCode[] = ['file_malformed', 'file_not_found', 'config_invalid', 'tokenizer_invalid', 'unsupported'];
+const refusals: readonly ErrorCode[] = [
+  'file_malformed',
+  'file_not_found',
+  'config_invalid',
+  'model_unsupported',
+  'tokenizer_invalid',
+  'unsupported',
+];
 const longestMs = 10_000;
 /** Growth of the peak resident memory that one file may cause: "a few MB" and what the collector leaves lying about. */
 const mostMemoryKiB = 64 * 1024;
@@ -57,7 +65,7 @@ function opener(path: string, expect: Case['expect']): (() => Promise<unknown>) 
   if (name === undefined) return undefined;
   return () =>
     withModelFolder(path, name, async (folder) => {
-      if (name === 'config.json') return readModelConfig(folder);
+      if (name === 'config.json') return configFromHuggingFace((await readModelConfig(folder)).config, join(folder, name));
       if (name === 'tokenizer.json') return loadTokenizer(folder);
       await surroundIndex(folder, expect === 'accept');
       return openAll(folder);
