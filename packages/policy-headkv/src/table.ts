@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { KvsiftError } from '@kvsift/tensor';
 
-/** Importance of each query head: what a head-table file holds. Made by tools/policies/head-table.mjs or taken from the HeadKV release. */
+/** Importance of each query head: what a head-table file holds. Made by `kvsift calibrate head-table` or taken from the HeadKV release. */
 export interface HeadTable {
   /** [layers][heads], 0 or more; heads are query heads or KV heads. */
   readonly importance: readonly (readonly number[])[];
