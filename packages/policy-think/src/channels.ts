@@ -45,7 +45,8 @@ export function gatherChannels(backend: Backend, x: Tensor, channels: Selection)
   const kept = channels.maxPerHead;
   // A channel is an entry of a cache whose width is the number of rows.
   const from = viewOf(backend, backend.reshape(backend.transpose(x, [0, 2, 1]), [kvHeads * headDim, rows]), kvHeads, headDim);
-  const to = viewOf(backend, backend.empty('f32', [kvHeads * kept, rows]), kvHeads, kept, 0);
+  const [keys, values] = [backend.empty('f32', [kvHeads * kept, rows]), backend.empty('f32', [kvHeads * kept, rows])];
+  const to = { ...viewOf(backend, keys, kvHeads, kept, 0), values };
   backend.kvGather(from, channels, to);
   return backend.transpose(backend.kvRead(to, 'keys'), [0, 2, 1]);
 }

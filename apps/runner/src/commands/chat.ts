@@ -24,7 +24,7 @@ export function chatCommand(): Command {
 }
 
 async function chat(path: string, flags: ChatFlags): Promise<void> {
-  const options = sessionOptions(flags);
+  const options = await sessionOptions(flags);
   using progress = new Progress(flags.json);
   await using backend = await createBackend(flags);
   progress.step(`loading ${path}`);
