@@ -100,14 +100,13 @@ export function qualityChart(rows: readonly SummaryRow[]): Html {
 /** Accuracy against the bytes that the cache holds; the full cache is the ring. */
 export function bytesChart(rows: readonly SummaryRow[]): Html {
   const all = points(rows).filter(({ bytes, score }) => bytes > 0 && Number.isFinite(score));
-  const sizes = all.map(({ bytes }) => bytes);
-  const middle = Math.sqrt(Math.min(...sizes) * Math.max(...sizes));
-  /** Names beside their points, towards the middle, where there is room. */
-  const named = (textAnchor: 'start' | 'end', wanted: (point: Point) => boolean) => {
-    const dx = textAnchor === 'start' ? 9 : -9;
-    const text = { x: 'bytes', y: 'score', text: ({ name }: Point) => shortened(name) } as const;
-    return [Plot.text(bestPerBudget(all).filter(wanted), { ...text, dx, textAnchor, fill: 'currentColor', fontSize: 11 })];
-  };
+  // Names of neighbouring budgets lie above and below their points in turn, so that they keep off each other.
+  const best = bestPerBudget(all).sort((a, b) => a.bytes - b.bytes);
+  const names = best.map((point, index) => {
+    const side = point.label === 'full' ? { dx: 9, dy: 0 } : { dx: 5, dy: index % 2 === 0 ? -9 : 10 };
+    const text = { x: 'bytes', y: 'score', text: ({ name }: Point) => shortened(name), textAnchor: 'start' } as const;
+    return Plot.text([point], { ...text, ...side, fill: 'currentColor', fontSize: 11 });
+  });
   return draw('Accuracy against cache bytes', {
     width: 760,
     height: 340,
@@ -133,8 +132,7 @@ export function bytesChart(rows: readonly SummaryRow[]): Html {
         all.filter(({ label }) => label === 'full'),
         { x: 'bytes', y: 'score', stroke: 'var(--full)', strokeWidth: 2.5, r: 6, title: 'name' },
       ),
-      ...named('start', ({ label, bytes }) => label === 'full' || bytes <= middle),
-      ...named('end', ({ label, bytes }) => label !== 'full' && bytes > middle),
+      ...names,
     ],
   });
 }
@@ -198,7 +196,7 @@ export function heatChart(title: string, cells: readonly HeatCell[], xLabel: str
     y: { domain: rows, label: null, tickSize: 0, tickFormat: shortened },
     opacity: { domain: [0, 1], range: [0.06, 1] },
     marks: [
-      Plot.cell(scored, { x: 'x', y: 'y', fill: 'var(--heat)', fillOpacity: 'value' }),
+      Plot.cell(scored, { x: 'x', y: 'y', fill: 'var(--heat)', fillOpacity: 'value', stroke: 'var(--line)' }),
       Plot.text(scored, {
         x: 'x',
         y: 'y',
