@@ -2,7 +2,7 @@ import { createInterface } from 'node:readline/promises';
 import { Chat, load } from '@kvsift/engine';
 import { formatBytes } from '@kvsift/report';
 import { KvsiftError } from '@kvsift/tensor';
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import pc from 'picocolors';
 import { type BackendChoice, backendOptions, createBackend } from '../backends.js';
 import { modelPath } from '../model-path.js';
@@ -11,6 +11,7 @@ import { cacheOptions, generateOptions, type RunOptions, samplingOptions, sessio
 
 interface ChatFlags extends BackendChoice, RunOptions {
   readonly system?: string;
+  readonly onOverflow: 'error' | 'evict';
   readonly json?: boolean;
 }
 
@@ -19,6 +20,11 @@ export function chatCommand(): Command {
     .description('Talks with a model; the cache of earlier turns stays. Ctrl-C stops an answer, Ctrl-D ends. Lines of a pipe are turns.')
     .argument('<model>', 'a .gguf file or a Hugging Face folder')
     .option('--system <text>', 'a system message')
+    .addOption(
+      new Option('--on-overflow <what>', 'where the conversation outgrows the context: end with an error, or drop the oldest turns')
+        .choices(['error', 'evict'])
+        .default('error'),
+    )
     .option('--json', 'print one JSON line per answer')
     .action(chat);
   command.addHelpText(
@@ -46,7 +52,16 @@ async function chat(path: string, flags: ChatFlags): Promise<void> {
     );
   }
   progress.clear();
-  using conversation = new Chat(model, options, flags.system === undefined ? [] : [{ role: 'system', content: flags.system }]);
+  const { system, onOverflow } = flags;
+  const onDropped = (dropped: readonly unknown[]) => {
+    if (flags.json) console.log(JSON.stringify({ dropped }));
+    else console.error(pc.dim(`dropped the oldest ${dropped.length} messages: the context holds ${model.contextLength} tokens`));
+  };
+  using conversation = new Chat(
+    model,
+    { ...options, onOverflow, onDropped },
+    system === undefined ? [] : [{ role: 'system', content: system }],
+  );
   const person = process.stdin.isTTY === true;
   const terminal = createInterface({ input: process.stdin, ...(person && { output: process.stderr }) });
   const ask = () => {
