@@ -33,18 +33,7 @@ function start(...args: readonly string[]) {
   return { child, ended };
 }
 
-const flags = [
-  '--model',
-  'demo',
-  '--policy',
-  'snapkv(window=16)',
-  '--policy',
-  'random',
-  '--budget',
-  '20%',
-  '--suite',
-  'facts',
-];
+const flags = ['--model', 'demo', '--policy', 'snapkv(window=16)', '--policy', 'random', '--budget', '20%', '--suite', 'facts'];
 const run = (out: string, limit = 4) => ['eval', 'run', ...flags, '--limit', `${limit}`, '--out', out];
 
 /** Results without what time decides. */

@@ -84,13 +84,23 @@ export async function readText(path: string): Promise<string> {
     bytes = Buffer.concat(parts);
   } else {
     bytes = await readFile(path).catch((error: unknown) => {
-      throw new KvsiftError('file_not_found', `${path}: the file cannot be read: ${(error as Error).message.replace(/,.*/, '')}`, { path }, { cause: error });
+      throw new KvsiftError(
+        'file_not_found',
+        `${path}: the file cannot be read: ${(error as Error).message.replace(/,.*/, '')}`,
+        { path },
+        { cause: error },
+      );
     });
   }
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch (error) {
-    throw new KvsiftError('file_malformed', `${path}: expected UTF-8 text, the file holds other bytes`, { path }, { cause: error });
+    throw new KvsiftError(
+      'file_malformed',
+      `${path}: expected UTF-8 text, the file holds other bytes`,
+      { path },
+      { cause: error },
+    );
   }
 }
 

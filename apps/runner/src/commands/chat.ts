@@ -17,11 +17,16 @@ interface ChatFlags extends BackendChoice, RunOptions {
 
 export function chatCommand(): Command {
   const command = new Command('chat')
-    .description('Talks with a model; the cache of earlier turns stays. Ctrl-C stops an answer, Ctrl-D ends. Lines of a pipe are turns.')
+    .description(
+      'Talks with a model; the cache of earlier turns stays. Ctrl-C stops an answer, Ctrl-D ends. Lines of a pipe are turns.',
+    )
     .argument('<model>', 'a .gguf file or a Hugging Face folder')
     .option('--system <text>', 'a system message')
     .addOption(
-      new Option('--on-overflow <what>', 'where the conversation outgrows the context: end with an error, or drop the oldest turns')
+      new Option(
+        '--on-overflow <what>',
+        'where the conversation outgrows the context: end with an error, or drop the oldest turns',
+      )
         .choices(['error', 'evict'])
         .default('error'),
     )

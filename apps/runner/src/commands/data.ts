@@ -27,7 +27,15 @@ export function dataCommand(): Command {
     .option('--list', 'print the files that there are, fetch nothing')
     .option('--json', 'print JSON')
     .action(fetchData)
-    .addHelpText('after', '\nSet HF_TOKEN for private and gated repositories. Interrupted downloads go on where they stopped.');
+    .addHelpText(
+      'after',
+      `
+Set HF_TOKEN for private and gated repositories. Interrupted downloads go on where they stopped.
+
+Examples:
+  kvsift data xinrongzhang2022/InfiniteBench passkey.jsonl
+  kvsift data HuggingFaceTB/SmolLM2-135M-Instruct --type model --list`,
+    );
 }
 
 async function fetchData(repo: string, files: readonly string[], flags: DataFlags): Promise<void> {

@@ -37,7 +37,15 @@ export function workerCommand(): Command {
     .option('--mix', 'take part although code or model differ from those of the run')
     .option('--json', 'print one JSON line per event')
     .action(work)
-    .addHelpText('after', '\nCtrl-C once finishes the sample in flight, twice stops; the sample then goes to another worker.');
+    .addHelpText(
+      'after',
+      `
+Ctrl-C once finishes the sample in flight, twice stops; the sample then goes to another worker.
+
+Examples:
+  kvsift worker --redis redis://10.0.0.5:6379
+  kvsift worker --redis redis://10.0.0.5:6379 --models /data/models --threads 8 --once`,
+    );
 }
 
 async function work(flags: WorkerFlags): Promise<void> {
