@@ -49,7 +49,10 @@ function pack(destination) {
 
 /** The prebuilt binary of this machine, as the release publishes it. */
 function packBinary(destination) {
-  const { status, stdout, stderr } = spawnSync(process.execPath, ['native/cpu/addon/prebuilt.mjs'], { cwd: root, encoding: 'utf8' });
+  const { status, stdout, stderr } = spawnSync(process.execPath, ['native/cpu/addon/prebuilt.mjs'], {
+    cwd: root,
+    encoding: 'utf8',
+  });
   if (status !== 0) throw new Error(`no platform package: ${stderr}`);
   const from = stdout.trim().split(' is ready in ')[1];
   check('pack of the binary', 'npx', pnpmArguments('--dir', from, 'pack', '--pack-destination', destination));

@@ -30,6 +30,12 @@ const number =
     throw new InvalidArgumentError(`expected a ${whole ? 'whole ' : ''}number from ${low} to ${high}`);
   };
 
+/** An option that is the address of a Redis server. */
+export function redisUrl(text: string): string {
+  if (URL.canParse(text) && /^rediss?:$/.test(new URL(text).protocol)) return text;
+  throw new InvalidArgumentError('expected an address such as redis://127.0.0.1:6379');
+}
+
 const most = Number.MAX_SAFE_INTEGER;
 
 export const cacheOptions = (): Option[] => [
@@ -78,13 +84,23 @@ export async function readText(path: string): Promise<string> {
     bytes = Buffer.concat(parts);
   } else {
     bytes = await readFile(path).catch((error: unknown) => {
-      throw new KvsiftError('file_not_found', `${path}: the prompt file cannot be read`, { path }, { cause: error });
+      throw new KvsiftError(
+        'file_not_found',
+        `${path}: the file cannot be read: ${(error as Error).message.replace(/,.*/, '')}`,
+        { path },
+        { cause: error },
+      );
     });
   }
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch (error) {
-    throw new KvsiftError('file_malformed', `${path}: the prompt file is not UTF-8 text`, { path }, { cause: error });
+    throw new KvsiftError(
+      'file_malformed',
+      `${path}: expected UTF-8 text, the file holds other bytes`,
+      { path },
+      { cause: error },
+    );
   }
 }
 

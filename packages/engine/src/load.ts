@@ -2,6 +2,7 @@ import { configFromGguf, configFromHuggingFace, DecoderModel, type ModelConfig }
 import { type Backend, KvsiftError } from '@kvsift/tensor';
 import { loadTokenizer, type Tokenizer } from '@kvsift/tokenizer';
 import { openWeights, readModelConfig, type WeightFile } from '@kvsift/weights';
+import { throwIfAborted } from './abort.js';
 import { LanguageModel } from './language-model.js';
 
 export interface LoadOptions {
@@ -59,6 +60,7 @@ export async function openModel(path: string): Promise<ModelFiles> {
  * @throws KvsiftError as `openModel`, and `aborted`, `out_of_memory`
  */
 export async function load(path: string, options: LoadOptions): Promise<LanguageModel> {
+  throwIfAborted(options.signal, 'loading');
   const files = await openModel(path);
   const { contextLength = files.config.contextLength } = options;
   if (!Number.isInteger(contextLength) || contextLength < 1) {

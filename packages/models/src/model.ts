@@ -48,6 +48,8 @@ export class DecoderModel implements Disposable {
     try {
       const keep = <T extends Disposable>(resource: T): T => {
         made.push(resource);
+        const { signal } = options;
+        if (signal?.aborted) throw new KvsiftError('aborted', 'loading was aborted', {}, { cause: signal.reason });
         return resource;
       };
       const embedding = keep(await backend.load(stored.embedding, 'embedding'));
@@ -55,8 +57,6 @@ export class DecoderModel implements Disposable {
       const head = keep(await backend.load(stored.head, 'linear'));
       const layers: DecoderLayer[] = [];
       for (const [index, weights] of stored.layers.entries()) {
-        if (options.signal?.aborted)
-          throw new KvsiftError('aborted', 'loading was aborted', {}, { cause: options.signal.reason });
         const layerConfig = config.layers[index];
         if (layerConfig === undefined) break;
         layers.push(keep(await DecoderLayer.load(backend, config, layerConfig, weights)));

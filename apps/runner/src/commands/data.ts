@@ -11,6 +11,7 @@ interface DataFlags {
   readonly cache?: string;
   readonly offline?: boolean;
   readonly list?: boolean;
+  readonly json?: boolean;
 }
 
 export function dataCommand(): Command {
@@ -24,13 +25,22 @@ export function dataCommand(): Command {
     .option('--cache <folder>', 'where files go (default: the folder that Hugging Face tools share)')
     .option('--offline', 'use what the cache has')
     .option('--list', 'print the files that there are, fetch nothing')
+    .option('--json', 'print JSON')
     .action(fetchData)
-    .addHelpText('after', '\nSet HF_TOKEN for private and gated repositories. Interrupted downloads go on where they stopped.');
+    .addHelpText(
+      'after',
+      `
+Set HF_TOKEN for private and gated repositories. Interrupted downloads go on where they stopped.
+
+Examples:
+  kvsift data xinrongzhang2022/InfiniteBench passkey.jsonl
+  kvsift data HuggingFaceTB/SmolLM2-135M-Instruct --type model --list`,
+    );
 }
 
 async function fetchData(repo: string, files: readonly string[], flags: DataFlags): Promise<void> {
-  const { type, revision, endpoint, cache, offline, list } = flags;
-  using progress = new Progress();
+  const { type, revision, endpoint, cache, offline, list, json = false } = flags;
+  using progress = new Progress(json);
   const hub: HubOptions = {
     ...(endpoint !== undefined && { endpoint }),
     ...(cache !== undefined && { cache }),
@@ -39,7 +49,9 @@ async function fetchData(repo: string, files: readonly string[], flags: DataFlag
   };
   const source = { repo, type, revision, ...hub };
   if (list) {
-    for (const { path, size } of await listFiles(source)) console.log(`${path}\t${size}`);
+    const found = await listFiles(source);
+    if (json) console.log(JSON.stringify(found, null, 2));
+    else for (const { path, size } of found) console.log(`${path}\t${size}`);
     return;
   }
   const wanted =
@@ -51,7 +63,8 @@ async function fetchData(repo: string, files: readonly string[], flags: DataFlag
     folders.add(dirname(await downloadFile({ ...source, path, onProgress })));
   }
   progress.clear();
-  for (const folder of folders) console.log(folder);
+  if (json) console.log(JSON.stringify([...folders], null, 2));
+  else for (const folder of folders) console.log(folder);
 }
 
 const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`;

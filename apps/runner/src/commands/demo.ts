@@ -8,7 +8,7 @@ import { type BackendChoice, backendOptions } from '../backends.js';
 import { demoBudgets, demoPolicies } from '../demo/demo-policies.js';
 import { evaluate } from '../evaluation.js';
 import { exitCodes } from '../exit-codes.js';
-import { writeReport } from '../write-report.js';
+import { checkWritable, writeReport } from '../write-report.js';
 
 interface DemoFlags extends BackendChoice {
   readonly samples: number;
@@ -66,6 +66,7 @@ async function demo(flags: DemoFlags): Promise<void> {
     'flags',
   );
   const setting = `${samples} texts of ${tokens} tokens, ${facts} facts of five digits each, question ${agnostic ? 'asked after' : 'known before'} the eviction`;
+  await checkWritable(report);
   const started = performance.now();
   const folder = await mkdtemp(join(tmpdir(), 'kvsift-demo-'));
   try {

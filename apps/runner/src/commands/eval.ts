@@ -6,7 +6,7 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import { deviationLines } from '../deviations.js';
 import { evaluate } from '../evaluation.js';
 import { exitCodes } from '../exit-codes.js';
-import { readText } from '../run-options.js';
+import { readText, redisUrl } from '../run-options.js';
 import { suiteKinds } from '../suites.js';
 import { exampleConfig } from './eval-example.js';
 
@@ -62,12 +62,14 @@ function initCommand(): Command {
   return new Command('init')
     .description('Writes a run file to start from.')
     .argument('[file]', 'where to write it', 'run.yaml')
-    .action(async (file: string) => {
+    .option('--json', 'print where it is as JSON')
+    .action(async (file: string, { json = false }: { json?: boolean }) => {
       await writeFile(file, exampleConfig, { flag: 'wx' }).catch((error: NodeJS.ErrnoException) => {
-        const reason = error.code === 'EEXIST' ? 'is there already' : error.message;
+        const reason = error.code === 'EEXIST' ? 'is there already' : `cannot be written: ${error.message.replace(/,.*/, '')}`;
         throw new KvsiftError('invalid_argument', `${file} ${reason}`, { path: file }, { cause: error });
       });
-      console.error(`wrote ${file}; next: kvsift eval run ${file} --out runs/first`);
+      if (json) console.log(JSON.stringify({ file }));
+      else console.error(`wrote ${file}; next: kvsift eval run ${file} --out runs/first`);
     });
 }
 
@@ -85,7 +87,7 @@ function runCommand(): Command {
     .addOption(new Option('--question <when>', 'when the policy may see the question').choices(['aware', 'agnostic']))
     .addOption(new Option('--backend <name>', 'what computes').choices(['cpu', 'cuda', 'reference']))
     .option('--seed <number>', 'seed of samples and random policies', whole(0))
-    .option('--redis <url>', redisHelp)
+    .option('--redis <url>', redisHelp, redisUrl)
     .option('--mix', 'go on although code, machine or data have changed since the stored results were made')
     .option('--json', 'print the summary as JSON')
     .action(async (file: string | undefined, flags: RunFlags) => {
@@ -98,7 +100,7 @@ function resumeCommand(): Command {
   return new Command('resume')
     .description('Continues the run of a folder.')
     .argument('<folder>', 'folder of the run')
-    .option('--redis <url>', redisHelp)
+    .option('--redis <url>', redisHelp, redisUrl)
     .option('--mix', 'go on although code, machine or data have changed since the stored results were made')
     .option('--json', 'print the summary as JSON')
     .action(async (folder: string, flags: { redis?: string; mix?: boolean; json?: boolean }) => {
@@ -127,6 +129,11 @@ async function configOf(file: string | undefined, flags: RunFlags): Promise<RunC
     seed: flags.seed,
   };
   const replaced = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+  const missing = ['model', 'policy', 'budget', 'suite'].filter((name) => file === undefined && !(name in flags));
+  if (missing.length > 0) {
+    const names = missing.map((name) => `--${name}`).join(', ');
+    throw new KvsiftError('invalid_argument', `what shall run? Give a run file (kvsift eval init makes one) or ${names}`);
+  }
   return parseRunConfig({ ...base, ...replaced }, file ?? 'flags');
 }
 

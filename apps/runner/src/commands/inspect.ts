@@ -72,6 +72,9 @@ async function inspectModel(path: string, flags: InspectFlags): Promise<void> {
   const { config, weights, tokenizer } = await openModel(path);
   const context = flags.context ?? config.contextLength;
   const { policy } = await sessionOptions(flags);
+  if (policy !== undefined && policy.name !== 'full' && flags.budget === undefined) {
+    throw new KvsiftError('budget_invalid', `--policy ${flags.policy} needs a budget: --budget 512, 20% or 64MiB`);
+  }
   const kvType = flags.kvType ?? 'f16';
   const memory = estimateMemory({
     config,
@@ -111,7 +114,7 @@ async function inspectModel(path: string, flags: InspectFlags): Promise<void> {
     ['context', `${config.contextLength} tokens`],
     ['tensors', [...types].map(([type, count]) => `${count} ${type}`).join(', ')],
     ['', ''],
-    [`memory for ${context} tokens`, flags.policy ? `${flags.policy} at ${flags.budget}` : 'full cache'],
+    [`memory for ${context} tokens`, flags.policy ? `${flags.policy} at ${flags.budget ?? '100%'}` : 'full cache'],
     ['  weights', formatBytes(memory.weights)],
     [
       `  cache (${kvType})`,

@@ -59,14 +59,15 @@ async function run(path: string, texts: readonly string[], flags: LmFlags): Prom
   const cells = flags.budgets.flatMap((budget) =>
     flags.policies.map((label): LmCell => ({ label, budget, policy: registry.parse(label) })),
   );
+  const contents: string[] = [];
+  for (const text of texts) contents.push(await readText(text));
   const signal = interruption();
   using progress = new Progress(flags.json);
   await using backend = await createBackend(flags);
   progress.step(`loading ${path}`);
   using model = await load(modelPath(path), { backend, signal });
   const { tokenizer } = model;
-  const documents: Int32Array[] = [];
-  for (const text of texts) documents.push(tokenizer.encode(await readText(text), { addSpecial: false }));
+  const documents = contents.map((content) => tokenizer.encode(content, { addSpecial: false }));
   const [eos = 0] = model.files.eosIds;
   // Tokenizers without begin-of-text begin documents with end-of-text, as their models were trained.
   const bos = tokenizer.encode('', { addSpecial: true })[0] ?? eos;

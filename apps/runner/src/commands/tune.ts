@@ -41,7 +41,14 @@ export function tuneCommand(): Command {
     .option('--first <n>', 'prompts of the first round (default: by the number of candidates)', number(1, 1e9, true))
     .option('--raw', 'take prompts as they are, without the chat template')
     .option('--json', 'print JSON')
-    .action(run);
+    .action(run)
+    .addHelpText(
+      'after',
+      `
+Examples:
+  kvsift tune model.gguf mine.jsonl
+  kvsift tune model.gguf mine.jsonl --target 0.95 --policies snapkv tova --budgets 10% 20% 50%`,
+    );
   for (const option of backendOptions()) command.addOption(option);
   return command;
 }

@@ -17,7 +17,14 @@ export function verifyCommand(): Command {
     .argument('<folder>', 'a folder in the format of golden/<suite>; of reference scores for scores')
     .option('--models <folders...>', 'where models that cases name are looked up first')
     .option('--json', 'print JSON lines')
-    .action(runVerify);
+    .action(runVerify)
+    .addHelpText(
+      'after',
+      `
+Examples:
+  kvsift verify forward ../shared/golden/forward --backend cpu
+  kvsift verify scores ../shared/data`,
+    );
   // Goldens are exact: so is the default here. Commander takes a default when an option is added, not later.
   for (const option of backendOptions()) command.addOption(option.long === '--compute' ? option.default('f32') : option);
   return command;

@@ -7,6 +7,7 @@ import { Command, InvalidArgumentError } from 'commander';
 import { openEngine } from '../evaluation.js';
 import { interruption } from '../interruption.js';
 import { Progress } from '../progress.js';
+import { redisUrl } from '../run-options.js';
 import { codeFolder, version } from '../version.js';
 
 interface WorkerFlags {
@@ -16,6 +17,7 @@ interface WorkerFlags {
   readonly lease: number;
   readonly once?: boolean;
   readonly mix?: boolean;
+  readonly json?: boolean;
 }
 
 const whole = (low: number) => (text: string) => {
@@ -27,19 +29,28 @@ const whole = (low: number) => (text: string) => {
 export function workerCommand(): Command {
   return new Command('worker')
     .description('Computes answers for evaluations that other machines share: kvsift eval run … --redis URL.')
-    .requiredOption('--redis <url>', 'address of the Redis or Valkey, such as redis://10.0.0.5:6379')
+    .requiredOption('--redis <url>', 'address of the Redis or Valkey, such as redis://10.0.0.5:6379', redisUrl)
     .option('--models <folder>', 'where models lie here, if not where the run says')
     .option('--threads <n>', 'threads of the CPU backend (default: the cores it may use)', whole(1))
     .option('--lease <seconds>', 'silence after which this worker is taken for dead', whole(1), 30)
     .option('--once', 'end when no run waits for workers')
     .option('--mix', 'take part although code or model differ from those of the run')
+    .option('--json', 'print one JSON line per event')
     .action(work)
-    .addHelpText('after', '\nCtrl-C once finishes the sample in flight, twice stops; the sample then goes to another worker.');
+    .addHelpText(
+      'after',
+      `
+Ctrl-C once finishes the sample in flight, twice stops; the sample then goes to another worker.
+
+Examples:
+  kvsift worker --redis redis://10.0.0.5:6379
+  kvsift worker --redis redis://10.0.0.5:6379 --models /data/models --threads 8 --once`,
+    );
 }
 
 async function work(flags: WorkerFlags): Promise<void> {
-  const { redis, models, threads, lease, once = false, mix = false } = flags;
-  using progress = new Progress();
+  const { redis, models, threads, lease, once = false, mix = false, json = false } = flags;
+  using progress = new Progress(json);
   const place = (path: string) =>
     models === undefined || path === 'demo' || existsSync(path) ? path : join(models, basename(path));
   progress.step(`waiting for work at ${new URL(redis).host}`);
@@ -57,10 +68,13 @@ async function work(flags: WorkerFlags): Promise<void> {
     once,
     mix,
     finish: interruption(),
-    onEvent: (event) => show(event, progress),
+    onEvent: (event) => {
+      if (!json) show(event, progress);
+      else if (event.type !== 'reading') console.log(JSON.stringify(event));
+    },
   });
   progress.clear();
-  console.log(`${answered} requests answered`);
+  console.log(json ? JSON.stringify({ answered }) : `${answered} requests answered`);
 }
 
 function show(event: WorkerEvent, progress: Progress): void {

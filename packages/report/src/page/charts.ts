@@ -52,8 +52,12 @@ function draw(title: string, options: Plot.PlotOptions): Html {
   return trusted(drawn.outerHTML);
 }
 
-/** Longest name in pixels, roughly. */
-const labelWidth = (names: readonly string[]) => Math.min(260, 20 + 6.6 * Math.max(4, ...names.map(({ length }) => length)));
+/** Most characters of a label; the rest of a longer name is in its title. */
+const labelLimit = 44;
+const shortened = (name: string) => (name.length > labelLimit ? `${name.slice(0, labelLimit - 1)}…` : name);
+
+/** Room for the longest label in pixels. */
+const labelWidth = (names: readonly string[]) => 24 + 7.4 * Math.max(4, ...names.map((name) => shortened(name).length));
 
 /** Accuracy of each policy at each budget with its interval, best first; the full cache as a line across. */
 export function qualityChart(rows: readonly SummaryRow[]): Html {
@@ -70,7 +74,7 @@ export function qualityChart(rows: readonly SummaryRow[]): Html {
     marginBottom: 42,
     marginLeft: labelWidth(labels),
     x: { domain: [0, 1], label: 'accuracy', grid: true },
-    y: { domain: labels, label: null, tickSize: 0 },
+    y: { domain: labels, label: null, tickSize: 0, tickFormat: shortened },
     color: colorScale(rows),
     marks: [
       ...(full ? [Plot.ruleX([full.score.mean], { stroke: 'var(--full)', strokeWidth: 2, strokeDasharray: '4 3' })] : []),
@@ -96,6 +100,13 @@ export function qualityChart(rows: readonly SummaryRow[]): Html {
 /** Accuracy against the bytes that the cache holds; the full cache is the ring. */
 export function bytesChart(rows: readonly SummaryRow[]): Html {
   const all = points(rows).filter(({ bytes, score }) => bytes > 0 && Number.isFinite(score));
+  // Names of neighbouring budgets lie above and below their points in turn, so that they keep off each other.
+  const best = bestPerBudget(all).sort((a, b) => a.bytes - b.bytes);
+  const names = best.map((point, index) => {
+    const side = point.label === 'full' ? { dx: 9, dy: 0 } : { dx: 5, dy: index % 2 === 0 ? -9 : 10 };
+    const text = { x: 'bytes', y: 'score', text: ({ name }: Point) => shortened(name), textAnchor: 'start' } as const;
+    return Plot.text([point], { ...text, ...side, fill: 'currentColor', fontSize: 11 });
+  });
   return draw('Accuracy against cache bytes', {
     width: 760,
     height: 340,
@@ -121,15 +132,7 @@ export function bytesChart(rows: readonly SummaryRow[]): Html {
         all.filter(({ label }) => label === 'full'),
         { x: 'bytes', y: 'score', stroke: 'var(--full)', strokeWidth: 2.5, r: 6, title: 'name' },
       ),
-      Plot.text(bestPerBudget(all), {
-        x: 'bytes',
-        y: 'score',
-        text: 'name',
-        dx: 9,
-        textAnchor: 'start',
-        fill: 'currentColor',
-        fontSize: 11,
-      }),
+      ...names,
     ],
   });
 }
@@ -155,7 +158,7 @@ export function timeChart(rows: readonly SummaryRow[], measure: 'prefill' | 'rat
     marginBottom: 42,
     marginLeft: labelWidth(names),
     x: { label, grid: true, zero: true },
-    y: { domain: names, label: null, tickSize: 0 },
+    y: { domain: names, label: null, tickSize: 0, tickFormat: shortened },
     color: colorScale(rows),
     marks: [
       Plot.barX(
@@ -184,16 +187,16 @@ export function heatChart(title: string, cells: readonly HeatCell[], xLabel: str
   const rows = [...new Set(cells.map(({ y }) => y))];
   const scored = cells.filter(({ value }) => value !== null);
   return draw(title, {
-    width: Math.max(360, Math.min(760, labelWidth(rows) + 30 + columns.length * 56)),
+    width: Math.max(360, labelWidth(rows) + 30 + columns.length * 56),
     height: 66 + rows.length * 24,
     marginBottom: 42,
     marginLeft: labelWidth(rows),
     padding: 0.06,
     x: { domain: columns, label: xLabel, tickSize: 0 },
-    y: { domain: rows, label: null, tickSize: 0 },
+    y: { domain: rows, label: null, tickSize: 0, tickFormat: shortened },
     opacity: { domain: [0, 1], range: [0.06, 1] },
     marks: [
-      Plot.cell(scored, { x: 'x', y: 'y', fill: 'var(--heat)', fillOpacity: 'value' }),
+      Plot.cell(scored, { x: 'x', y: 'y', fill: 'var(--heat)', fillOpacity: 'value', stroke: 'var(--line)' }),
       Plot.text(scored, {
         x: 'x',
         y: 'y',

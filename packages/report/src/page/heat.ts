@@ -7,8 +7,14 @@ import { cellName } from './payload.js';
 /** Most rows of depths before they are put into tenths. */
 const depthLimit = 12;
 
+/** A chart and what it shows. */
+export interface HeatFigure {
+  readonly chart: Html;
+  readonly caption: string;
+}
+
 /** Heat maps of a task's results: depth × length for each cell, or depth × cell where all texts have one length. Empty where there are no depths. */
-export function heatMaps(results: readonly Result[]): Html[] {
+export function heatMaps(results: readonly Result[]): HeatFigure[] {
   const binned = binDepths(results);
   const names = [...new Set(results.map(({ label, budget }) => cellName(label, budget)))];
   const maps = names.map((name) => ({
@@ -29,19 +35,17 @@ export function heatMaps(results: readonly Result[]): Html[] {
           }),
         ),
     );
-    return [heatChart('Accuracy by depth of the answer in the text', cells, 'depth of the answer in the text')];
+    const chart = heatChart('Accuracy by depth of the answer in the text', cells, 'depth of the answer in the text');
+    return [{ chart, caption: 'Mean accuracy.' }];
   }
-  return maps.map(({ name, map }) =>
-    heatChart(
-      name,
-      map.depths.flatMap((depth, row) =>
-        map.lengths.map(
-          (length, column): HeatCell => ({ x: `${length}`, y: `${depth}%`, value: map.values[row]?.[column] ?? null }),
-        ),
+  return maps.map(({ name, map }) => {
+    const cells = map.depths.flatMap((depth, row) =>
+      map.lengths.map(
+        (length, column): HeatCell => ({ x: `${length}`, y: `${depth}%`, value: map.values[row]?.[column] ?? null }),
       ),
-      `tokens of the text (${name})`,
-    ),
-  );
+    );
+    return { chart: heatChart(name, cells, 'tokens of the text'), caption: `${name}: mean accuracy by length and depth.` };
+  });
 }
 
 function scored({ task, prediction, score, meta }: Result) {

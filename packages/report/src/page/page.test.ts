@@ -155,6 +155,18 @@ describe.skipIf(executablePath === undefined)('in a browser', () => {
     expect(paper > ink).toBe(colorScheme === 'light');
   });
 
+  it('cuts no label of a chart', async () => {
+    const cut = await page.locator('svg text').evaluateAll((texts) =>
+      texts
+        .filter((text) => {
+          const [own, whole] = [text.getBoundingClientRect(), text.closest('svg')?.getBoundingClientRect()];
+          return whole !== undefined && (own.left < whole.left - 1 || own.right > whole.right + 1);
+        })
+        .map(({ textContent }) => textContent),
+    );
+    expect(cut).toEqual([]);
+  });
+
   it.each([360, 1400])('does not scroll sideways at %d pixels', async (width) => {
     await page.setViewportSize({ width, height: 800 });
     expect(await page.locator('html').evaluate((root) => root.scrollWidth)).toBeLessThanOrEqual(width);

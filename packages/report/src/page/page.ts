@@ -30,7 +30,7 @@ export function reportPage(data: ReportData, title: string): string {
 </head>
 <body>
 <h1>${title}</h1>
-<p class="soft">${data.results.length} results, ${new Set(data.results.map(({ model }) => model)).size} models, ${data.manifests.size} manifests</p>
+<p class="soft">${counted(data.results.length, 'result')}, ${counted(new Set(data.results.map(({ model }) => model)).size, 'model')}, ${counted(data.manifests.size, 'manifest')}</p>
 ${table(rows)}
 ${groups(rows).map((group) => taskSection(group, data.results))}
 ${explored.retentions.length > 0 ? retentionSection() : undefined}
@@ -43,6 +43,8 @@ ${manifestSection(data.manifests)}
 `;
   return page.markup;
 }
+
+const counted = (count: number, noun: string) => `${count} ${noun}${count === 1 ? '' : 's'}`;
 
 function table(rows: readonly SummaryRow[]): Html {
   const { columns, rows: lines, notes } = summaryTable(rows);
@@ -83,7 +85,7 @@ ${figure(bytesChart(rows), 'Bytes that the allocator holds for the cache after t
 ${figure(timeChart(rows, 'prefill'), 'Reading the prompt, evictions included.')}
 ${figure(timeChart(rows, 'rate'), 'Answering, without the first token.')}
 ${heats.length > 0 ? html`<h3>Where in the text</h3>` : undefined}
-${heats.map((chart) => figure(chart, 'Mean accuracy.'))}
+${heats.map(({ chart, caption }) => figure(chart, caption))}
 </section>`;
 }
 
