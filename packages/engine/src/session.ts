@@ -3,6 +3,7 @@ import { formatPolicy, type PolicyRun, parseBudget } from '@kvsift/policy';
 import { type KvStorage, KvsiftError, type Tensor } from '@kvsift/tensor';
 import { Answer, type Chunk, type GenerateOptions } from './answer.js';
 import { DecodeLoop } from './decode.js';
+import { withHeld } from './held.js';
 import { forkRun, idleRun } from './idle-run.js';
 import { modelShape } from './layer-view.js';
 import { type Branch, type PrefillOptions, prefill } from './prefill.js';
@@ -61,15 +62,7 @@ export class Session implements Disposable {
 
   /** What the cache holds, and the policy in its place. */
   statistics(): CacheStatistics {
-    const own = this.#cache.statistics();
-    const held = this.#run?.held?.();
-    if (held === undefined) return own;
-    return {
-      ...own,
-      bytes: own.bytes + held.bytes,
-      entryBytes: own.entryBytes + held.bytes,
-      entries: own.entries + held.entries,
-    };
+    return withHeld(this.#cache.statistics(), this.#run);
   }
 
   /** Cache of this session, for tools that look inside. */
