@@ -67,6 +67,7 @@ export interface NativeBackend {
     window: number,
     positions: TensorId,
     logSumExp: boolean,
+    columnSums: TensorId,
   ): [output: TensorId, logSumExp?: TensorId];
   attentionColumns(q: TensorId, view: Float64Array, statistic: string, ...options: NativeColumnOptions): TensorId;
   attentionRows(q: TensorId, view: Float64Array, ...options: NativeColumnOptions): TensorId;

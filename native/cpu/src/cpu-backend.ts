@@ -76,7 +76,7 @@ export class CpuBackend extends CpuStream implements t.Backend {
 
   attention(q: t.Tensor, segments: readonly t.AttentionSegment[], options: t.AttentionOptions): t.AttentionResult {
     const shape = t.checkAttention(q, segments, options);
-    const { queryHeads, scale, softcap = 0, window = 0, positions, logSumExp = false } = options;
+    const { queryHeads, scale, softcap = 0, window = 0, positions, logSumExp = false, columnSums } = options;
     const [output, lse] = this.native.attention(
       this.id(q),
       segmentNumbersOf(segments, this.id),
@@ -86,6 +86,7 @@ export class CpuBackend extends CpuStream implements t.Backend {
       window,
       this.#maybe(positions),
       logSumExp,
+      this.#maybe(columnSums),
     );
     return {
       output: this.#floats(shape, output),

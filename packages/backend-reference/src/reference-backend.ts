@@ -121,15 +121,16 @@ class ReferenceBackend extends ReferenceStream implements t.Backend {
 
   attention(q: t.Tensor, segments: readonly t.AttentionSegment[], options: t.AttentionOptions): t.AttentionResult {
     const shape = t.checkAttention(q, segments, options);
-    const { positions } = options;
+    const { positions, columnSums } = options;
     const output = this.make('f32', shape);
     const logSumExp = options.logSumExp ? this.make('f32', [shape[0] ?? 0, options.queryHeads]) : undefined;
-    const inputs = given(q, positions, ...segments.flatMap(({ view }) => kv.viewTensors(view)));
-    this.enqueue('attention', inputs, given(output, logSumExp), () => {
+    const inputs = given(q, positions, columnSums, ...segments.flatMap(({ view }) => kv.viewTensors(view)));
+    this.enqueue('attention', inputs, given(output, logSumExp, columnSums), () => {
       const [at, lse] = [positions && integers(positions), logSumExp && floats(logSumExp)];
       let first = 0;
       for (const { view, rows } of segments) {
         attention.attention(floats(q), view, first, rows, options, at, floats(output), lse);
+        if (columnSums) attention.addColumns(floats(q), view, rows, options, at, floats(columnSums), columnSums.shape[1] ?? 0);
         first += rows;
       }
     });

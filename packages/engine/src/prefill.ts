@@ -153,7 +153,7 @@ class LayerPass implements Disposable {
   readonly #queriesBefore: RowCollector;
   readonly #keysBefore: RowCollector;
   readonly #normed: RowCollector;
-  readonly #logSumExp: RowCollector;
+  #columnSums: Tensor | undefined;
 
   constructor(
     private readonly model: DecoderModel,
@@ -170,7 +170,10 @@ class LayerPass implements Disposable {
     this.#queriesBefore = new RowCollector(model.backend, observe.queriesBeforeRotation, count);
     this.#keysBefore = new RowCollector(model.backend, observe.keysBeforeRotation ? 'all' : 'none', count);
     this.#normed = new RowCollector(model.backend, observe.hidden, count);
-    this.#logSumExp = new RowCollector(model.backend, observe.logSumExp ? 'all' : 'none', count);
+    if (observe.columnSums) {
+      const { queryHeads } = model.config;
+      this.#columnSums = model.backend.upload(new Float32Array(queryHeads * count), 'f32', [queryHeads, count]);
+    }
   }
 
   /** Appends the chunk's keys and values; returns the rows for the next layer, or an empty tensor where they are not `needed`. */
@@ -188,21 +191,19 @@ class LayerPass implements Disposable {
     this.#queriesBefore.add(projection.qBeforeRotation, start);
     this.#keysBefore.add(projection.kBeforeRotation, start);
     this.#normed.add(projection.normed, start);
-    if (!needed && !this.observe.logSumExp) return backend.empty('f32', [0, this.model.config.hidden]);
+    if (!needed && this.#columnSums === undefined) return backend.empty('f32', [0, this.model.config.hidden]);
     const { output, logSumExp } = backend.attention(projection.q, [{ view: storage.view, rows }], {
       ...attentionShape(this.model.config, this.index),
       ...(storage.view.positions && { positions }),
-      ...((this.observe.logSumExp || this.compensation) && { logSumExp: true }),
+      ...(this.compensation && { logSumExp: true }),
+      ...(this.#columnSums && { columnSums: this.#columnSums }),
     });
     using scope = scoped(backend);
     using attended =
       this.compensation && logSumExp
         ? scope.keep(this.compensation.correct(this.index, scope.backend, projection.q, output, logSumExp))
         : output;
-    if (logSumExp !== undefined) {
-      this.#logSumExp.add(logSumExp, start);
-      logSumExp.dispose();
-    }
+    logSumExp?.dispose();
     if (attended !== output) output.dispose();
     return needed ? this.layer.finish(hidden, attended) : backend.empty('f32', [0, this.model.config.hidden]);
   }
@@ -243,14 +244,13 @@ class LayerPass implements Disposable {
       ...pass('queriesBeforeRotation', this.#queriesBefore.take()),
       ...pass('keysBeforeRotation', this.#keysBefore.take()),
       ...pass('hidden', this.#normed.take()),
-      ...pass('logSumExp', this.#logSumExp.take()),
+      ...pass('columnSums', this.#columnSums),
       ...(this.observe.outputProjection && { outputProjection: backend.dequantize(this.layer.outputProjection) }),
     };
   }
 
   [Symbol.dispose](): void {
-    for (const collector of [this.#queries, this.#queriesBefore, this.#keysBefore, this.#normed, this.#logSumExp]) {
-      collector[Symbol.dispose]();
-    }
+    for (const collector of [this.#queries, this.#queriesBefore, this.#keysBefore, this.#normed]) collector[Symbol.dispose]();
+    this.#columnSums?.dispose();
   }
 }

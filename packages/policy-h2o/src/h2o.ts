@@ -33,8 +33,8 @@ export const h2o = definePolicy({
     url: 'https://arxiv.org/abs/2306.14048',
   },
   parameters,
-  observes: 'rotated queries of all rows and their log-sum-exp',
-  costs: 'queryHeads · n² · headDim FLOPs (a second pass over the causal scores), O(queryHeads · n) memory',
+  observes: 'column sums of the attention of all rows',
+  costs: 'a weighted sum beside the attention (with mask=window a second pass over the scores), O(queryHeads · n) memory',
   phases: ['prefill', 'decode'],
   profiles: { ntk: { description: 'NTK-KV repository, whose mask sees the future.', parameters: { mask: 'window' } } },
   deviations: ['Scores are group means per KV head; the references repeat keys to all query heads.'],
@@ -54,14 +54,14 @@ export const observedAttention = definePolicy({
   source: 'kvpress ObservedAttentionPress',
   parameters: {},
   observes: 'rotated queries of all rows and their log-sum-exp',
-  costs: 'queryHeads · n² · headDim FLOPs, O(queryHeads · n) memory',
+  costs: 'a weighted sum beside the attention, O(queryHeads · n) memory',
   phases: ['prefill'],
   create: () =>
     keepBest('observed-attention', {
       protect: { first: 0, last: 0 },
       allocate: resolveBudgets,
       start: () => ({
-        observe: { queries: 'all', logSumExp: true },
+        observe: { columnSums: true },
         score(view) {
           const { backend, length } = view;
           const watchers = Float32Array.from({ length }, (_, index) => length - index);
@@ -71,15 +71,14 @@ export const observedAttention = definePolicy({
     }),
 });
 
-/** Probability that each entry got from all queries that see it, group mean: f32 [kvHeads, n]. */
+/** Probability that each entry got from all queries that see it, group mean: f32 [kvHeads, n]. While decoding, from the new queries. */
 function columnSums(view: LayerView): Tensor {
   const { backend, cache, model } = view;
-  const q = observed(view, 'queries');
-  const sums = backend.attentionColumns(q, cache, 'sum', {
-    ...columnOptions(view, q.shape[0] ?? 0),
-    ...(view.logSumExp && { logSumExp: view.logSumExp }),
-  });
-  return reduceGroups(backend, sums, model.kvHeads);
+  const added = () => {
+    const q = observed(view, 'queries');
+    return backend.attentionColumns(q, cache, 'sum', columnOptions(view, q.shape[0] ?? 0));
+  };
+  return reduceGroups(backend, view.columnSums ?? added(), model.kvHeads);
 }
 
 /** Rows before the window see everything, the window's rows what they should. */
@@ -95,14 +94,14 @@ function windowMasked(view: LayerView, window: number): Tensor {
 }
 
 /** Scores that the survivors keep and every later token adds to (block form of 5b: new entries start at 0, all new rows are added). */
-function accumulated(gain: (view: LayerView) => Tensor, logSumExp: boolean, held = new FollowedScores()): ScoreRun {
+function accumulated(gain: (view: LayerView) => Tensor, fused: boolean, held = new FollowedScores()): ScoreRun {
   const add = (view: LayerView): Tensor => view.backend.zip(held.read(view), gain(view), 'add');
   return {
-    observe: { queries: 'all', ...(logSumExp && { logSumExp }) },
+    observe: fused ? { columnSums: true } : { queries: 'all' },
     score: (view) => (held.complete(view) ? held.read(view) : add(view)),
     kept: (view, scores, selection) => held.follow(view, scores, selection),
     decode: { observe: { queries: { last: 1 } }, step: (view) => held.write(view, add(view)) },
-    fork: () => accumulated(gain, logSumExp, held.fork()),
+    fork: () => accumulated(gain, fused, held.fork()),
     dispose: () => held.dispose(),
   };
 }

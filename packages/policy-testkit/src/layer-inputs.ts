@@ -108,12 +108,13 @@ export function layerView(backend: Backend, inputs: LayerInputs, options: ViewOp
     keysBeforeRotation: observe.keysBeforeRotation
       ? backend.upload(asRows(demand(inputs, 'keysBeforeRotation'), kvHeads, length, headDim), 'f32', [length, kvHeads * headDim])
       : undefined,
-    logSumExp: observe.logSumExp
-      ? backend.attention(
+    columnSums: observe.columnSums
+      ? backend.attentionColumns(
           backend.upload(asRows(inputs.queries, queryHeads, length, headDim), 'f32', [length, queryHeads * headDim]),
-          [{ view: cache, rows: length }],
-          { ...attention, logSumExp: true },
-        ).logSumExp
+          cache,
+          'sum',
+          { ...attention, mask: 'causal' },
+        )
       : undefined,
     outputProjection: observe.outputProjection
       ? backend.upload(demand(inputs, 'outputProjection'), 'f32', [model.hidden, queryHeads * headDim])

@@ -48,8 +48,8 @@ export interface Observation {
   readonly keysBeforeRotation?: boolean;
   /** Input of the attention block after its norm, f32 [rows, hidden]. */
   readonly hidden?: ObservedRows;
-  /** Natural log-sum-exp of the attention rows, f32 [n, queryHeads]. */
-  readonly logSumExp?: boolean;
+  /** Probability that each entry got from all rows, f32 [queryHeads, n]: added up while the layer attends. */
+  readonly columnSums?: boolean;
   /** The output projection as f32 [hidden, queryHeads · headDim]. */
   readonly outputProjection?: boolean;
 }
@@ -84,7 +84,7 @@ export interface LayerView {
   readonly queriesBeforeRotation?: Tensor;
   readonly keysBeforeRotation?: Tensor;
   readonly hidden?: Tensor;
-  readonly logSumExp?: Tensor;
+  readonly columnSums?: Tensor;
   readonly outputProjection?: Tensor;
 }
 

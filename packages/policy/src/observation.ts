@@ -10,7 +10,7 @@ export function joinObservations(list: readonly Observation[]): Observation {
     queriesBeforeRotation: rows('queriesBeforeRotation'),
     hidden: rows('hidden'),
     keysBeforeRotation: list.some((observation) => observation.keysBeforeRotation),
-    logSumExp: list.some((observation) => observation.logSumExp),
+    columnSums: list.some((observation) => observation.columnSums),
     outputProjection: list.some((observation) => observation.outputProjection),
   };
 }
@@ -23,7 +23,7 @@ function longerRows(a: ObservedRows, b: ObservedRows): ObservedRows {
 
 /** A view that observes more, cut down to what `observe` asks for. Slices are made through `backend`. */
 export function narrowView(view: LayerView, observe: Observation, budget: LayerBudget, backend: Backend): LayerView {
-  const { queries, queriesBeforeRotation, hidden, keysBeforeRotation, logSumExp, outputProjection, ...rest } = view;
+  const { queries, queriesBeforeRotation, hidden, keysBeforeRotation, columnSums, outputProjection, ...rest } = view;
   const rows = (x: Tensor | undefined, wanted: ObservedRows | undefined): Tensor | undefined => {
     if (x === undefined || wanted === undefined || wanted === 'none') return undefined;
     const [have = 0] = x.shape;
@@ -34,7 +34,7 @@ export function narrowView(view: LayerView, observe: Observation, budget: LayerB
     queriesBeforeRotation: rows(queriesBeforeRotation, observe.queriesBeforeRotation),
     hidden: rows(hidden, observe.hidden),
     keysBeforeRotation: observe.keysBeforeRotation ? keysBeforeRotation : undefined,
-    logSumExp: observe.logSumExp ? logSumExp : undefined,
+    columnSums: observe.columnSums ? columnSums : undefined,
     outputProjection: observe.outputProjection ? outputProjection : undefined,
   };
   return { ...rest, backend, budget, ...Object.fromEntries(Object.entries(parts).filter(([, tensor]) => tensor !== undefined)) };

@@ -13,7 +13,7 @@ export function reduceGroups(backend: Backend, x: Tensor, kvHeads: number, how: 
 /** An observed tensor. @throws KvsiftError `policy_violation` where the engine did not bring what the policy observes */
 export function observed(
   view: LayerView,
-  name: 'queries' | 'queriesBeforeRotation' | 'keysBeforeRotation' | 'hidden' | 'logSumExp' | 'outputProjection',
+  name: 'queries' | 'queriesBeforeRotation' | 'keysBeforeRotation' | 'hidden' | 'columnSums' | 'outputProjection',
 ): Tensor {
   const tensor = view[name];
   if (tensor === undefined) {

@@ -38,6 +38,11 @@ export interface AttentionOptions extends AttentionShape {
   readonly logSumExp?: boolean;
   /** i32 [rows]: position of each query; needed with `window`. */
   readonly positions?: Tensor;
+  /**
+   * f32 [queryHeads, n], n at least the entries of the one uniform view: the probability that each entry gets from these rows is added to it, without a
+   * second look at the keys where the backend can.
+   */
+  readonly columnSums?: Tensor;
 }
 
 export interface AttentionResult {
@@ -120,7 +125,7 @@ export interface Program extends Disposable {
 /**
  * Everything that computes. Ops validate their arguments at once (`shape_mismatch`, `dtype_mismatch`, `disposed`, `invalid_argument`), enqueue and
  * return; they run in submission order off the JavaScript thread. Activations are f32 row matrices [rows, columns], token rows of a batch packed
- * back to back. Ops never modify their inputs, except `write`, `kvAppend`, `kvGather` and `kvReplace`.
+ * back to back. Ops never modify their inputs, except `write`, `kvAppend`, `kvGather`, `kvReplace` and the `columnSums` of `attention`.
  */
 export interface Backend extends AsyncDisposable {
   readonly info: BackendInfo;

@@ -1,5 +1,6 @@
 #include "launch/attention.h"
 
+#include <array>
 #include <cmath>
 
 #include "launch/check.h"
@@ -46,9 +47,27 @@ ColumnArguments column_arguments(const ColumnOptions& options) {
   return out;
 }
 
+/** Attention of one segment that adds up columns. Its log-sum-exp is needed in any case. */
+void submit_with_columns(Backend& backend, const Tensor& q, const std::vector<Segment>& segments, const AttentionOptions& options, std::vector<Tensor> inputs,
+                         const Attended& out, const Tensor& sums) {
+  demand(segments.size() == 1, "attention", "columnSums are of one segment");
+  const View view = segments[0].view;
+  expect_matrix("attention", "columnSums", sums);
+  if (sums.shape[0] != options.shape.query_heads || sums.shape[1] < view.max_length) fail_shape("attention", "columnSums do not have room for the entries");
+  const Tensor log_sum_exp = out.log_sum_exp ? *out.log_sum_exp : backend.make("attention", DType::f32, {q.shape[0], options.shape.query_heads});
+  inputs.push_back(sums);
+  const std::array outputs{out.output, log_sum_exp, sums};
+  backend.submit("attention", inputs, outputs, [=, compute = backend.compute()](Context& context) {
+    attention_with_columns(context, compute, resolve_uniform("attention", view), q.shape[0], q.floats(), options.shape,
+                           options.positions ? options.positions->integers() : nullptr, out.output.out(), log_sum_exp.out(), view.max_length, sums.out(),
+                           sums.shape[1]);
+  });
+}
+
 }  // namespace
 
-Attended attention(Backend& backend, const Tensor& q, std::vector<Segment> segments, const AttentionOptions& options, bool log_sum_exp) {
+Attended attention(Backend& backend, const Tensor& q, std::vector<Segment> segments, const AttentionOptions& options, bool log_sum_exp,
+                   const std::optional<Tensor>& column_sums) {
   demand(!segments.empty(), "attention", "attention: needs at least one segment");
   expect_matrix("attention", "q", q);
   std::vector<Tensor> inputs{q};
@@ -69,6 +88,10 @@ Attended attention(Backend& backend, const Tensor& q, std::vector<Segment> segme
   if (log_sum_exp) {
     out.log_sum_exp = backend.make("attention", DType::f32, {q.shape[0], options.shape.query_heads});
     outputs.push_back(*out.log_sum_exp);
+  }
+  if (column_sums) {
+    submit_with_columns(backend, q, segments, options, std::move(inputs), out, *column_sums);
+    return out;
   }
   const std::size_t count = segments.size();
   backend.submit("attention", inputs, outputs,

@@ -96,7 +96,8 @@ Napi::Value attention(Reader& reader) {
   auto segments = read_segments(reader);
   launch::AttentionOptions options;
   read_attention(reader, options);
-  const auto attended = launch::attention(reader.backend(), q, std::move(segments), options, reader.flag("logSumExp"));
+  const bool log_sum_exp = reader.flag("logSumExp");
+  const auto attended = launch::attention(reader.backend(), q, std::move(segments), options, log_sum_exp, reader.maybe_tensor("columnSums"));
   std::vector<Tensor> results{attended.output};
   if (attended.log_sum_exp) results.push_back(*attended.log_sum_exp);
   return reader.results(results);

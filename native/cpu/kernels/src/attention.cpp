@@ -1,7 +1,9 @@
 #include "kvsift/attention.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
+#include <new>
 
 #include "attention_tiles.h"
 
@@ -59,23 +61,93 @@ void write_row(const Op& op, std::size_t row, std::size_t query_head, std::size_
   if (op.log_sum_exp != nullptr) op.log_sum_exp[row * op.shape.query_heads + query_head] = natural_log_sum(top, sum);
 }
 
-/** A long segment: tasks are blocks of queries, the longest first. */
-void attend_long(const Op& op, const Part& part, bool pairs) {
+std::size_t longest_head(const KvView& view) {
+  std::int32_t most = 0;
+  for (std::size_t head = 0; head < view.kv_heads; head++) most = std::max(most, view.lengths[head]);
+  return static_cast<std::size_t>(most);
+}
+
+/** Sums of probabilities per key while several threads add to them: integers, whose sum does not depend on the order. */
+class ColumnSums {
+ public:
+  ColumnSums(Context& context, std::size_t heads, std::size_t n) : heads_(heads), n_(n) {
+    auto* memory = static_cast<std::byte*>(context.shared_scratch(7, heads * (line + n * sizeof(std::int64_t))));
+    locks_ = memory;
+    for (std::size_t head = 0; head < heads; head++) new (locks_ + head * line) std::atomic_flag();
+    sums_ = reinterpret_cast<std::int64_t*>(memory + heads * line);
+    std::fill_n(sums_, heads * n, 0);
+  }
+
+  /** Adds [group, stride] columns of the query heads from `head` on. */
+  void add(std::size_t head, std::size_t group, std::size_t start, std::size_t count, const float* columns, std::size_t stride) {
+    auto& lock = *std::launder(reinterpret_cast<std::atomic_flag*>(locks_ + head * line));
+    while (lock.test_and_set(std::memory_order_acquire)) lock.wait(true, std::memory_order_relaxed);
+    for (std::size_t member = 0; member < group; member++) {
+      std::int64_t* to = sums_ + (head + member) * n_ + start;
+      for (std::size_t c = 0; c < count; c++) to[c] += static_cast<std::int64_t>(columns[member * stride + c] * unit);
+    }
+    lock.clear(std::memory_order_release);
+    lock.notify_one();
+  }
+
+  void add_to(float* out, std::size_t stride) const {
+    for (std::size_t head = 0; head < heads_; head++) {
+      for (std::size_t c = 0; c < n_; c++) out[head * stride + c] += static_cast<float>(static_cast<double>(sums_[head * n_ + c]) / unit);
+    }
+  }
+
+ private:
+  static constexpr std::size_t line = 64;
+  /** A sum of a billion rows still fits. */
+  static constexpr double unit = 4294967296.0;
+
+  std::size_t heads_;
+  std::size_t n_;
+  std::byte* locks_;
+  std::int64_t* sums_;
+};
+
+/** Adds up what the rows of a block gave to each key, now that their sums are known. */
+void add_columns(const Op& op, const TileWork& work, const KeptWeights& kept, float* log_sums, float* tile, std::size_t head, std::size_t group, std::size_t end,
+                 ColumnSums& columns) {
+  for (std::size_t row = 0; row < work.rows; row++) log_sums[row] = work.sum[row] > 0 ? work.top[row] + std::log2(work.sum[row]) : 1e30F;
+  for (std::size_t start = 0; start < end; start += tile_entries) {
+    const std::size_t index = start / tile_entries * work.rows;
+    const std::size_t count = std::min(tile_entries, end - start);
+    std::fill_n(tile, group * tile_entries, 0.0F);
+    op.context.kernels().attention.weigh_columns(kept.weights + index * tile_entries, tile_entries, work.rows, kept.top + index, log_sums, group,
+                                                 (count + 31) / 32 * 32, tile);
+    columns.add(head * group, group, start, count, tile, tile_entries);
+  }
+}
+
+/** A long segment: tasks are blocks of queries, the longest first. `columns`: with pairs only. */
+void attend_long(const Op& op, const Part& part, bool pairs, ColumnSums* columns = nullptr) {
   const std::size_t group = part.group(op.shape);
   const std::size_t queries = std::max<std::size_t>(1, block_target / group);
   const std::size_t blocks = (part.rows + queries - 1) / queries;
   const std::size_t rows = padded_rows(queries * group);
   const std::size_t dim = part.view.head_dim;
-  const std::size_t bytes = TileWork::bytes(rows, dim, pairs);
+  const std::size_t own_bytes = (TileWork::bytes(rows, dim, pairs) + 63) / 64 * 64;
+  const std::size_t tiles_per_head = columns != nullptr ? (longest_head(part.view) + tile_entries - 1) / tile_entries : 0;
+  const std::size_t kept_bytes = KeptWeights::bytes(tiles_per_head, rows);
+  const std::size_t bytes = own_bytes + (columns != nullptr ? kept_bytes + (group * tile_entries + rows) * sizeof(float) : 0);
   op.context.parallel_for(blocks * part.view.kv_heads, 1, [&](std::size_t task, std::size_t, std::size_t thread) {
     const std::size_t head = task % part.view.kv_heads;
     const std::size_t first = (blocks - 1 - task / part.view.kv_heads) * queries;
     const std::size_t count = std::min(queries, part.rows - first);
     const TileContext tiles(op.context.kernels(), part.view, head, pairs, op.shape);
-    TileWork work(static_cast<std::byte*>(op.context.thread_scratch(thread, bytes)), padded_rows(count * group), dim, pairs);
+    auto* scratch = static_cast<std::byte*>(op.context.thread_scratch(thread, bytes));
+    TileWork work(scratch, padded_rows(count * group), dim, pairs);
     const std::size_t end = begin_block(op, part, tiles, work, first, count);
     work.reset(true);
-    work.attend(tiles, 0, end, true);
+    auto* weights = reinterpret_cast<std::uint16_t*>(scratch + own_bytes);
+    const KeptWeights kept{weights, reinterpret_cast<float*>(weights + tiles_per_head * rows * tile_entries)};
+    work.attend(tiles, 0, end, true, columns != nullptr ? &kept : nullptr);
+    if (columns != nullptr) {
+      auto* tile = reinterpret_cast<float*>(scratch + own_bytes + kept_bytes);
+      add_columns(op, work, kept, tile + group * tile_entries, tile, head, group, end, *columns);
+    }
     for (std::size_t row = 0; row < count * group; row++) {
       write_row(op, part.first_row + first + row / group, head * group + row % group, dim, work.out + row * dim, work.top[row], work.sum[row]);
     }
@@ -88,12 +160,6 @@ struct Chunks {
   std::size_t per_head;     // chunks, by the longest head
   std::size_t first_float;  // [kv_heads][per_head][rows · group][head_dim + 2]
 };
-
-std::size_t longest_head(const KvView& view) {
-  std::int32_t most = 0;
-  for (std::size_t head = 0; head < view.kv_heads; head++) most = std::max(most, view.lengths[head]);
-  return static_cast<std::size_t>(most);
-}
 
 std::size_t chunk_floats(const Part& part, const AttentionShape& shape) { return part.rows * part.group(shape) * (part.view.head_dim + 2); }
 
@@ -187,6 +253,28 @@ void attention(Context& context, Compute compute, std::span<const KvSegment> seg
       const std::size_t per_head = plans[index].per_head;
       merge_chunks(op, part, head, per_head, partial + plans[index].first_float + head * per_head * chunk_floats(part, shape));
     }
+  }
+}
+
+void attention_with_columns(Context& context, Compute compute, const KvView& view, std::size_t rows, const float* q, const AttentionShape& shape,
+                            const std::int32_t* positions, float* out, float* log_sum_exp, std::size_t n, float* columns, std::size_t column_stride) {
+  const std::size_t heads = shape.query_heads;
+  if (rows > few_rows && compute == Compute::int8 && context.kernels().products.bf16) {
+    ColumnSums sums(context, heads, n);
+    attend_long({context, shape, q, positions, out, log_sum_exp}, {view, 0, rows}, true, &sums);
+    sums.add_to(columns, column_stride);
+    return;
+  }
+  const KvSegment segment{view, rows};
+  attention(context, compute, std::span(&segment, 1), q, shape, positions, out, log_sum_exp);
+  ColumnArguments arguments;
+  arguments.shape = shape;
+  arguments.positions = positions;
+  arguments.log_sum_exp = log_sum_exp;
+  auto* own = static_cast<float*>(context.shared_scratch(8, heads * n * sizeof(float)));
+  attention_columns(context, compute, q, rows, view, n, ColumnStatistic::sum, arguments, own);
+  for (std::size_t head = 0; head < heads; head++) {
+    for (std::size_t c = 0; c < n; c++) columns[head * column_stride + c] += own[head * n + c];
   }
 }
 

@@ -134,12 +134,14 @@ ScoreTile TileWork::score(const TileContext& context, std::size_t start, std::si
   return {scores, tile_entries, row_count, width, start, count, first + first_row, last + first_row};
 }
 
-void TileWork::attend(const TileContext& context, std::size_t begin, std::size_t end, bool with_values) {
+void TileWork::attend(const TileContext& context, std::size_t begin, std::size_t end, bool with_values, const KeptWeights* kept) {
   const ProductKernels& products = context.kernels.products;
   const HeadRows kv_rows(context.view, context.head);
   const std::size_t panels = (head_dim + panel_rows - 1) / panel_rows;
   for (std::size_t start = begin; start < end; start += tile_entries) {
     const std::size_t count = std::min(tile_entries, end - start);
+    const std::size_t kept_row = start / tile_entries * rows;
+    if (kept != nullptr) std::fill_n(kept->top + kept_row, rows, -1e30F);
     if (!any_sees(0, rows, start, start + count)) continue;
     pack_keys(context, start, count);
     const std::size_t depth = even(count);
@@ -152,14 +154,16 @@ void TileWork::attend(const TileContext& context, std::size_t begin, std::size_t
       if (!any_sees(row, row_count, start, start + count)) continue;
       const ScoreTile tile = score(context, start, count, row, row_count);
       float* output = out + row * head_dim;
-      context.kernels.attention.softmax(tile, {top + row, sum + row, with_values ? output : nullptr, head_dim}, halves);
+      std::uint16_t* weights = kept != nullptr ? kept->weights + (kept_row + row) * tile_entries : halves;
+      context.kernels.attention.softmax(tile, {top + row, sum + row, with_values ? output : nullptr, head_dim}, weights);
+      if (kept != nullptr) std::copy_n(top + row, row_count, kept->top + kept_row + row);
       if (!with_values) continue;
       for (std::size_t panel = 0; panel < panels; panel += products.tile_panels) {
         const std::size_t taken = std::min(products.tile_panels, panels - panel);
         float* to = output + panel * panel_rows;
         const ProductTarget target{to, head_dim, std::min(taken * panel_rows, head_dim - panel * panel_rows), nullptr, pairs ? to : nullptr};
         if (pairs) {
-          products.pair_tile(values + panel * depth * 32, depth * 32, taken, depth / 2, halves, tile_entries, row_count, target);
+          products.pair_tile(values + panel * depth * 32, depth * 32, taken, depth / 2, weights, tile_entries, row_count, target);
         } else {
           products.value_tile(reinterpret_cast<const float*>(values) + panel * depth * panel_rows, depth * panel_rows, taken, depth, scores, tile_entries,
                               row_count, false, target);

@@ -36,6 +36,14 @@ struct TileContext {
   TileContext(const KernelTable& table, const KvView& kv_view, std::size_t kv_head, bool bf16, const AttentionShape& shape);
 };
 
+/** Weights of all tiles of a query block, for those who add them up once the sums of the rows are known. */
+struct KeptWeights {
+  std::uint16_t* weights;  // bf16 [tiles][rows][tile_entries]: 2^(logit − top)
+  float* top;              // [tiles][rows]; −1e30 where the row has no weights in the tile
+
+  static std::size_t bytes(std::size_t tiles, std::size_t rows) { return tiles * rows * (tile_entries * sizeof(std::uint16_t) + sizeof(float)); }
+};
+
 /** Working memory of one query block, all in one piece of scratch. */
 class TileWork {
  public:
@@ -53,8 +61,8 @@ class TileWork {
   void pack_keys(const TileContext& context, std::size_t start, std::size_t count);
   /** Scores of rows [first, first + count), capped. */
   ScoreTile score(const TileContext& context, std::size_t start, std::size_t count, std::size_t first_row, std::size_t rows);
-  /** Attends to the tiles of slots [begin, end); begin is the start of a tile. Without values only the sums are gathered. */
-  void attend(const TileContext& context, std::size_t begin, std::size_t end, bool with_values);
+  /** Attends to the tiles of slots [begin, end); begin is the start of a tile. Without values only the sums are gathered. `kept`: with pairs only. */
+  void attend(const TileContext& context, std::size_t begin, std::size_t end, bool with_values, const KeptWeights* kept = nullptr);
   /** The same for the first `used` rows, at most `score_rows`, in f32 straight from the cache; head_dim a multiple of 16. */
   void attend_few(const TileContext& context, std::size_t begin, std::size_t end, std::size_t used);
   /** True where one of the rows sees one of the slots. */

@@ -110,7 +110,7 @@ struct Context::State {
 
   std::vector<std::thread> workers;
   std::vector<Scratch> thread_scratch;
-  std::array<Scratch, 8> shared_scratch;
+  std::array<Scratch, 9> shared_scratch;
   LastingMemory lasting;
 
   explicit State(std::size_t threads) : thread_scratch(threads) {}

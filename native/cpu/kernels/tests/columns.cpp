@@ -57,6 +57,28 @@ void run_case(const Case& c) {
         std::vector<float> out(sums.size());
         attention_columns(context, compute, q.data(), c.rows, cache.view, c.n, ColumnStatistic::sum, arguments, out.data());
         check_close(out, sums, exact ? 3e-5 : 0.02, exact ? 1e-5 : 0.05, what + " sum");
+        if (c.mask == ColumnMask::causal && c.behind == 0) {
+          // On top of what is there, in rows with room behind them, and the attention as it is without.
+          std::vector<float> added(heads * (c.n + 3), 1);
+          std::vector<float> attended(q.size());
+          std::vector<float> own_lse(lse.size());
+          attention_with_columns(context, compute, cache.view, c.rows, q.data(), arguments.shape, positions.data(), attended.data(), own_lse.data(), c.n,
+                                 added.data(), c.n + 3);
+          for (std::size_t h = 0; h < heads; h++) {
+            for (std::size_t slot = 0; slot < c.n; slot++) out[h * c.n + slot] = added[h * (c.n + 3) + slot] - 1;
+            check(added[h * (c.n + 3) + c.n] == 1, what + " leaves what lies behind");
+          }
+          check_close(out, sums, exact ? 3e-5 : 0.02, exact ? 1e-5 : 0.05, what + " sum beside the attention");
+          const KvSegment segment{cache.view, c.rows};
+          std::vector<float> alone(q.size());
+          attention(context, compute, std::span(&segment, 1), q.data(), arguments.shape, positions.data(), alone.data(), nullptr);
+          check(alone == attended || compute == Compute::int8, what + " attends alike");
+          check_close(attended, std::vector<double>(alone.begin(), alone.end()), 2e-2, 2e-2, what + " attends alike, nearly");
+          std::vector<float> again(heads * (c.n + 3), 1);
+          attention_with_columns(context, compute, cache.view, c.rows, q.data(), arguments.shape, positions.data(), attended.data(), own_lse.data(), c.n,
+                                 again.data(), c.n + 3);
+          check(again == added, what + " is the same every time");
+        }
         attention_columns(context, compute, q.data(), c.rows, cache.view, c.n, ColumnStatistic::max, arguments, out.data());
         check_close(out, tops, exact ? 1e-5 : 0.02, exact ? 1e-5 : 0.05, what + " max");
       }

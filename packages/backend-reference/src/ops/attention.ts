@@ -129,6 +129,25 @@ function scoredRows(
   return { view, shape: options, q, first: 0, count, positions, visible };
 }
 
+/** Adds the causal column sums of all rows to `out` [queryHeads, stride]. */
+export function addColumns(
+  q: Float32Array,
+  view: KvView,
+  count: number,
+  shape: AttentionShape,
+  positions: Int32Array | undefined,
+  out: Float32Array,
+  stride: number,
+): void {
+  const n = view.maxLength;
+  const sums = new Float32Array(shape.queryHeads * n);
+  attentionColumns(q, view, count, 'sum', { ...shape, mask: 'causal' }, positions, undefined, sums);
+  for (const [at, sum] of sums.entries()) {
+    const to = Math.floor(at / n) * stride + (at % n);
+    out[to] = (out[to] as number) + sum;
+  }
+}
+
 export function attentionColumns(
   q: Float32Array,
   view: KvView,

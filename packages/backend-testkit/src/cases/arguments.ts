@@ -33,6 +33,18 @@ const wrongs: readonly Wrong[] = [
   ['empty', 'a negative size', 'invalid_argument', ({ b }) => b.empty('f32', [-1])],
   ['empty', 'half a size', 'invalid_argument', ({ b }) => b.empty('f32', [1.5])],
   ['write', 'too many data', 'shape_mismatch', ({ b, x }) => b.write(x, new Float32Array(13))],
+  [
+    'attention',
+    'columnSums without room for the entries',
+    'shape_mismatch',
+    ({ b, x, view }) => b.attention(x, [{ view, rows: 3 }], { ...shape, columnSums: b.empty('f32', [2, 1]) }),
+  ],
+  [
+    'attention',
+    'columnSums of ragged heads',
+    'invalid_argument',
+    ({ b, x, ragged }) => b.attention(x, [{ view: ragged, rows: 3 }], { ...shape, columnSums: b.empty('f32', [2, 9]) }),
+  ],
   ['write', 'a tensor of another dtype', 'dtype_mismatch', ({ b, x }) => b.write(x, b.empty('i32', x.shape))],
   ['write', 'a tensor of another shape', 'shape_mismatch', ({ b, x }) => b.write(x, b.empty('f32', [5]))],
   ['write', 'a disposed tensor', 'disposed', ({ b, gone }) => b.write(gone, new Float32Array(12))],

@@ -99,6 +99,30 @@ async function batch(bench: Bench): Promise<void> {
   await agree(bench, whole, { ofLargest: bench.tolerance.attention });
 }
 
+/** Sums that were begun before, in rows with room for entries to come. */
+function adding(backend: Backend, { view: plan, rows, group, options }: Plan) {
+  const view = makeView(backend, plan);
+  const queryHeads = group * view.kvHeads;
+  const q = floatTensor(backend, 37, [rows, queryHeads * view.headDim]);
+  const columnSums = floatTensor(backend, 38, [queryHeads, view.maxLength + 3]);
+  const { output } = backend.attention(q, [{ view, rows }], {
+    queryHeads,
+    scale: 1 / Math.sqrt(view.headDim),
+    columnSums,
+    ...options,
+    ...(options?.window && { positions: queryPositions(backend, view, rows) }),
+  });
+  return { output, columnSums };
+}
+
+const addingPlans: readonly Plan[] = [
+  { title: 'all rows of a prompt', view: { ...base, lengths: [37, 37], headDim: 20 }, rows: 37, group: 2 },
+  { title: 'a long chunk', view: { ...base, lengths: [311, 311], headDim: 64, dtype: 'f16' }, rows: 167, group: 3 },
+  { title: 'few rows in pages', view: { ...base, layout: 'paged', lengths: [40, 40] }, rows: 3, group: 1 },
+  { title: 'window', view: { ...base, lengths: [131, 131], positions: true }, rows: 55, group: 2, options: { window: 12 } },
+  { title: 'softcap', view: { ...base, lengths: [21, 21] }, rows: 16, group: 2, options: { softcap: 2.5 } },
+];
+
 async function layoutsAreOne(bench: Bench, dtype: KvType, lengths: readonly number[]): Promise<void> {
   for (const rows of [1, 3]) {
     const outcomes = [];
@@ -201,6 +225,17 @@ export function attentionCases(): Case[] {
         op: 'attention',
         title: plan.title,
         run: (bench) => agree(bench, (backend) => attend(backend, plan), near(bench, plan)),
+      }),
+    ),
+    ...addingPlans.map(
+      (plan): Case => ({
+        op: 'attention',
+        title: `adds up columns: ${plan.title}`,
+        run: (bench) =>
+          agree(bench, (backend) => adding(backend, plan), {
+            output: { ofLargest: bench.tolerance.attention },
+            columnSums: { ofLargest: bench.tolerance.attention },
+          }),
       }),
     ),
     { op: 'attention', title: 'a batch of three sequences', run: batch },

@@ -136,7 +136,22 @@ export function checkAttention(q: Tensor, segments: readonly AttentionSegment[],
     rows,
     options,
   );
+  if (options.columnSums !== undefined) checkColumnSums(options.columnSums, segments, options.queryHeads);
   return q.shape;
+}
+
+function checkColumnSums(sums: Tensor, segments: readonly AttentionSegment[], queryHeads: number): void {
+  const [segment] = segments;
+  demand(segments.length === 1 && segment !== undefined, 'attention', `columnSums are of one segment, not of ${segments.length}`);
+  checkUniform('attention', segment.view);
+  dtypeIs('attention', 'columnSums', sums, 'f32');
+  const [heads, n = 0] = sums.shape;
+  if (sums.shape.length === 2 && heads === queryHeads && n >= segment.view.maxLength) return;
+  throw new KvsiftError(
+    'shape_mismatch',
+    `attention: columnSums must be [${queryHeads}, at least ${segment.view.maxLength}], not ${formatShape(sums.shape)}`,
+    { op: 'attention', name: 'columnSums' },
+  );
 }
 
 /** Shape of `attentionColumns`; `attentionRows` puts the rows in between. */

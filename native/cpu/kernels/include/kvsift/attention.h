@@ -30,6 +30,16 @@ struct AttentionShape {
 void attention(Context& context, Compute compute, std::span<const KvSegment> segments, const float* q, const AttentionShape& shape,
                const std::int32_t* positions, float* out, float* log_sum_exp);
 
+/**
+ * The same for one segment, and adds to each key the probabilities that its rows give to it. Where the fast path runs, weights are kept as bf16 until
+ * their row's sum is known: one block of rows times the entries per thread, instead of a second sweep over the keys.
+ * @param view all heads hold n entries
+ * @param log_sum_exp not null
+ * @param columns f32 [query_heads, column_stride], column_stride ≥ n; added to
+ */
+void attention_with_columns(Context& context, Compute compute, const KvView& view, std::size_t rows, const float* q, const AttentionShape& shape,
+                            const std::int32_t* positions, float* out, float* log_sum_exp, std::size_t n, float* columns, std::size_t column_stride);
+
 enum class ColumnStatistic : std::uint8_t { sum, max };
 enum class ColumnMask : std::uint8_t { causal, none };
 

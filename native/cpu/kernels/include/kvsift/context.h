@@ -58,7 +58,7 @@ class Context {
   /** Scratch of one thread, 64-byte aligned, valid until its next request. Called by that thread inside `parallel_for`, or by the caller for thread 0. */
   void* thread_scratch(std::size_t thread, std::size_t bytes);
 
-  /** Scratch that all threads may read; several slots (below 8) live side by side. Called outside `parallel_for`; valid until the slot's next request. */
+  /** Scratch that all threads may read; several slots (below 9) live side by side. Called outside `parallel_for`; valid until the slot's next request. */
   void* shared_scratch(std::size_t slot, std::size_t bytes);
 
   /**

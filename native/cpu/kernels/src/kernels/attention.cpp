@@ -410,6 +410,42 @@ void columns(const ScoreTile& tile, const float* lse, std::size_t group, bool ma
   }
 }
 
+/** Two neighbours in each word: the even and the odd one as floats. */
+KVSIFT_INLINE F even_halves(I words) { return reinterpret_cast<F>(words << 16); }
+KVSIFT_INLINE F odd_halves(I words) { return reinterpret_cast<F>(words & splat(static_cast<std::int32_t>(0xffff0000U))); }
+
+void weigh_columns(const std::uint16_t* weights, std::size_t stride, std::size_t rows, const float* top, const float* lse, std::size_t group, std::size_t width,
+                   float* columns) {
+  constexpr std::size_t block = 2 * lanes;
+  constexpr std::size_t most = 64;
+  for (std::size_t head = 0; head < group; head++) {
+    for (std::size_t first = head; first < rows; first += most * group) {
+      const std::uint16_t* seen[most];
+      float factors[most];
+      std::size_t count = 0;
+      for (std::size_t row = first; row < least(rows, first + most * group); row += group) {
+        if (top[row] < nothing / 10) continue;
+        seen[count] = weights + row * stride;
+        factors[count++] = exp2_of(splat(top[row] - lse[row]))[0];
+      }
+      for (std::size_t c = 0; c < width; c += block) {
+        F even = splat(0.0F);
+        F odd = splat(0.0F);
+        for (std::size_t i = 0; i < count; i++) {
+          const I words = load_bits(seen[i] + c);
+          even += factors[i] * even_halves(words);
+          odd += factors[i] * odd_halves(words);
+        }
+        float pair[2][lanes];
+        store(pair[0], even);
+        store(pair[1], odd);
+        float* out = columns + head * stride + c;
+        for (std::size_t i = 0; i < block; i++) out[i] += pair[i % 2][i / 2];
+      }
+    }
+  }
+}
+
 void probabilities(const float* x, std::size_t count, float lse, float* out) {
   std::size_t c = 0;
   for (; c + lanes <= count; c += lanes) store(out + c, exp2_of(load(x + c) - lse));
@@ -427,6 +463,6 @@ void scale_rows(const float* x, std::size_t count, float factor, float* out) {
 
 }  // namespace
 
-AttentionKernels attention_kernels() { return {pack_keys, pack_values, few_scores, few_values, cap_scores, softmax, columns, probabilities, scale_rows}; }
+AttentionKernels attention_kernels() { return {pack_keys, pack_values, few_scores, few_values, cap_scores, softmax, columns, weigh_columns, probabilities, scale_rows}; }
 
 }  // namespace kvsift::KVSIFT_NS

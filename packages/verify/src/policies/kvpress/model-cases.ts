@@ -56,7 +56,7 @@ export function probe(look: (view: LayerView) => Promise<void>): EvictionPolicy 
         queries: 'all',
         queriesBeforeRotation: 'all',
         keysBeforeRotation: true,
-        logSumExp: true,
+        columnSums: true,
         outputProjection: true,
       },
       // One entry less than the prompt, so that the layer is shown.
