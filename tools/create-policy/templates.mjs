@@ -77,7 +77,7 @@ export function standaloneManifest({ packageName, version }) {
     engines: { node: '>=20.17' },
     exports: { '.': { types: './dist/index.d.ts', default: './dist/index.js' }, './package.json': './package.json' },
     files: ['dist', '!dist/**/*.test.*'],
-    scripts: { build: 'tsc', test: 'vitest run' },
+    scripts: { build: 'tsc', test: 'vitest run --dir src' },
     dependencies: { '@kvsift/policy': version, '@kvsift/tensor': version },
     devDependencies: {
       '@kvsift/backend-reference': version,

@@ -21,7 +21,7 @@ const ranks = [
   { pattern: /^@kvsift\/eval-text$/, rank: 7 },
   { pattern: /^@kvsift\/eval$/, rank: 8 },
   { pattern: /^@kvsift\/(eval-.*|report)$/, rank: 9, sideways: true },
-  { pattern: /^@kvsift\/(verify|verify-scores|tune)$/, rank: 10, sideways: true },
+  { pattern: /^@kvsift\/(verify|verify-scores|tune|calibrate)$/, rank: 10, sideways: true },
   { pattern: /^kvsift$/, rank: 11 },
   { pattern: /^@kvsift\/examples$/, rank: 12 },
 ];

@@ -48,6 +48,49 @@ const demo = [
   'The code for amber is 48213. Question: What is the code for amber? Answer: The code for amber is',
 ];
 
+describe('inspect retention', () => {
+  const text = ['-p', 'The code for amber is 48213. A cat touched the large bird, and the baker repaired it.'];
+  const policy = ['--policy', 'streaming-llm(sinks=2)', '--budget', '6'];
+
+  it('shows what is left of the prompt, and writes a page', async () => {
+    const shown = await kvsift(['inspect', 'retention', 'demo', ...text, ...policy]);
+    expect(shown.code).toBe(0);
+    expect(shown.out).toMatch(/^The.*·{4}.*it\./);
+    expect(shown.out).toContain('all layers, all heads keep 6.0 tokens per head');
+    const json = await kvsift(['inspect', 'retention', 'demo', ...text, ...policy, '--json']);
+    const { tokens, kept } = JSON.parse(json.out) as { tokens: string[]; kept: number[][][] };
+    const last = tokens.length;
+    expect(kept[0]?.[0]).toEqual([0, 1, last - 4, last - 3, last - 2, last - 1]);
+    await kvsift(['inspect', 'retention', 'demo', ...text, ...policy, '--html', 'kept.html']);
+    expect(await readFile(join(folder, 'kept.html'), 'utf8')).toContain('kept by ');
+  });
+
+  it('says what is missing', async () => {
+    const without = await kvsift(['inspect', 'retention', 'demo', ...policy]);
+    expect([without.code, without.err]).toEqual([2, expect.stringContaining('--prompt-file')]);
+    const beyond = await kvsift(['inspect', 'retention', 'demo', ...text, ...policy, '--layer', '99']);
+    expect([beyond.code, beyond.err]).toEqual([2, expect.stringContaining('--layer 99: this model has')]);
+  });
+});
+
+describe('a policy from outside', () => {
+  it('is loaded by its path', async () => {
+    const source = `
+const parameters = { window: { kind: 'integer', default: 3, min: 1, description: 'w' } };
+const definition = { name: 'mine', title: 'Mine', idea: '', parameters, observes: '', costs: '', phases: ['prefill'], create: () => ({}) };
+const begin = ({ model }) => ({ observe: {}, budgets: Array.from({ length: model.layers }, () => ({ perHead: 4, total: 4 * model.kvHeads })),
+  select: ({ backend, model, length }) => backend.top(backend.upload(new Float32Array(model.kvHeads * length), 'f32', [model.kvHeads, length]), { keep: 4, protectLast: 4 }),
+  dispose() {}, [Symbol.dispose]() {} });
+export const mine = Object.assign((options = {}) => ({ name: 'mine', parameters: { window: 3, ...options }, ragged: false, begin }), { definition });
+`;
+    await writeFile(join(folder, 'mine.mjs'), source);
+    const ended = await kvsift([...demo, '--max-tokens', '2', '--policy', './mine.mjs(window=2)', '--budget', '4']);
+    expect([ended.code, ended.err]).toEqual([0, expect.anything()]);
+    const wrong = await kvsift([...demo, '--policy', './none.mjs', '--budget', '4']);
+    expect([wrong.code, wrong.err]).toEqual([2, expect.stringContaining('none.mjs: no such file')]);
+  });
+});
+
 describe('generate', () => {
   it('answers from a cache that a policy has shrunk', async () => {
     const full = await kvsift([...demo, '--max-tokens', '5', '--json']);

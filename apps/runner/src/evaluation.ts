@@ -7,7 +7,7 @@ import {
   type RunOutcome,
   runEvaluation,
 } from '@kvsift/eval';
-import { allPolicies } from '@kvsift/policies';
+import { allPolicies, registryFor } from '@kvsift/policies';
 import { formatSeconds } from '@kvsift/report';
 import { type BackendChoice, createBackend } from './backends.js';
 import { interruption } from './interruption.js';
@@ -36,7 +36,7 @@ export async function evaluate(config: RunConfig, folder: string, options: Evalu
   if (shared) progress.remark(`${await shared.workers()} workers are there; more with: kvsift worker --redis ${options.redis}`);
   const finish = interruption();
   const outcome = await runEvaluation(config, folder, {
-    registry: allPolicies(),
+    registry: await registryFor(config.policies, allPolicies()),
     suite: makeSuite,
     openEngine: async (model) => {
       const engine = await openEngine(model, config, options);

@@ -1,5 +1,6 @@
 import { isKvsiftError } from '@kvsift/tensor';
 import { Command, CommanderError } from 'commander';
+import { calibrateCommand } from './commands/calibrate.js';
 import { chatCommand } from './commands/chat.js';
 import { dataCommand } from './commands/data.js';
 import { demoCommand } from './commands/demo.js';
@@ -28,6 +29,7 @@ export function program(): Command {
     .addCommand(workerCommand())
     .addCommand(lmCommand())
     .addCommand(tuneCommand())
+    .addCommand(calibrateCommand())
     .addCommand(dataCommand())
     .addCommand(reportCommand())
     .addCommand(inspectCommand())

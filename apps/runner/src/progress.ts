@@ -31,7 +31,8 @@ export class Progress implements Disposable {
   /** Replaces the step's text: shown at once on a terminal, every few seconds elsewhere. */
   update(text: string): void {
     this.#step = text;
-    if (this.#spinner) this.#spinner.text = text;
+    if (this.#spinner?.isSpinning) this.#spinner.text = text;
+    else if (this.#spinner) this.#spinner.start(text);
     else if (this.#plain && performance.now() >= this.#nextLine) {
       console.error(text);
       this.#nextLine = performance.now() + plainMilliseconds;

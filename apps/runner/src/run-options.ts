@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import type { GenerateOptions, SessionOptions } from '@kvsift/engine';
-import { allPolicies } from '@kvsift/policies';
+import { allPolicies, policyOf } from '@kvsift/policies';
 import { parseBudget } from '@kvsift/policy';
 import { KvsiftError } from '@kvsift/tensor';
 import { InvalidArgumentError, Option } from 'commander';
@@ -59,15 +59,15 @@ export const samplingOptions = (maxTokens: number): Option[] => [
 ];
 
 /** Session options of a command line. @throws KvsiftError `policy_unknown`, `policy_invalid`, `budget_invalid` */
-export function sessionOptions(
+export async function sessionOptions(
   options: Pick<RunOptions, 'policy' | 'budget' | 'kvType' | 'layout'> & { seed?: number },
-): SessionOptions {
+): Promise<SessionOptions> {
   const { policy, budget, kvType, layout, seed } = options;
   if (policy === undefined && budget !== undefined) {
     throw new KvsiftError('budget_invalid', '--budget needs --policy: which tokens shall be kept? See kvsift policies');
   }
   return {
-    ...(policy !== undefined && { policy: allPolicies().parse(policy) }),
+    ...(policy !== undefined && { policy: await policyOf(policy, allPolicies()) }),
     ...(budget !== undefined && { budget: parseBudget(budget) }),
     ...(kvType && { kvType }),
     ...(layout && { layout }),

@@ -26,6 +26,7 @@ export interface NativeBackend {
   upload(dtype: string, shape: Float64Array, data: ArrayBufferView): TensorId;
   empty(dtype: string, shape: Float64Array): TensorId;
   write(x: TensorId, data: ArrayBufferView): void;
+  assign(x: TensorId, data: TensorId): void;
   reshape(x: TensorId, shape: Float64Array): TensorId;
   release(x: TensorId): void;
   read(x: TensorId): Promise<ArrayBuffer>;

@@ -36,10 +36,10 @@ export class CpuStream implements TensorOwner {
     return this.hold(this.native.empty(dtype, Float64Array.from(shape)), dtype, [...shape]);
   }
 
-  write(tensor: t.Tensor, data: t.HostArray): void {
+  write(tensor: t.Tensor, data: t.HostArray | t.Tensor): void {
     this.demandAlive();
-    t.checkWrite(tensor, data);
-    this.native.write(this.id(tensor), data);
+    if (t.checkWrite(tensor, data)) this.native.assign(this.id(tensor), this.id(data));
+    else this.native.write(this.id(tensor), data);
   }
 
   reshape(x: t.Tensor, shape: t.Shape): t.Tensor {

@@ -32,9 +32,12 @@ export class ReferenceStream {
     return this.make(dtype, shape);
   }
 
-  write(tensor: t.Tensor, data: t.HostArray): void {
+  write(tensor: t.Tensor, data: t.HostArray | t.Tensor): void {
     this.demandAlive();
-    t.checkWrite(tensor, data);
+    if (t.checkWrite(tensor, data)) {
+      this.enqueue('write', [data], [tensor], () => storageOf(tensor).data.set(storageOf(data).data));
+      return;
+    }
     const copy = hostArray(tensor.dtype, tensor.shape);
     copy.set(data);
     this.enqueue('write', [], [tensor], () => storageOf(tensor).data.set(copy));

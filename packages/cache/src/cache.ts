@@ -59,6 +59,12 @@ export class KvCache implements Disposable {
     return made;
   }
 
+  /** Takes over a layer of another cache of the same options, as `LayerCache.fork` makes it. */
+  adopt(index: number, layer: LayerCache): void {
+    this.#layers[index]?.dispose();
+    this.#layers[index] = layer;
+  }
+
   statistics(): CacheStatistics {
     const total = { bytes: 0, entryBytes: 0, entries: 0, seen: this.seen };
     for (const layer of this.#layers) {

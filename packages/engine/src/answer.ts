@@ -58,6 +58,11 @@ export class Answer {
     this.#stream = tokenizer?.stream({ continues: true });
   }
 
+  /** True where the next token is the last whatever it is. */
+  get ending(): boolean {
+    return this.#count + 1 >= this.#maxTokens;
+  }
+
   /** Takes the next token. `room`: tokens that the context can still take after it. */
   accept({ id, logProb }: Drawn, room: number, cache: CacheStatistics): Chunk {
     this.#count += 1;

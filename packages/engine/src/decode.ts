@@ -35,21 +35,43 @@ export class DecodeLoop implements Disposable {
 
   /** Feeds one id per sequence; returns logits f32 [sequences, vocabulary], valid until the next step. */
   async step(ids: Int32Array): Promise<Tensor> {
-    const backend = this.#backend;
-    backend.write(this.#ids, ids);
-    backend.write(
+    this.#write(ids);
+    const logits = this.replays ? this.#replay() : await this.#compute();
+    this.#count();
+    return logits;
+  }
+
+  /** `step` with ids i32 [sequences] that the host need not know. Only where this loop `replays`. */
+  stepWith(ids: Tensor): Tensor {
+    this.#write(ids);
+    const logits = this.#replay();
+    this.#count();
+    return logits;
+  }
+
+  /** True where nothing but the caches changes from step to step, so that one recording serves all. */
+  get replays(): boolean {
+    return (
+      this.#backend.record !== undefined &&
+      this.sequences.every(
+        ({ run }) => run?.decode === undefined && run?.compensation === undefined && run?.retrieval === undefined,
+      )
+    );
+  }
+
+  #write(ids: Int32Array | Tensor): void {
+    this.#backend.write(this.#ids, ids);
+    this.#backend.write(
       this.#positions,
       Int32Array.from(this.sequences, ({ cache }) => cache.nextPosition),
     );
-    const plain = this.sequences.every(
-      ({ run }) => run?.decode === undefined && run?.compensation === undefined && run?.retrieval === undefined,
-    );
-    const logits = plain && backend.record !== undefined ? this.#replay() : await this.#compute();
+  }
+
+  #count(): void {
     for (const { cache, run } of this.sequences) {
       cache.seen += 1;
       cache.nextPosition = run?.nextPosition === 'kept' ? cache.layer(0).view.maxLength : cache.nextPosition + 1;
     }
-    return logits;
   }
 
   #lastLogits: Tensor | undefined;

@@ -1,11 +1,14 @@
 export type { Chunk, FinishReason, GenerateOptions } from './answer.js';
 export { type BatchChunk, generateBatch } from './batch.js';
 export { Chat, type ChatOptions } from './chat.js';
+export { DecodeLoop } from './decode.js';
 export { type EstimateInput, estimateMemory, type MemoryEstimate } from './estimate.js';
 export { modelFingerprint } from './fingerprint.js';
 export { LanguageModel, type Prompt } from './language-model.js';
 export { type LoadOptions, load, type ModelFiles, openModel } from './load.js';
 export { chunkRows, type EvictionCost, type LayerDone, type PrefillOptions, prefill } from './prefill.js';
+export { prefillMany } from './prefill-many.js';
 export type { SamplingOptions } from './sampling.js';
+export type { Sequence } from './sequence.js';
 export { Session } from './session.js';
 export type { PrefillInput, SessionOptions } from './session-options.js';

@@ -9,6 +9,7 @@ import { load } from './load.js';
 import type { SessionOptions } from './session-options.js';
 import { smallModel, writeRandomModel } from './testing/random-model.js';
 
+const backend = createReferenceBackend();
 const registry = allPolicies();
 const prompt = Int32Array.from({ length: 48 }, (_, index) => (index * 17 + 5) % 60);
 const budget = 16;
@@ -45,7 +46,7 @@ let model: LanguageModel;
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'kvsift-policies-'));
-  model = await load(await writeRandomModel(join(folder, 'llama')), { backend: createReferenceBackend() });
+  model = await load(await writeRandomModel(join(folder, 'llama')), { backend });
 });
 
 afterAll(async () => {
@@ -102,6 +103,33 @@ describe('policies at work', () => {
       }
     },
   );
+
+  it.each(['ratchet(streaming-llm, features=taylor, rule=none)', 'think(window=8, recent=8)', 'think(knorm, recent=4)'])(
+    '%s: a second turn reads as token by token, and forks agree',
+    async (expression) => {
+      using session = model.session({ policy: registry.parse(expression), budget: 20 });
+      await session.prefill(prompt);
+      using twin = session.fork();
+      const turn = [7, 3, 11, 2];
+      await session.prefill(turn);
+      const atOnce = await session.logits();
+      let oneByOne = new Float32Array();
+      for (const id of turn) oneByOne = new Float32Array(await twin.force(id));
+      for (const [index, value] of oneByOne.entries()) expect(atOnce[index]).toBeCloseTo(value, 4);
+    },
+  );
+
+  it('think holds the old keys at their kept width', async () => {
+    using session = model.session({ policy: registry.parse('think(ratio=0.5, recent=8)'), budget: '100%' });
+    const before = backend.memory().bytes;
+    await session.prefill(prompt);
+    const { kvHeads, layers, headDim } = model.decoder.config;
+    const heads = kvHeads * layers.length;
+    const { bytes, entries } = session.statistics();
+    expect(entries).toBe(heads * prompt.length);
+    expect(bytes).toBe(4 * heads * ((prompt.length - 8) * (headDim / 2 + headDim) + 8 * 2 * headDim));
+    expect(backend.memory().bytes - before).toBeLessThan(bytes + 8192);
+  });
 
   it('quest with a budget that covers the prompt answers as the full cache', async () => {
     const policy = registry.parse('quest(pageSize=4, fullLayers=0)');

@@ -1,6 +1,13 @@
 import type { KvCache } from '@kvsift/cache';
 import type { DecoderLayer, DecoderModel, ModelConfig } from '@kvsift/models';
-import type { LayerView, Observation, PolicyRun } from '@kvsift/policy';
+import {
+  type Compensation,
+  joinObservations,
+  type LayerView,
+  narrowView,
+  type Observation,
+  type PolicyRun,
+} from '@kvsift/policy';
 import type { Backend, KvView, Tensor } from '@kvsift/tensor';
 import { throwIfAborted } from './abort.js';
 import { applyDecision, attentionShape, describeLayer } from './layer-view.js';
@@ -24,9 +31,19 @@ export interface EvictionCost {
   readonly extraBytes: number;
 }
 
+/** A cache of its own that takes part in another one's reading. */
+export interface Branch {
+  readonly cache: KvCache;
+  readonly run?: PolicyRun;
+}
+
 export interface PrefillOptions {
   /** Decides what each layer keeps; absent: everything stays. */
   readonly run?: PolicyRun;
+  /** Empty caches that each get every layer and let their own policy shrink it; the cache that reads is left empty then. */
+  readonly branches?: readonly Branch[];
+  /** What corrects the attention of tokens after the prompt. */
+  readonly compensation?: Compensation;
   readonly signal?: AbortSignal;
   /** Tokens × layers done so far, of all. */
   readonly onProgress?: (done: number, total: number) => void;
@@ -48,8 +65,6 @@ export function chunkRows(config: ModelConfig): number {
   return Math.min(512, Math.max(32, rows));
 }
 
-const observesNothing: Observation = {};
-
 /**
  * Reads tokens layer by layer: a layer reads all of them in row chunks, its policy chooses, the rest is released, and only then the next layer
  * starts. So the peak is one full layer, the kept part of the others, and activations of a row of hidden states per token.
@@ -57,7 +72,8 @@ const observesNothing: Observation = {};
  */
 export async function prefill(model: DecoderModel, cache: KvCache, ids: Int32Array, options: PrefillOptions): Promise<Tensor> {
   const { backend } = model;
-  const { run, signal } = options;
+  const { branches, run, signal } = options;
+  const observe = joinObservations([run, ...(branches ?? []).map((branch) => branch.run)].map((one) => one?.observe ?? {}));
   const count = ids.length;
   const first = cache.nextPosition;
   const rows = chunkRows(model.config);
@@ -81,7 +97,7 @@ export async function prefill(model: DecoderModel, cache: KvCache, ids: Int32Arr
     const length = Math.max(options.expectedLength ?? 0, first + count);
     for (const [index, layer] of model.layers.entries()) {
       const lastOnly = index === model.layers.length - 1 && options.onLayer === undefined;
-      using pass = new LayerPass(model, layer, cache, index, run?.observe ?? observesNothing, count, length);
+      using pass = new LayerPass(model, layer, cache, index, observe, count, length, options.compensation);
       for (const [chunk, start] of starts.entries()) {
         throwIfAborted(signal, 'prefill');
         const before = hidden[chunk];
@@ -95,13 +111,15 @@ export async function prefill(model: DecoderModel, cache: KvCache, ids: Int32Arr
         options.onProgress?.(index * count + start + (at.shape[0] ?? 0), model.layers.length * count);
       }
       await options.onLayer?.({ layer: index, view: cache.layer(index).view, hidden });
-      if (run === undefined) continue;
-      if (options.onEviction === undefined) await pass.evict(run, options);
-      else options.onEviction(await measured(backend, index, () => pass.evict(run, options)));
+      for (const branch of branches ?? []) branch.cache.adopt(index, cache.layer(index).fork());
+      const evicting = branches ?? [{ cache, ...(run && { run }) }];
+      if (evicting.every((branch) => branch.run === undefined)) continue;
+      if (options.onEviction === undefined) await pass.evict(evicting, options);
+      else options.onEviction(await measured(backend, index, () => pass.evict(evicting, options)));
+      if (branches !== undefined) cache.layer(index).dispose();
     }
     await pace.drain();
-    cache.seen += count;
-    cache.nextPosition = run?.nextPosition === 'kept' ? cache.layer(0).view.maxLength : first + count;
+    for (const branch of branches ?? [{ cache, ...(run && { run }) }]) advance(branch, first, count);
     const last = hidden.at(-1);
     if (last === undefined) throw new Error('no rows');
     const lastRows = last.shape[0] ?? 0;
@@ -110,6 +128,11 @@ export async function prefill(model: DecoderModel, cache: KvCache, ids: Int32Arr
     for (const tensor of [...positions, ...hidden]) if (tensor.alive) tensor.dispose();
     hidden = [];
   }
+}
+
+function advance({ cache, run }: Branch, first: number, count: number): void {
+  cache.seen += count;
+  cache.nextPosition = run?.nextPosition === 'kept' ? cache.layer(0).view.maxLength : first + count;
 }
 
 async function measured(backend: Backend, layer: number, work: () => Promise<void>): Promise<EvictionCost> {
@@ -140,6 +163,7 @@ class LayerPass implements Disposable {
     private readonly observe: Observation,
     private readonly count: number,
     private readonly length: number,
+    private readonly compensation: Compensation | undefined,
   ) {
     this.#backend = model.backend;
     this.#queries = new RowCollector(model.backend, observe.queries, count);
@@ -168,31 +192,42 @@ class LayerPass implements Disposable {
     const { output, logSumExp } = backend.attention(projection.q, [{ view: storage.view, rows }], {
       ...attentionShape(this.model.config, this.index),
       ...(storage.view.positions && { positions }),
-      ...(this.observe.logSumExp && { logSumExp: true }),
+      ...((this.observe.logSumExp || this.compensation) && { logSumExp: true }),
     });
-    using attended = output;
+    using scope = scoped(backend);
+    using attended =
+      this.compensation && logSumExp
+        ? scope.keep(this.compensation.correct(this.index, scope.backend, projection.q, output, logSumExp))
+        : output;
     if (logSumExp !== undefined) {
       this.#logSumExp.add(logSumExp, start);
       logSumExp.dispose();
     }
+    if (attended !== output) output.dispose();
     return needed ? this.layer.finish(hidden, attended) : backend.empty('f32', [0, this.model.config.hidden]);
   }
 
-  /** Lets the policy choose and releases what it does not keep. */
-  async evict(run: PolicyRun, options: PrefillOptions): Promise<void> {
-    const budget = run.budgets[this.index];
-    const storage = this.cache.layer(this.index);
-    if (budget === undefined || budget.total >= storage.entries) return;
-    using scope = scoped(this.#backend);
-    const view: LayerView = {
-      ...describeLayer(this.model, this.cache, this.index, this.length, scope, options),
-      budget,
-      seen: this.cache.seen + this.count,
-      ...this.#observed(scope.backend),
-    };
-    await applyDecision(storage, await run.select(view), this.index);
-    for (const { layer, selection } of run.revise?.(this.index, scope.backend) ?? [])
-      await this.cache.layer(layer).compact(selection);
+  /** Lets each policy choose and releases what it does not keep. */
+  async evict(branches: readonly Branch[], options: PrefillOptions): Promise<void> {
+    using shared = scoped(this.#backend);
+    let observed: Partial<LayerView> | undefined;
+    for (const { cache, run } of branches) {
+      const budget = run?.budgets[this.index];
+      const storage = cache.layer(this.index);
+      if (run === undefined || budget === undefined || budget.total >= storage.entries) continue;
+      observed ??= this.#observed(shared.backend);
+      using scope = scoped(this.#backend);
+      const whole: LayerView = {
+        ...describeLayer(this.model, cache, this.index, this.length, scope, options),
+        budget,
+        seen: cache.seen + this.count,
+        ...observed,
+      };
+      const view = narrowView(whole, run.observe, budget, scope.backend);
+      await applyDecision(storage, await run.select(view), this.index);
+      for (const { layer, selection } of run.revise?.(this.index, scope.backend) ?? [])
+        await cache.layer(layer).compact(selection);
+    }
   }
 
   /** The collected rows; released with the scope because they pass through it. */

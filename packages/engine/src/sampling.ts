@@ -52,11 +52,25 @@ export function samplingRule(options: SamplingOptions, sequence: number, index: 
   };
 }
 
-/** Draws one token from logits f32 [1, vocabulary]. */
-export async function drawToken(backend: Backend, logits: Tensor, rule: SamplingRule): Promise<Drawn> {
+/**
+ * Draws one token from logits f32 [1, vocabulary].
+ * @param meanwhile enqueues what may follow, given the id (i32 [1]) that nobody has read yet
+ */
+export async function drawToken(
+  backend: Backend,
+  logits: Tensor,
+  rule: SamplingRule,
+  meanwhile: (id: Tensor) => void,
+): Promise<Drawn> {
   const drawn = backend.sample(logits, [rule]);
   using ids = drawn.ids;
   using logProbs = drawn.logProbs;
-  const [id, logProb] = await Promise.all([ids.read(), logProbs.read()]);
+  const reading = Promise.all([ids.read(), logProbs.read()]);
+  try {
+    meanwhile(ids);
+  } finally {
+    await reading;
+  }
+  const [id, logProb] = await reading;
   return { id: id[0] ?? 0, logProb: logProb[0] ?? 0 };
 }

@@ -1,7 +1,6 @@
-import { open, rename, rm } from 'node:fs/promises';
 import { dumpLayer, type KvCache, type LayerDump, restoreLayer } from '@kvsift/cache';
 import { blockLayout, type HostArray, KvsiftError, type KvType } from '@kvsift/tensor';
-import { openWeights, type WeightFile } from '@kvsift/weights';
+import { openWeights, type TensorToWrite, type WeightFile, writeSafetensors } from '@kvsift/weights';
 import { z } from 'zod';
 
 const version = 1;
@@ -26,7 +25,7 @@ const progressSchema = z.object({
 });
 export type SessionProgress = z.infer<typeof progressSchema>;
 
-const typeNames: Readonly<Record<KvType | 'i32', string>> = { f32: 'F32', f16: 'F16', bf16: 'BF16', i32: 'I32' };
+const typeNames: Readonly<Record<KvType | 'i32', TensorToWrite['dtype']>> = { f32: 'F32', f16: 'F16', bf16: 'BF16', i32: 'I32' };
 
 /** Writes a cache to a safetensors file: all of it or, where writing fails, nothing. */
 export async function writeSessionFile(
@@ -37,15 +36,9 @@ export async function writeSessionFile(
   logits: Float32Array | undefined,
 ): Promise<void> {
   const { storage, layers } = cache.options;
-  const header: Record<string, object> = {
-    __metadata__: { format: 'kvsift-session', version: String(version), ...identity, progress: JSON.stringify(progress) },
-  };
-  const parts: HostArray[] = [];
-  let offset = 0;
+  const tensors: TensorToWrite[] = [];
   const add = (name: string, type: KvType | 'i32', shape: readonly number[], data: HostArray) => {
-    header[name] = { dtype: typeNames[type], shape, data_offsets: [offset, offset + data.byteLength] };
-    offset += data.byteLength;
-    parts.push(data);
+    tensors.push({ name, dtype: typeNames[type], shape, data });
   };
   for (const [index, shape] of layers.entries()) {
     const { keys, values, positions, lengths } = await dumpLayer(storage, shape, cache.layer(index).view);
@@ -56,25 +49,8 @@ export async function writeSessionFile(
     if (positions) add(`layers.${index}.positions`, 'i32', [rows], positions);
   }
   if (logits) add('logits', 'f32', [logits.length], logits);
-  const text = JSON.stringify(header);
-  const head = Buffer.from(text.padEnd(Math.ceil(Buffer.byteLength(text) / 8) * 8));
-  const length = Buffer.alloc(8);
-  length.writeBigUInt64LE(BigInt(head.length));
-  const temporary = `${path}.${process.pid}.part`;
-  try {
-    const file = await open(temporary, 'w');
-    try {
-      for (const part of [length, head, ...parts])
-        await file.write(new Uint8Array(part.buffer, part.byteOffset, part.byteLength));
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(temporary, path);
-  } catch (error) {
-    await rm(temporary, { force: true });
-    throw new KvsiftError('file_unreadable', `${path}: the session could not be written`, { path }, { cause: error });
-  }
+  const facts = { format: 'kvsift-session', version: String(version), ...identity, progress: JSON.stringify(progress) };
+  await writeSafetensors(path, tensors, facts);
 }
 
 /**

@@ -1,17 +1,23 @@
 import { type CacheStatistics, KvCache } from '@kvsift/cache';
 import { formatPolicy, type PolicyRun, parseBudget } from '@kvsift/policy';
 import { type KvStorage, KvsiftError, type Tensor } from '@kvsift/tensor';
+import { throwIfAborted } from './abort.js';
 import { Answer, type Chunk, type GenerateOptions } from './answer.js';
 import { DecodeLoop } from './decode.js';
 import { forkRun, idleRun } from './idle-run.js';
+import { checkId, checkLength, encode } from './input.js';
 import { modelShape } from './layer-view.js';
-import { prefill } from './prefill.js';
+import { type Branch, type PrefillOptions, prefill } from './prefill.js';
 import { reread } from './reread.js';
+import { restoring } from './restoring.js';
 import { readRetained } from './retained.js';
 import { drawToken, samplingRule } from './sampling.js';
 import { DecodeWindow, type Sequence } from './sequence.js';
 import { readSessionFile, type SessionIdentity, writeSessionFile } from './session-file.js';
 import type { PrefillInput, SessionModel, SessionOptions } from './session-options.js';
+
+/** Reads ids into a branch's cache under its policy; returns the last hidden state, owned by the caller. */
+export type Reading = (branch: Branch, ids: Int32Array, options: PrefillOptions) => Promise<Tensor>;
 
 /** One conversation: a cache, what a policy did to it, and the position in the text. */
 export class Session implements Disposable {
@@ -24,6 +30,8 @@ export class Session implements Disposable {
   #ropeLength = 0;
   /** Sampled but not yet fed to the model. */
   #unfed: number[] = [];
+  /** While the step of the one unfed token is under way already: the logits before it and those it makes. */
+  #ahead: { readonly before: Tensor; readonly after: Tensor } | undefined;
   #generated = 0;
   #busy = false;
 
@@ -53,16 +61,26 @@ export class Session implements Disposable {
 
   /** Tokens seen, evicted ones included. */
   get length(): number {
-    return this.#cache.seen + this.#unfed.length;
+    return this.#cache.seen + (this.#ahead === undefined ? this.#unfed.length : 0);
   }
 
-  /** What the cache holds. */
+  /** What the cache holds, and the policy in its place. */
   statistics(): CacheStatistics {
-    return this.#cache.statistics();
+    this.#withdraw();
+    const own = this.#cache.statistics();
+    const held = this.#run?.held?.();
+    if (held === undefined) return own;
+    return {
+      ...own,
+      bytes: own.bytes + held.bytes,
+      entryBytes: own.entryBytes + held.bytes,
+      entries: own.entries + held.entries,
+    };
   }
 
   /** Cache of this session, for tools that look inside. */
   get cache(): KvCache {
+    this.#withdraw();
     return this.#cache;
   }
 
@@ -71,27 +89,40 @@ export class Session implements Disposable {
    * @throws KvsiftError `context_length_exceeded`, `aborted`, `budget_invalid`
    */
   async prefill(input: string | readonly number[] | Int32Array, options: PrefillInput = {}): Promise<void> {
-    const ids = this.#encode(input, options.addSpecial);
+    const { decoder } = this.model;
+    await this.read(input, options, ({ cache, run }, ids, rest) =>
+      prefill(decoder, cache, ids, { ...rest, ...(run && { run }) }),
+    );
+  }
+
+  /** @internal `prefill` with the reading itself left to `work`: how several sessions share one. */
+  async read(input: string | readonly number[] | Int32Array, options: PrefillInput, work: Reading): Promise<void> {
+    const ids = encode(this.model, input, options.addSpecial ?? this.length === 0);
     await this.#exclusive(async () => {
+      this.#withdraw();
       const all = Int32Array.from([...this.#unfed, ...ids]);
       if (all.length === 0) throw new KvsiftError('invalid_argument', 'the prompt is empty: it needs at least one token');
-      this.#checkLength(all.length);
+      checkLength(this.model, this.#cache.nextPosition + all.length);
       const first = this.#cache.seen === 0;
       if (first) this.#begin(all.length);
       this.#stopLoop();
       const { decoder } = this.model;
       this.#ropeLength = Math.max(this.#ropeLength, this.#cache.nextPosition + all.length);
-      using last = await this.#restoring(first, () =>
-        prefill(decoder, this.#cache, all, {
-          ...(first && this.#run && { run: this.#run }),
+      const forget = () => {
+        this.#run?.dispose();
+        this.#run = undefined;
+      };
+      using last = await restoring(this.#cache, first ? forget : undefined, () =>
+        work({ cache: this.#cache, ...(first && this.#run && { run: this.#run }) }, all, {
           ...options,
+          ...(!first && this.#run?.compensation && { compensation: this.#run.compensation }),
           seed: this.options.seed ?? 0,
           sequence: this.options.sequence ?? 0,
           expectedLength: this.#ropeLength,
         }),
       );
       if (first && this.#run?.reread !== undefined) {
-        await reread(decoder, this.#cache, all, this.#run.reread, (text) => this.#encode(text, false), {
+        await reread(decoder, this.#cache, all, this.#run.reread, (text) => encode(this.model, text, false), {
           seed: this.options.seed ?? 0,
           sequence: this.options.sequence ?? 0,
           expectedLength: this.#ropeLength,
@@ -117,7 +148,7 @@ export class Session implements Disposable {
   async force(id: number): Promise<Float32Array> {
     return this.#exclusive(async () => {
       await this.#feed();
-      this.#unfed.push(this.#checkId(id));
+      this.#unfed.push(checkId(this.model, id));
       await this.#feed();
       return (await this.#ready().read()) as Float32Array;
     });
@@ -126,13 +157,18 @@ export class Session implements Disposable {
   /** Generates an answer, token by token. Leaving the loop stops the work; the session stays usable. */
   async *generate(options: GenerateOptions = {}): AsyncGenerator<Chunk, void, undefined> {
     const answer = this.startAnswer(options);
-    for (;;) {
-      const chunk = await this.#exclusive(async () => {
-        await this.#feed(options.signal);
-        return this.takeToken(answer);
-      });
-      yield chunk;
-      if (chunk.finishReason !== undefined) return;
+    try {
+      for (;;) {
+        const chunk = await this.#exclusive(async () => {
+          await this.#feed(options.signal);
+          return this.#take(answer, (id) => this.#runAhead(id));
+        });
+        if (chunk.finishReason !== undefined) this.#withdraw();
+        yield chunk;
+        if (chunk.finishReason !== undefined) return;
+      }
+    } finally {
+      this.#withdraw();
     }
   }
 
@@ -143,20 +179,27 @@ export class Session implements Disposable {
 
   /** @internal Draws one token from the current logits. It is fed to the model when the next one is needed. */
   async takeToken(answer: Answer): Promise<Chunk> {
+    return this.#take(answer, () => {});
+  }
+
+  async #take(answer: Answer, meanwhile: (id: Tensor) => void): Promise<Chunk> {
     const rule = samplingRule(answer.options, this.options.sequence ?? 0, this.#generated);
-    const drawn = await drawToken(this.model.decoder.backend, this.#ready(), rule);
-    this.#generated += 1;
     const room = this.model.contextLength - this.#cache.nextPosition - 1;
-    const chunk = answer.accept(drawn, room, this.statistics());
+    const statistics = this.statistics();
+    const goesOn = !answer.ending && room >= 1;
+    const drawn = await drawToken(this.model.decoder.backend, this.#ready(), rule, goesOn ? meanwhile : () => {});
+    this.#generated += 1;
+    const chunk = answer.accept(drawn, room, statistics);
     if (chunk.finishReason !== 'eos') this.#unfed.push(drawn.id);
     return chunk;
   }
 
   /** @internal Runs `work` with this session's sequence and the token it has not fed yet; `work` returns the logits that follow, owned by the session. */
   async step(work: (sequence: Sequence, id: number) => Promise<Tensor>): Promise<void> {
+    this.#withdraw();
     const [id] = this.#unfed;
     if (id === undefined) return;
-    this.#checkLength(1);
+    checkLength(this.model, this.#cache.nextPosition + 1);
     this.#stopLoop();
     const logits = await work(this.#sequence(), id);
     this.#logits?.dispose();
@@ -169,6 +212,7 @@ export class Session implements Disposable {
    * @throws KvsiftError `unsupported` where the policy evicts while decoding and cannot copy its state
    */
   fork(): Session {
+    this.#withdraw();
     const twin = new Session(this.model, this.options);
     twin.#cache = this.#cache.fork();
     twin.#run = forkRun(this.#run);
@@ -176,12 +220,14 @@ export class Session implements Disposable {
     twin.#ropeLength = this.#ropeLength;
     twin.#unfed = [...this.#unfed];
     twin.#generated = this.#generated;
-    if (this.#logits !== undefined) twin.#logits = this.model.decoder.backend.reshape(this.#logits, this.#logits.shape);
+    // A copy: the next step of this session writes where its logits lie.
+    if (this.#logits !== undefined) twin.#logits = this.model.decoder.backend.slice(this.#logits, 0, 0, 1);
     return twin;
   }
 
   /** Takes back the last tokens. Generation can go on once something was appended. @throws `invalid_argument` where an eviction lies in between */
   rollback(tokens: number): void {
+    this.#withdraw();
     const pending = Math.min(tokens, this.#unfed.length);
     this.#unfed.splice(this.#unfed.length - pending, pending);
     if (tokens === pending) return;
@@ -196,6 +242,7 @@ export class Session implements Disposable {
    */
   async save(path: string): Promise<void> {
     await this.#exclusive(async () => {
+      this.#withdraw();
       const run = forkRun(this.#run);
       if (run?.decode !== undefined || run?.compensation !== undefined) {
         throw new KvsiftError('unsupported', 'this policy keeps state while decoding, which a session file cannot hold');
@@ -219,7 +266,7 @@ export class Session implements Disposable {
     await this.#exclusive(async () => {
       const { progress, logits } = await readSessionFile(path, await this.#identity(), this.#cache);
       this.#ropeLength = progress.ropeLength;
-      this.#unfed = progress.unfed.map((id) => this.#checkId(id));
+      this.#unfed = progress.unfed.map((id) => checkId(this.model, id));
       this.#generated = progress.generated;
       if (progress.renumbered) this.#run = idleRun('kept');
       if (logits) this.#logits = this.model.decoder.backend.upload(logits, 'f32', [1, logits.length]);
@@ -237,10 +284,13 @@ export class Session implements Disposable {
 
   /** Original positions that each KV head of a layer still holds, ascending. Needs `trackPositions`, or a layer with a sliding window. */
   async retained(layer: number): Promise<Int32Array[]> {
+    this.#withdraw();
     return readRetained(this.#cache.layer(layer).view);
   }
 
   dispose(): void {
+    this.#ahead?.before.dispose();
+    this.#ahead = undefined;
     this.#stopLoop();
     this.#window?.[Symbol.dispose]();
     this.#logits?.dispose();
@@ -251,31 +301,6 @@ export class Session implements Disposable {
 
   [Symbol.dispose](): void {
     this.dispose();
-  }
-
-  #encode(input: string | readonly number[] | Int32Array, addSpecial: boolean | undefined): Int32Array {
-    if (typeof input !== 'string') return Int32Array.from(input, (id) => this.#checkId(id));
-    const { tokenizer } = this.model;
-    if (tokenizer === undefined)
-      throw new KvsiftError('invalid_argument', 'this model has no tokenizer: pass token ids instead of text');
-    return tokenizer.encode(input, { addSpecial: addSpecial ?? this.length === 0 });
-  }
-
-  #checkId(id: number): number {
-    const { vocabulary } = this.model.decoder.config;
-    if (Number.isInteger(id) && id >= 0 && id < vocabulary) return id;
-    throw new KvsiftError('invalid_argument', `token id ${id} is not in the vocabulary of ${vocabulary}`, { id });
-  }
-
-  #checkLength(added: number): void {
-    const { contextLength } = this.model;
-    const length = this.#cache.nextPosition + added;
-    if (length <= contextLength) return;
-    throw new KvsiftError(
-      'context_length_exceeded',
-      `the text has ${length} tokens, the context holds ${contextLength}: shorten it, or load the model with a larger contextLength`,
-      { tokens: length, contextLength },
-    );
   }
 
   /** Starts the policy for a prompt of this length. */
@@ -292,35 +317,51 @@ export class Session implements Disposable {
     if (this.#run.decode !== undefined) this.#window = new DecodeWindow(this.#run.decode.observe);
   }
 
-  /** Undoes a prefill that failed or was aborted half-way. */
-  async #restoring<T>(first: boolean, work: () => Promise<T>): Promise<T> {
-    const layers = Array.from({ length: first ? 0 : this.#cache.layerCount }, (_, index) => this.#cache.layer(index));
-    const before = layers.map((layer) => layer.appended);
-    try {
-      return await work();
-    } catch (error) {
-      if (first) {
-        this.#cache.dispose();
-        this.#run?.dispose();
-        this.#run = undefined;
-      }
-      for (const [index, layer] of layers.entries()) layer.rollback(layer.appended - (before[index] ?? 0));
-      throw error;
-    }
-  }
-
   /** Runs sampled tokens through the model, so that `#logits` belongs to the last of them. */
   async #feed(signal?: AbortSignal): Promise<void> {
+    throwIfAborted(signal, 'generation');
+    if (this.#ahead !== undefined) {
+      const { before, after } = this.#ahead;
+      this.#ahead = undefined;
+      this.#unfed = [];
+      before.dispose();
+      this.#takeLogits(after);
+    }
     for (const id of this.#unfed) {
-      if (signal?.aborted) throw new KvsiftError('aborted', 'generation was aborted', {}, { cause: signal.reason });
-      this.#checkLength(1);
-      this.#loop ??= new DecodeLoop(this.model.decoder, [this.#sequence()]);
-      const logits = await this.#loop.step(Int32Array.of(id));
-      this.#logits?.dispose();
-      this.#logits = this.model.decoder.backend.reshape(logits, logits.shape);
+      checkLength(this.model, this.#cache.nextPosition + 1);
+      this.#takeLogits(await this.#decodeLoop().step(Int32Array.of(id)));
     }
     this.#unfed = [];
-    if (signal?.aborted) throw new KvsiftError('aborted', 'generation was aborted', {}, { cause: signal.reason });
+    throwIfAborted(signal, 'generation');
+  }
+
+  /** Starts the step of a token that has been drawn but not read, so that the stream has work while the host looks at it. */
+  #runAhead(id: Tensor): void {
+    const loop = this.#decodeLoop();
+    if (!loop.replays || this.#run?.nextPosition === 'kept') return;
+    const before = this.model.decoder.backend.slice(this.#ready(), 0, 0, 1);
+    this.#ahead = { before, after: loop.stepWith(id) };
+  }
+
+  /** Takes the step back that runs ahead: as if its token had been drawn only. */
+  #withdraw(): void {
+    const ahead = this.#ahead;
+    if (ahead === undefined) return;
+    this.#ahead = undefined;
+    this.#cache.rollback(1);
+    this.#logits?.dispose();
+    this.#logits = ahead.before;
+  }
+
+  /** Logits of a loop, which lie where its next step writes. */
+  #takeLogits(logits: Tensor): void {
+    this.#logits?.dispose();
+    this.#logits = this.model.decoder.backend.reshape(logits, logits.shape);
+  }
+
+  #decodeLoop(): DecodeLoop {
+    this.#loop ??= new DecodeLoop(this.model.decoder, [this.#sequence()]);
+    return this.#loop;
   }
 
   #sequence(): Sequence {

@@ -22,6 +22,12 @@ describe('catalogue', () => {
     }
   });
 
+  it.each(names)('%s: the profile kv-head is what it does by default', (name) => {
+    const text = needsMore[name] ?? name;
+    const profiled = text.includes('(') ? text.replace(/\)$/, ', profile=kv-head)') : `${text}(profile=kv-head)`;
+    expect(formatPolicy(registry.parse(profiled))).toBe(formatPolicy(registry.parse(text)));
+  });
+
   it.each(names)('%s: profiles only set parameters that exist', (name) => {
     const factory = registry.factories.get(name);
     for (const { parameters } of Object.values(factory?.definition.profiles ?? {})) {

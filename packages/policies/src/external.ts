@@ -8,16 +8,39 @@ import { KvsiftError } from '@kvsift/tensor';
 const outside = /^(\.{1,2}\/[^()]*|\/[^()]*|@[^()/]+\/[^()]+|kvsift-policy-[^()]+)(\(.*\))?$/s;
 
 /**
- * The policy of an expression. Besides the registry's names it takes a folder, a file or an installed package that exports a policy:
- * `./my-policy(window=16)`, `kvsift-policy-mine`. Packages are looked up from `from`.
- * @throws KvsiftError `policy_unknown` where the package cannot be loaded or exports no policy; as `PolicyRegistry.parse`
+ * A registry that also takes the folders, files and installed packages that the expressions begin with: `./my-policy(window=16)`,
+ * `kvsift-policy-mine`. Packages are looked up from `from`.
+ * @throws KvsiftError `policy_unknown` where a package cannot be loaded or exports no policy
  */
+export async function registryFor(
+  expressions: readonly string[],
+  registry: PolicyRegistry,
+  from = process.cwd(),
+): Promise<PolicyRegistry> {
+  const sources = new Set(expressions.flatMap((expression) => sourceOf(expression)?.source ?? []));
+  if (sources.size === 0) return registry;
+  const loaded = new Map<string, AnyPolicyFactory>();
+  for (const source of sources) loaded.set(source, await loadFactory(source, from));
+  const own = new Set([...loaded.values()].map(({ definition }) => definition.name));
+  const known = [...registry.factories.values()].filter(({ definition }) => !own.has(definition.name));
+  const all = createRegistry([...known, ...new Set(loaded.values())], [...registry.presets.values()]);
+  const parse = (expression: string): EvictionPolicy => {
+    const { source = '', rest = '' } = sourceOf(expression) ?? {};
+    const name = loaded.get(source)?.definition.name;
+    return all.parse(name === undefined ? expression : name + rest);
+  };
+  return { ...all, parse };
+}
+
+/** The policy of one expression. @throws as `registryFor` and `PolicyRegistry.parse` */
 export async function policyOf(expression: string, registry: PolicyRegistry, from = process.cwd()): Promise<EvictionPolicy> {
-  const [, source, args = ''] = outside.exec(expression.trim()) ?? [];
-  if (source === undefined) return registry.parse(expression);
-  const factory = await loadFactory(source, from);
-  const known = [...registry.factories.values()].filter(({ definition }) => definition.name !== factory.definition.name);
-  return createRegistry([...known, factory], [...registry.presets.values()]).parse(factory.definition.name + args);
+  return (await registryFor([expression], registry, from)).parse(expression);
+}
+
+/** Where an expression's policy comes from, and its parameters; undefined for names of the registry. */
+function sourceOf(expression: string): { readonly source: string; readonly rest: string } | undefined {
+  const [, source, rest = ''] = outside.exec(expression.trim()) ?? [];
+  return source === undefined ? undefined : { source, rest };
 }
 
 async function loadFactory(source: string, from: string): Promise<AnyPolicyFactory> {

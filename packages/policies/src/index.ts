@@ -32,9 +32,10 @@ import { scissorhands } from '@kvsift/policy-scissorhands';
 import { simlayerkv } from '@kvsift/policy-simlayerkv';
 import { snapkv } from '@kvsift/policy-snapkv';
 import { streamingLlm } from '@kvsift/policy-streaming-llm';
+import { think } from '@kvsift/policy-think';
 import { tova } from '@kvsift/policy-tova';
 
-export { policyOf } from './external.js';
+export { policyOf, registryFor } from './external.js';
 
 /** Every policy of kvsift: what `createRegistry` takes. */
 export const policies: readonly AnyPolicyFactory[] = [
@@ -73,6 +74,7 @@ export const policies: readonly AnyPolicyFactory[] = [
   simlayerkv,
   snapkv,
   streamingLlm,
+  think,
   tova,
 ];
 

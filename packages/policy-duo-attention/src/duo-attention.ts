@@ -1,6 +1,9 @@
 import { definePolicy, type LayerBudget, type LayerView } from '@kvsift/policy';
-import { perKvHead, readHeadTable } from '@kvsift/policy-headkv';
+import { perKvHead, readHeadTable, tablePath } from '@kvsift/policy-headkv';
 import { KvsiftError, type Selection } from '@kvsift/tensor';
+
+/** Gates that this package brings along. */
+const tables = new URL('../tables/', import.meta.url);
 
 /** DuoAttention (specification 22). */
 export const duoAttention = definePolicy({
@@ -14,7 +17,11 @@ export const duoAttention = definePolicy({
     url: 'https://arxiv.org/abs/2410.10819',
   },
   parameters: {
-    table: { kind: 'text', default: '', description: 'Path of the gates (JSON, as a head table); needed.' },
+    table: {
+      kind: 'text',
+      default: '',
+      description: 'Gates: smollm2-135m-instruct, or the path of those that `kvsift calibrate gates` made (JSON); needed.',
+    },
     sparsity: {
       kind: 'number',
       default: 0.5,
@@ -35,7 +42,7 @@ export const duoAttention = definePolicy({
   create: ({ table, sparsity, sinks, recent }) => {
     if (table === '')
       throw new KvsiftError('policy_invalid', 'duo-attention needs a table of gates: duo-attention(table="gates.json")');
-    const gates = readHeadTable(table);
+    const gates = readHeadTable(tablePath(table, tables, '.json'));
     return {
       ragged: true,
       begin({ model, promptLength }) {

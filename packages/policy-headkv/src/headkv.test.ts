@@ -36,6 +36,15 @@ describe('headkv', () => {
     expect(kept[0]?.length).toBeGreaterThan(kept[1]?.length ?? 0);
   });
 
+  it('brings a table for SmolLM2-135M', () => {
+    const model = { ...modelOf(inputs, 30), queryHeads: 9, kvHeads: 3 };
+    const context = { model, promptLength: 1000, budget: { kind: 'tokens', tokens: 200 }, seed: 0, sequence: 0 } as const;
+    using run = headkv({ table: 'smollm2-135m-instruct' }).begin(context);
+    const totals = run.budgets.map(({ total }) => total);
+    expect(totals.reduce((sum, total) => sum + total, 0)).toBe(30 * 3 * 200);
+    expect(Math.max(...totals)).toBeGreaterThan(2 * Math.min(...totals));
+  });
+
   it('shares exactly, whatever the table', () => {
     const rows = fc.array(fc.array(fc.integer({ min: 0, max: 9 }), { minLength: 2, maxLength: 2 }), {
       minLength: 3,

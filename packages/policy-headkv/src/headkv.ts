@@ -1,7 +1,10 @@
 import { definePolicy, fitProtection, type LayerBudget, type SequenceContext, scoredRun } from '@kvsift/policy';
 import { snapkv } from '@kvsift/policy-snapkv';
 import { KvsiftError } from '@kvsift/tensor';
-import { type HeadTable, perKvHead, readHeadTable } from './table.js';
+import { type HeadTable, perKvHead, readHeadTable, tablePath } from './table.js';
+
+/** Tables that this package brings along. */
+const tables = new URL('../tables/', import.meta.url);
 
 /** HeadKV (specification 21). */
 export const headkv = definePolicy({
@@ -20,7 +23,12 @@ export const headkv = definePolicy({
       default: () => snapkv({ window: 8, kernelSize: 7, pooling: 'max' }),
       description: 'What scores the entries.',
     },
-    table: { kind: 'text', default: '', description: 'Path of the head table (JSON); empty: all heads alike.' },
+    table: {
+      kind: 'text',
+      default: '',
+      description:
+        'Head table: smollm2-135m-instruct, or the path of one that `kvsift calibrate head-table` made (JSON); empty: all heads alike.',
+    },
     beta: {
       kind: 'number',
       default: 1.5,
@@ -42,7 +50,7 @@ export const headkv = definePolicy({
     'Head budgets sum to the whole budget exactly, over all layers; the repository rounds each head.',
   ],
   create: ({ policy, table, beta, temperature }) => {
-    const read: HeadTable | undefined = table === '' ? undefined : readHeadTable(table);
+    const read: HeadTable | undefined = table === '' ? undefined : readHeadTable(tablePath(table, tables, '.json'));
     return {
       ragged: true,
       begin(context) {

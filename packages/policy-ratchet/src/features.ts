@@ -7,6 +7,12 @@ export type FeatureMap = (backend: Backend, x: Tensor) => Tensor;
 /** Names of the built-in maps. */
 export type FeatureName = 'code' | 'diagonal' | 'taylor' | 'elu';
 
+/** Where rows come from: a learned map has weights of its own for each layer and side. */
+export interface FeaturePlace {
+  readonly layer: number;
+  readonly side: 'queries' | 'keys';
+}
+
 /** The built-in feature maps (specification 11.2). */
 export const featureMaps: Readonly<Record<FeatureName, FeatureMap>> = {
   // F1: the repository's. The square block uses z, which jumps from 1 to 0 at 0.
@@ -39,7 +45,7 @@ export const featureMaps: Readonly<Record<FeatureName, FeatureMap>> = {
 };
 
 /** x / headDim^(1/4), for queries and keys alike. */
-function scaled(backend: Backend, x: Tensor): Tensor {
+export function scaled(backend: Backend, x: Tensor): Tensor {
   return backend.zip(x, (x.shape[2] ?? 1) ** 0.25, 'div');
 }
 

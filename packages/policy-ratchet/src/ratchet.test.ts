@@ -1,10 +1,70 @@
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { createReferenceBackend } from '@kvsift/backend-reference';
 import { streamingLlm } from '@kvsift/policy-streaming-llm';
-import { conformance } from '@kvsift/policy-testkit';
-import { describe, it } from 'vitest';
+import { conformance, evict, randomInputs } from '@kvsift/policy-testkit';
+import { uniformAt } from '@kvsift/tensor';
+import { writeSafetensors } from '@kvsift/weights';
+import { describe, expect, it } from 'vitest';
+import { learnedMap, readLearned } from './learned.js';
 import { ratchet } from './ratchet.js';
 
-describe('ratchet', () => {
+const folder = mkdtempSync(join(tmpdir(), 'kvsift-ratchet-'));
+
+/** The map from which training begins: rows of normally distributed numbers, the same for queries and keys of every head. */
+async function performerMap(name: string, layers: number, kvHeads: number, features: number, headDim: number): Promise<string> {
+  const normal = (at: number) => {
+    const key = { seed: 5, sequence: 0, layer: 0, purpose: 0 };
+    return Math.sqrt(-2 * Math.log(uniformAt(key, 0, 2 * at))) * Math.cos(2 * Math.PI * uniformAt(key, 0, 2 * at + 1));
+  };
+  const one = Float32Array.from({ length: features * headDim }, (_, at) => normal(at));
+  const data = Float32Array.from({ length: layers * kvHeads * one.length }, (_, at) => one[at % one.length] ?? 0);
+  const bias = new Float32Array(layers * kvHeads * features).fill(-Math.log(features) / 2);
+  const path = join(folder, name);
+  await writeSafetensors(path, [
+    { name: 'queries', dtype: 'F32', shape: [layers, kvHeads, features, headDim], data },
+    { name: 'keys', dtype: 'F32', shape: [layers, kvHeads, features, headDim], data },
+    { name: 'queryBias', dtype: 'F32', shape: [layers, kvHeads, features], data: bias },
+    { name: 'keyBias', dtype: 'F32', shape: [layers, kvHeads, features], data: bias },
+  ]);
+  return path;
+}
+
+describe('ratchet', async () => {
   const subject = { definition: ratchet.definition, make: () => ratchet({ policy: streamingLlm() }) };
   for (const { name, run } of conformance(subject, createReferenceBackend)) it(name, run);
+
+  const weights = await performerMap('kit.safetensors', 4, 2, 16, 8);
+  const learned = {
+    definition: ratchet.definition,
+    make: () => ratchet({ policy: streamingLlm(), features: 'learned', weights }),
+  };
+  for (const { name, run } of conformance(learned, createReferenceBackend)) it(`learned: ${name}`, run);
+
+  it('begins training as an unbiased estimate of exp(q·k / √d)', async () => {
+    const backend = createReferenceBackend();
+    const shape = { layers: 1, kvHeads: 1, queryHeads: 1, headDim: 4, hidden: 4, entryBytes: 1 };
+    const map = await readLearned(await performerMap('wide.safetensors', 1, 1, 4096, 4), shape);
+    const [q, k] = [
+      [0.3, -0.5, 0.2, 0.9],
+      [-0.4, 0.8, 0.6, 0.5],
+    ];
+    const phi = async (x: readonly number[], side: 'queries' | 'keys') => [
+      ...(await learnedMap(backend, backend.upload(Float32Array.from(x), 'f32', [1, 1, 4]), { layer: 0, side }, map).read()),
+    ];
+    const [a, b] = [await phi(q ?? [], 'queries'), await phi(k ?? [], 'keys')];
+    const product = a.reduce((sum: number, value, at) => sum + value * (b[at] ?? 0), 0);
+    const dot = (q ?? []).reduce((sum, value, at) => sum + value * (k?.[at] ?? 0), 0);
+    expect(product).toBeCloseTo(Math.exp(dot / 2), 1);
+  });
+
+  it('refuses a map of another model, and half of the option', async () => {
+    const other = await performerMap('other.safetensors', 1, 3, 16, 8);
+    const policy = ratchet({ policy: streamingLlm(), features: 'learned', weights: other });
+    await expect(
+      evict(createReferenceBackend(), policy, randomInputs(1), { budget: { kind: 'tokens', tokens: 16 } }),
+    ).rejects.toThrow(/queries is \[1, 3, 16, 8\], this model needs \[1, 2, 16, 8\]/);
+    expect(() => ratchet({ features: 'learned' })).toThrow(/go together/);
+  });
 });

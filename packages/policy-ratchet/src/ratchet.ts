@@ -5,11 +5,13 @@ import {
   gatherEntries,
   LayerTensors,
   type LayerView,
+  type ModelShape,
   type PolicyRun,
 } from '@kvsift/policy';
 import { streamingLlm } from '@kvsift/policy-streaming-llm';
 import { KvsiftError } from '@kvsift/tensor';
-import { type FeatureMap, featureMaps } from './features.js';
+import { type FeatureMap, type FeaturePlace, featureMaps } from './features.js';
+import { type LearnedFeatures, learnedMap, readLearned } from './learned.js';
 import { mixed, type SafeRule, stateOf } from './state.js';
 
 /** RatchetKV (specification 11) as compensation around any policy that keeps the same number in every head. */
@@ -22,10 +24,15 @@ export const ratchet = definePolicy({
     policy: { kind: 'policy', default: () => streamingLlm(), description: 'What chooses the entries that stay exact.' },
     features: {
       kind: 'choice',
-      choices: ['code', 'diagonal', 'taylor', 'elu'] as const,
+      choices: ['code', 'diagonal', 'taylor', 'elu', 'learned'] as const,
       default: 'code',
       description:
-        'Feature map: the repository’s (2 · headDim + 1 features), Taylor without mixed terms, Taylor in full (about headDim² / 2), elu + 1.',
+        'Feature map: the repository’s (2 · headDim + 1 features), Taylor without mixed terms, Taylor in full (about headDim² / 2), elu + 1, or one that was trained for the model.',
+    },
+    weights: {
+      kind: 'text',
+      default: '',
+      description: 'learned: path of the trained map (safetensors, tools/ratchet/train.py).',
     },
     rule: {
       kind: 'choice',
@@ -53,30 +60,75 @@ export const ratchet = definePolicy({
     'The prompt’s own output is exact; the repository mixes the state into it, which counts evicted tokens twice and leaks the future.',
     'The state costs memory of its own, about headDim + 1.5 entries per head for `code`, on top of the budget.',
   ],
-  create: ({ policy, features, rule, limit }) => {
+  create: ({ policy, features, weights, rule, limit }) => {
     if (policy.ragged) {
       throw new KvsiftError(
         'policy_invalid',
         `ratchet needs a policy that keeps the same number in every head; ${policy.name} is ragged`,
       );
     }
+    if ((features === 'learned') !== (weights !== '')) {
+      throw new KvsiftError('policy_invalid', 'ratchet: features=learned and weights="map.safetensors" go together');
+    }
     return {
       ragged: false,
-      begin: (context) => compensated(policy.begin(context), featureMaps[features], { kind: rule, limit }, new LayerTensors()),
+      begin: (context) => {
+        const map = features === 'learned' ? new LearnedMap(weights, context.model) : new BuiltIn(featureMaps[features]);
+        return compensated(policy.begin(context), map, { kind: rule, limit }, new LayerTensors());
+      },
     };
   },
 });
 
-function compensated(inner: PolicyRun, features: FeatureMap, rule: SafeRule, states: LayerTensors): PolicyRun {
+/** A feature map that may have to be read first. */
+interface Loading {
+  /** Resolves once `at` may be called. */
+  ready(): Promise<unknown>;
+  at(place: FeaturePlace): FeatureMap;
+}
+
+class BuiltIn implements Loading {
+  constructor(private readonly map: FeatureMap) {}
+
+  async ready(): Promise<void> {}
+
+  at(): FeatureMap {
+    return this.map;
+  }
+}
+
+class LearnedMap implements Loading {
+  #learned: LearnedFeatures | undefined;
+
+  constructor(
+    private readonly path: string,
+    private readonly model: ModelShape,
+  ) {}
+
+  async ready(): Promise<void> {
+    this.#learned ??= await readLearned(this.path, this.model);
+  }
+
+  at(place: FeaturePlace): FeatureMap {
+    const learned = this.#learned;
+    if (learned === undefined) throw new KvsiftError('policy_violation', 'ratchet: the feature map has not been read yet');
+    return (backend, x) => learnedMap(backend, x, place, learned);
+  }
+}
+
+function compensated(inner: PolicyRun, features: Loading, rule: SafeRule, states: LayerTensors): PolicyRun {
   const { decode, fork } = inner;
-  const absorb = (view: LayerView, decision: Decision): Decision => {
-    if (decision !== 'all') states.set(view.layer, view.keep(withEvicted(view, decision, features, states)));
+  const absorb = async (view: LayerView, decision: Decision): Promise<Decision> => {
+    if (decision === 'all') return decision;
+    await features.ready();
+    states.set(view.layer, view.keep(withEvicted(view, decision, features.at({ layer: view.layer, side: 'keys' }), states)));
     return decision;
   };
   const compensation: Compensation = {
     correct(layer, backend, q, output, logSumExp) {
       const state = states.get(layer);
-      return state === undefined ? output : mixed(backend, features, state, q, output, logSumExp, rule);
+      if (state === undefined) return output;
+      return mixed(backend, features.at({ layer, side: 'queries' }), state, q, output, logSumExp, rule);
     },
   };
   const dispose = () => {
@@ -90,6 +142,7 @@ function compensated(inner: PolicyRun, features: FeatureMap, rule: SafeRule, sta
       decode: { observe: decode.observe, step: async (view: LayerView) => absorb(view, await decode.step(view)) },
     }),
     compensation,
+    held: () => ({ entries: inner.held?.().entries ?? 0, bytes: states.bytes + (inner.held?.().bytes ?? 0) }),
     fork: () => compensated(fork === undefined ? inner : fork.call(inner), features, rule, states.fork()),
     dispose,
     [Symbol.dispose]: dispose,

@@ -137,25 +137,6 @@ export function layerView(backend: Backend, inputs: LayerInputs, options: ViewOp
   };
 }
 
-/** A view that observes everything, cut down to what `observe` asks for. */
-export function narrowView(view: LayerView, observe: Observation, budget: LayerBudget, backend: Backend): LayerView {
-  const { queries, queriesBeforeRotation, hidden, keysBeforeRotation, logSumExp, outputProjection, ...rest } = view;
-  const rows = (x: Tensor | undefined, wanted: ObservedRows | undefined): Tensor | undefined => {
-    if (x === undefined || wanted === undefined || wanted === 'none') return undefined;
-    const [have = 0] = x.shape;
-    return wanted === 'all' || wanted.last >= have ? x : backend.slice(x, 0, have - wanted.last, have);
-  };
-  const parts: Record<string, Tensor | undefined> = {
-    queries: rows(queries, observe.queries),
-    queriesBeforeRotation: rows(queriesBeforeRotation, observe.queriesBeforeRotation),
-    hidden: rows(hidden, observe.hidden),
-    keysBeforeRotation: observe.keysBeforeRotation ? keysBeforeRotation : undefined,
-    logSumExp: observe.logSumExp ? logSumExp : undefined,
-    outputProjection: observe.outputProjection ? outputProjection : undefined,
-  };
-  return { ...rest, backend, budget, ...Object.fromEntries(Object.entries(parts).filter(([, tensor]) => tensor !== undefined)) };
-}
-
 /** θ^(−2c / headDim), θ = 10000. */
 export function ropeFrequencies(headDim: number): Float32Array {
   return Float32Array.from({ length: headDim / 2 }, (_, pair) => 10000 ** ((-2 * pair) / headDim));

@@ -108,7 +108,10 @@ export interface DecodeRule {
   step(view: LayerView): Decision | Promise<Decision>;
 }
 
-/** Attention that takes what was evicted into account (RatchetKV): called after each decode attention of a layer. */
+/**
+ * Attention that takes into account what the cache itself no longer holds (RatchetKV, ThinK): called after each attention of a layer by tokens that
+ * come after the prompt, decoded or read at once.
+ */
 export interface Compensation {
   /** q f32 [rows, queryHeads · headDim], output likewise, logSumExp f32 [rows, queryHeads]: the corrected output. */
   correct(layer: number, backend: Backend, q: Tensor, output: Tensor, logSumExp: Tensor): Tensor;
@@ -147,6 +150,8 @@ export interface PolicyRun extends Disposable {
   readonly decode?: DecodeRule;
   readonly compensation?: Compensation;
   readonly retrieval?: Retrieval;
+  /** Entries (over all layers and heads) and bytes that the run holds in place of the cache: part of what a session says that it holds. */
+  held?(): { readonly entries: number; readonly bytes: number };
   /** Decides after a second reading; `select` then leaves the layers whole. */
   readonly reread?: Reread;
   /** 'kept': the next token's position is the number of kept entries (re-rotation). Default 'seen': the true position. */

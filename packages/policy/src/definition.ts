@@ -44,7 +44,7 @@ export interface PolicyDefinition<S extends ParameterSchema = ParameterSchema> {
   create(parameters: ParametersOf<S>): Omit<EvictionPolicy, 'name' | 'parameters'>;
 }
 
-/** Parameters as a caller writes them: all optional, plus a profile that replaces the defaults. */
+/** Parameters as a caller writes them: all optional, plus a profile that replaces the defaults (`kv-head`: the defaults). */
 export type PolicyOptions<S extends ParameterSchema> = Partial<ParametersOf<S>> & { readonly profile?: string };
 
 /** Makes policies of one kind: `snapkv({ window: 32 })`. */
@@ -76,9 +76,10 @@ function profileParameters(
   { name, profiles = {} }: Pick<PolicyDefinition, 'name' | 'profiles'>,
   profile: string | undefined,
 ): Readonly<Record<string, ParameterValue>> {
-  if (profile === undefined) return {};
+  // The defaults themselves: scores and sets per KV head, whatever published code does per query head.
+  if (profile === undefined || profile === 'kv-head') return {};
   const found = profiles[profile];
   if (found !== undefined) return found.parameters;
-  const known = Object.keys(profiles).join(', ') || 'none';
+  const known = ['kv-head', ...Object.keys(profiles)].join(', ');
   throw new KvsiftError('policy_invalid', `${name} has no profile '${profile}'; it has: ${known}`, { policy: name, profile });
 }

@@ -66,7 +66,7 @@ describe('parsePolicy', () => {
     ['plain-one(window=0)', 'policy_invalid', 'window must be an integer from 1, not 0'],
     ['plain-one(kernel=4)', 'policy_invalid', 'kernel must be an odd integer, not 4'],
     ['plain-one(mode=median)', 'policy_invalid', 'mode must be one of mean, max, not "median"'],
-    ['plain-one(profile=narrow)', 'policy_invalid', "no profile 'narrow'; it has: wide"],
+    ['plain-one(profile=narrow)', 'policy_invalid', "no profile 'narrow'; it has: kv-head, wide"],
     ['plain-one(window=3, window=4)', 'policy_invalid', "column 21: plain-one: 'window' is given twice"],
     ['plain-one(3)', 'policy_invalid', 'write parameters as name=value'],
     ['wrapper', 'policy_invalid', 'wraps another policy'],

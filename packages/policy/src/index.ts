@@ -5,6 +5,7 @@ export * from './entries.js';
 export { formatPolicy, parsePolicy } from './expression.js';
 export * from './followed-scores.js';
 export * from './layer-tensors.js';
+export * from './observation.js';
 export * from './parameters.js';
 export * from './registry.js';
 export * from './releasing.js';

@@ -1,4 +1,4 @@
-import type { Tensor } from '@kvsift/tensor';
+import { byteLength, type Tensor } from '@kvsift/tensor';
 
 /** A tensor that forked runs share: nobody writes to it, the last owner releases it. */
 interface Shared {
@@ -18,6 +18,11 @@ export class LayerTensors implements Disposable {
   set(layer: number, tensor: Tensor): void {
     this.#release(layer);
     this.#layers.set(layer, { tensor, owners: 1 });
+  }
+
+  /** Bytes of all layers' tensors. */
+  get bytes(): number {
+    return [...this.#layers.values()].reduce((sum, { tensor }) => sum + byteLength(tensor.dtype, tensor.shape), 0);
   }
 
   /** A second owner of the same tensors. */

@@ -130,8 +130,8 @@ export interface Backend extends AsyncDisposable {
   upload(data: HostArray, dtype: DType, shape: Shape): Tensor;
   /** Uninitialised memory. */
   empty(dtype: DType, shape: Shape): Tensor;
-  /** Replaces the contents of a tensor in stream order; the data are copied at the call. */
-  write(tensor: Tensor, data: HostArray): void;
+  /** Replaces the contents of a tensor in stream order. Host data are copied at the call; a tensor of the same dtype and shape when its turn comes. */
+  write(tensor: Tensor, data: HostArray | Tensor): void;
   /** Makes a weight from a file. Several sources with equal columns are stacked by rows and may differ in dtype. Mapped where possible. */
   load(sources: StoredTensor | readonly StoredTensor[], role: WeightRole): Promise<Tensor>;
   /** f32 [rows, columns] values of a weight. */

@@ -34,6 +34,15 @@ export class Tally {
     }
   }
 
+  /** What a case needs before it can run: what it throws is the case's failure. */
+  async attempt(name: string, work: () => unknown): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      this.fail(name, describe(error));
+    }
+  }
+
   fail(name: string, reason: string): void {
     this.#failed++;
     this.onFailure(`${name}: ${reason}`);

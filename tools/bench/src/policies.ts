@@ -1,22 +1,26 @@
+import { execFileSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { cpus } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { createCpuBackend } from '@kvsift/backend-cpu';
-import { type EvictionCost, load } from '@kvsift/engine';
+import { type EvictionCost, type LanguageModel, load } from '@kvsift/engine';
 import { allPolicies } from '@kvsift/policies';
+import type { EvictionPolicy } from '@kvsift/policy';
 import { Command } from 'commander';
 import { median } from './median.js';
 import { promptIds } from './peers/protocol.js';
+import { type CostRow, costPage } from './policies/cost-page.js';
 
+const root = fileURLToPath(new URL('../../..', import.meta.url));
 const command = new Command('bench:policies')
   .description('Measures what evicting costs: share of the prefill time, extra memory, bytes left, for each policy.')
   .option('--json', 'print JSON lines')
-  .option(
-    '--model <path>',
-    'model',
-    fileURLToPath(new URL('../../../../shared/models/smollm2-135m-instruct-q4_1.gguf', import.meta.url)),
-  )
+  .option('--model <path>', 'model', join(root, '../shared/models/smollm2-135m-instruct-q4_1.gguf'))
   .option('--tokens <n>', 'length of the prompt', '4096')
   .option('--budget <amount>', 'what to keep', '20%')
   .option('--repeat <n>', 'repetitions', '3')
+  .option('--page', 'write docs/benchmarks/policies.md')
   .option('--policies <expressions...>', 'policies', [
     'streaming-llm',
     'knorm',
@@ -29,6 +33,9 @@ const command = new Command('bench:policies')
     'chunkkv(snapkv)',
     'criticalkv(snapkv)',
     'expected-attention',
+    'cake',
+    'think(snapkv)',
+    'ratchet',
     'nacl',
     'h2o',
     'observed-attention',
@@ -40,6 +47,7 @@ const options = command.opts<{
   tokens: string;
   budget: string;
   repeat: string;
+  page?: boolean;
   policies: readonly string[];
 }>();
 
@@ -47,37 +55,67 @@ const options = command.opts<{
 const wholeAttention = new Set(['h2o', 'observed-attention', 'nacl']);
 
 const registry = allPolicies();
+const tokens = Number(options.tokens);
 await using backend = createCpuBackend();
-using model = await load(options.model, { backend, contextLength: Number(options.tokens) + 16 });
-const ids = promptIds(Number(options.tokens));
+using model = await load(options.model, { backend, contextLength: tokens + 16 });
 const { headDim, kvHeads, layers } = model.decoder.config;
+const rows: CostRow[] = [];
 for (const expression of options.policies) {
-  const shares: number[] = [];
-  let extraBytes = 0;
-  let bytes = 0;
-  for (let round = 0; round < Number(options.repeat); round++) {
-    const costs: EvictionCost[] = [];
-    using session = model.session({ policy: registry.parse(expression), budget: options.budget });
-    const started = performance.now();
-    await session.prefill(ids, { onEviction: (cost) => costs.push(cost) });
-    const seconds = (performance.now() - started) / 1000;
-    const evicting = costs.reduce((sum, cost) => sum + cost.seconds, 0);
-    shares.push(evicting / (seconds - evicting));
-    extraBytes = Math.max(...costs.map((cost) => cost.extraBytes));
-    bytes = session.statistics().bytes;
-  }
-  const row = {
+  const policy = registry.parse(expression);
+  const runs: Cost[] = [];
+  for (let round = 0; round < Number(options.repeat); round++) runs.push(await costOf(model, policy, tokens));
+  // Linear memory doubles with the prompt; a matrix of all pairs would quadruple.
+  const half = await costOf(model, policy, tokens / 2);
+  const row: CostRow = {
     name: expression,
-    share: median(shares),
+    share: median(runs.map(({ share }) => share)),
     goal: wholeAttention.has(expression) ? 0.12 : 0.03,
-    extraBytes,
-    bytes,
-    fullBytes: 2 * 2 * headDim * kvHeads * layers.length * ids.length,
+    extraBytes: Math.max(...runs.map(({ extraBytes }) => extraBytes)),
+    halfExtraBytes: half.extraBytes,
+    bytes: runs[0]?.bytes ?? 0,
+    fullBytes: 2 * 2 * headDim * kvHeads * layers.length * tokens,
   };
+  rows.push(row);
   if (options.json) console.log(JSON.stringify(row));
   else {
     const percent = (value: number) => `${(100 * value).toFixed(1)} %`.padStart(8);
-    const text = `${percent(row.share)} of prefill (goal ${percent(row.goal)}), extra ${(extraBytes / 2 ** 20).toFixed(1)} MiB, holds ${percent(bytes / row.fullBytes)} of the full cache`;
+    const growth = (row.extraBytes / row.halfExtraBytes).toFixed(2);
+    const text = `${percent(row.share)} of prefill (goal ${percent(row.goal)}), extra ${(row.extraBytes / 2 ** 20).toFixed(1)} MiB (× ${growth} of half the prompt), holds ${percent(row.bytes / row.fullBytes)} of the full cache`;
     console.log(`${row.share <= row.goal ? 'ok  ' : 'miss'} ${expression.padEnd(22)}${text}`);
   }
+}
+if (options.page) {
+  const path = join(root, 'docs/benchmarks/policies.md');
+  const commit = execFileSync('git', ['rev-parse', '--short=12', 'HEAD'], { cwd: root, encoding: 'utf8' }).trim();
+  const { description } = backend.info;
+  const facts = {
+    tokens,
+    budget: options.budget,
+    repeat: options.repeat,
+    commit,
+    machine: `${cpus()[0]?.model}, ${description}`,
+  };
+  writeFileSync(path, costPage(rows, facts));
+  console.log(`wrote ${path}`);
+}
+
+interface Cost {
+  readonly share: number;
+  readonly extraBytes: number;
+  readonly bytes: number;
+}
+
+/** One prefill whose evictions are measured one by one. */
+async function costOf(of: LanguageModel, policy: EvictionPolicy, length: number): Promise<Cost> {
+  const costs: EvictionCost[] = [];
+  using session = of.session({ policy, budget: options.budget });
+  const started = performance.now();
+  await session.prefill(promptIds(length), { onEviction: (cost) => costs.push(cost) });
+  const seconds = (performance.now() - started) / 1000;
+  const evicting = costs.reduce((sum, cost) => sum + cost.seconds, 0);
+  return {
+    share: evicting / (seconds - evicting),
+    extraBytes: Math.max(...costs.map((cost) => cost.extraBytes)),
+    bytes: session.statistics().bytes,
+  };
 }

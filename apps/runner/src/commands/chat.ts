@@ -44,7 +44,7 @@ Examples:
 }
 
 async function chat(path: string, flags: ChatFlags): Promise<void> {
-  const options = sessionOptions(flags);
+  const options = await sessionOptions(flags);
   using progress = new Progress(flags.json);
   await using backend = await createBackend(flags);
   progress.step(`loading ${path}`);

@@ -3,6 +3,7 @@ import { parseRunConfig, type RunConfig, type RunOutcome, readRun, readRunConfig
 import { combineRuns, summaryTable, terminalTable } from '@kvsift/report';
 import { KvsiftError } from '@kvsift/tensor';
 import { Command, InvalidArgumentError, Option } from 'commander';
+import { deviationLines } from '../deviations.js';
 import { evaluate } from '../evaluation.js';
 import { exitCodes } from '../exit-codes.js';
 import { readText, redisUrl } from '../run-options.js';
@@ -146,6 +147,7 @@ async function runInto(
   if (json) console.log(JSON.stringify({ outcome, rows }, null, 2));
   else {
     console.log(terminalTable(summaryTable(rows)));
+    for (const line of deviationLines(config.policies)) console.log(`differs from the publication: ${line}`);
     console.log(closingLine(outcome, folder));
   }
   if (outcome.interrupted) process.exitCode = exitCodes.interrupted;

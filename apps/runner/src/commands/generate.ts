@@ -37,7 +37,7 @@ Examples:
 
 async function generate(path: string, flags: GenerateFlags): Promise<void> {
   const text = await promptText(flags);
-  const options = sessionOptions(flags);
+  const options = await sessionOptions(flags);
   const signal = interruption();
   using progress = new Progress(flags.json);
   await using backend = await createBackend(flags);

@@ -7,12 +7,15 @@ import { KvsiftError } from '@kvsift/tensor';
 import { Command } from 'commander';
 import { modelPath } from '../model-path.js';
 import { cacheOptions, type RunOptions, sessionOptions } from '../run-options.js';
+import { retentionCommand } from './retention.js';
 
 type InspectFlags = Pick<RunOptions, 'policy' | 'budget' | 'kvType' | 'context'> & { readonly json?: boolean };
 
 export function inspectCommand(): Command {
   const command = new Command('inspect')
-    .description('Tells about a model file (architecture, shapes, memory for a context, policy and budget) or about a policy.')
+    .description(
+      'Tells about a model file (architecture, shapes, memory for a context, policy and budget), about a policy, or what it keeps.',
+    )
     .argument('<target>', 'a .gguf file, a Hugging Face folder, or the name of a policy')
     .option('--json', 'print JSON')
     .action(inspect)
@@ -24,7 +27,7 @@ Examples:
   kvsift inspect snapkv`,
     );
   for (const option of cacheOptions()) command.addOption(option);
-  return command;
+  return command.addCommand(retentionCommand());
 }
 
 async function inspect(target: string, flags: InspectFlags): Promise<void> {
@@ -68,7 +71,7 @@ function inspectPolicy(name: string, { json }: InspectFlags): void {
 async function inspectModel(path: string, flags: InspectFlags): Promise<void> {
   const { config, weights, tokenizer } = await openModel(path);
   const context = flags.context ?? config.contextLength;
-  const { policy } = sessionOptions(flags);
+  const { policy } = await sessionOptions(flags);
   if (policy !== undefined && policy.name !== 'full' && flags.budget === undefined) {
     throw new KvsiftError('budget_invalid', `--policy ${flags.policy} needs a budget: --budget 512, 20% or 64MiB`);
   }

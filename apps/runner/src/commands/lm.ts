@@ -1,6 +1,6 @@
 import { load } from '@kvsift/engine';
 import { chunkDocuments, everyStep } from '@kvsift/eval-lm';
-import { allPolicies } from '@kvsift/policies';
+import { allPolicies, registryFor } from '@kvsift/policies';
 import { KvsiftError } from '@kvsift/tensor';
 import Table from 'cli-table3';
 import { Command, InvalidArgumentError } from 'commander';
@@ -55,7 +55,7 @@ Examples:
 }
 
 async function run(path: string, texts: readonly string[], flags: LmFlags): Promise<void> {
-  const registry = allPolicies([everyStep]);
+  const registry = await registryFor(flags.policies, allPolicies([everyStep]));
   const cells = flags.budgets.flatMap((budget) =>
     flags.policies.map((label): LmCell => ({ label, budget, policy: registry.parse(label) })),
   );

@@ -1,5 +1,5 @@
 import { load } from '@kvsift/engine';
-import { allPolicies } from '@kvsift/policies';
+import { allPolicies, registryFor } from '@kvsift/policies';
 import { KvsiftError } from '@kvsift/tensor';
 import { parsePrompts, type Trial, type Tuning, tune } from '@kvsift/tune';
 import Table from 'cli-table3';
@@ -55,7 +55,7 @@ Examples:
 
 async function run(path: string, file: string, flags: TuneFlags): Promise<void> {
   const prompts = parsePrompts(await readText(file), file);
-  const registry = allPolicies();
+  const registry = await registryFor(flags.policies, allPolicies());
   const signal = interruption();
   using progress = new Progress(flags.json);
   await using backend = await createBackend(flags);

@@ -3,6 +3,7 @@ import { verifyScores } from '@kvsift/verify-scores';
 import { Argument, Command } from 'commander';
 import { type BackendChoice, backendOptions, createBackend } from '../backends.js';
 import { exitCodes } from '../exit-codes.js';
+import { Progress } from '../progress.js';
 
 interface VerifyFlags extends BackendChoice {
   readonly models?: readonly string[];
@@ -30,6 +31,18 @@ Examples:
 }
 
 async function runVerify(suite: string, folder: string, flags: VerifyFlags): Promise<void> {
+  // Lines of failures stay; what stands between them is replaced.
+  using progress = new Progress(flags.json);
+  const done = { passed: 0, failed: 0 };
+  const count = (kind: keyof typeof done, name: string) => {
+    done[kind]++;
+    progress.update(`${done.passed} passed, ${done.failed} failed; ${name}`);
+  };
+  const report = (kind: 'failed' | 'skipped') => (line: string) => {
+    progress.clear();
+    print(kind)(line);
+    if (kind === 'failed') count('failed', line.slice(0, Math.max(0, line.indexOf(':'))));
+  };
   const print = (kind: 'failed' | 'skipped') => (line: string) =>
     console.log(flags.json ? JSON.stringify({ [kind]: line }) : `${kind}: ${line}`);
   const counts =
@@ -38,9 +51,11 @@ async function runVerify(suite: string, folder: string, flags: VerifyFlags): Pro
       : await verify(suite, folder, {
           backend: () => createBackend(flags),
           ...(flags.models && { models: flags.models }),
-          onFailure: print('failed'),
-          onSkip: print('skipped'),
+          onPass: (name) => count('passed', name),
+          onFailure: report('failed'),
+          onSkip: report('skipped'),
         });
+  progress.clear();
   console.log(
     flags.json ? JSON.stringify(counts) : `${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`,
   );

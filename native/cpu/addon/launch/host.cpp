@@ -71,6 +71,13 @@ void write(Backend& backend, const Tensor& tensor, const void* data, std::size_t
   backend.submit("write", {}, {tensor}, [=](Context&) { std::memcpy(tensor.storage->data(), staged->data(), bytes); });
 }
 
+void assign(Backend& backend, const Tensor& tensor, const Tensor& data) {
+  demand(!tensor.storage->weight && !data.storage->weight, "write", "a weight cannot be overwritten, nor copied");
+  expect_dtype("write", "data", data, tensor.dtype);
+  expect_shape("write", "data", data, tensor.shape);
+  backend.submit("write", {data}, {tensor}, [=](Context&) { std::memmove(tensor.storage->data(), data.storage->data(), tensor.storage->bytes()); });
+}
+
 Tensor reshape(const Tensor& x, const Shape& shape) {
   expect_elements("reshape", "x", x);
   if (tensor_bytes("reshape", x.dtype, shape) != x.storage->bytes()) fail_shape("reshape", format(x.shape) + " does not fill " + format(shape));

@@ -10,6 +10,8 @@ Tensor upload(Backend& backend, const void* data, std::size_t bytes, DType dtype
 Tensor empty(Backend& backend, DType dtype, const Shape& shape);
 /** Replaces the contents in stream order; the data are copied at once. */
 void write(Backend& backend, const Tensor& tensor, const void* data, std::size_t bytes);
+/** Copies a tensor of the same dtype and shape over `tensor`. */
+void assign(Backend& backend, const Tensor& tensor, const Tensor& data);
 /** The same memory under another shape. */
 Tensor reshape(const Tensor& x, const Shape& shape);
 

@@ -28,6 +28,12 @@ Napi::Value write(Reader& reader) {
   return reader.env().Undefined();
 }
 
+Napi::Value assign(Reader& reader) {
+  const Tensor tensor = reader.tensor("tensor");
+  launch::assign(reader.backend(), tensor, reader.tensor("data"));
+  return reader.env().Undefined();
+}
+
 Napi::Value reshape(Reader& reader) {
   const Tensor x = reader.tensor("x");
   return reader.result(launch::reshape(x, reader.shape("shape")));
@@ -209,6 +215,7 @@ constexpr Export exports[] = {
     {"upload", upload},
     {"empty", empty},
     {"write", write},
+    {"assign", assign},
     {"reshape", reshape},
     {"release", release},
     {"read", read},

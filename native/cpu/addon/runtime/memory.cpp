@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstdint>
 #include <new>
 
 namespace kvsift {
@@ -11,14 +12,27 @@ namespace kvsift {
 namespace {
 
 constexpr std::size_t page = 4096;
+constexpr std::size_t large_page = std::size_t{2} << 20;
 
-void* map_pages(std::size_t bytes) {
+void* map(std::size_t bytes) {
   void* data = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (data == MAP_FAILED) throw std::bad_alloc();
-#ifdef MADV_HUGEPAGE
-  if (bytes >= 4 * 1024 * 1024) madvise(data, bytes, MADV_HUGEPAGE);
-#endif
   return data;
+}
+
+/** Blocks that can hold a large page begin on one: a cache that decoding reads over and over costs far fewer address translations. */
+void* map_pages(std::size_t bytes) {
+#ifdef MADV_HUGEPAGE
+  if (bytes >= large_page) {
+    auto* data = static_cast<std::byte*>(map(bytes + large_page));
+    const std::size_t before = (large_page - reinterpret_cast<std::uintptr_t>(data) % large_page) % large_page;
+    if (before > 0) munmap(data, before);
+    if (before < large_page) munmap(data + before + bytes, large_page - before);
+    madvise(data + before, bytes, MADV_HUGEPAGE);
+    return data + before;
+  }
+#endif
+  return map(bytes);
 }
 
 }  // namespace

@@ -53,7 +53,7 @@ class Memory {
  private:
   static constexpr std::size_t small_limit = 64 * 1024;
   static constexpr std::size_t slab_bytes = 1024 * 1024;
-  static constexpr std::size_t idle_limit = 32 * 1024 * 1024;
+  static constexpr std::size_t idle_limit = 48 * 1024 * 1024;
   static constexpr std::size_t class_count = 40;
 
   static std::size_t size_class(std::size_t bytes, std::size_t& capacity);

@@ -147,8 +147,8 @@ void TileWork::attend(const TileContext& context, std::size_t begin, std::size_t
       for (std::size_t i = 0; i < count; i++) pointers[i] = row_at(static_cast<const void*>(context.view.values), context.view, kv_rows.row(start + i));
       context.kernels.attention.pack_values(context.view.type, pointers, count, depth, head_dim, pairs, values);
     }
-    for (std::size_t row = 0; row < rows; row += score_rows) {
-      const std::size_t row_count = std::min(score_rows, rows - row);
+    for (std::size_t row = 0; row < rows; row += pass_rows) {
+      const std::size_t row_count = std::min(pass_rows, rows - row);
       if (!any_sees(row, row_count, start, start + count)) continue;
       const ScoreTile tile = score(context, start, count, row, row_count);
       float* output = out + row * head_dim;

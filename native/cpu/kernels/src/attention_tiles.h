@@ -11,8 +11,10 @@ namespace kvsift {
 
 /** Entries per tile. Tiles begin at slot 0 of every head, so that results do not depend on who computes what. */
 inline constexpr std::size_t tile_entries = 128;
-/** Query rows whose scores are held at a time. */
+/** Query rows whose scores are held at a time, at most. */
 inline constexpr std::size_t score_rows = 48;
+/** Query rows that go through a tile together where values are gathered too: then scores, keys and values share the first-level cache. */
+inline constexpr std::size_t pass_rows = 24;
 
 /** Query rows of one KV head: the `group` heads of `queries` consecutive token rows, heads of a token side by side. */
 struct QueryBlock {

@@ -14,6 +14,10 @@ struct RowKernels {
   void (*silu)(const float* gate, const float* up, std::size_t count, float* out);
   void (*gelu_tanh)(const float* gate, const float* up, std::size_t count, float* out);
   void (*softcap)(const float* x, std::size_t count, float cap, float* out);
+  /** NaN counts as −∞. */
+  float (*largest)(const float* x, std::size_t count);
+  /** Σ e^(x − top) for top the largest of them; NaN adds nothing. */
+  double (*exp_sum)(const float* x, std::size_t count, float top);
   /** cos and sin of position · inverse[c], times scale. */
   void (*rope_table)(std::int32_t position, const float* inverse, std::size_t half, float scale, float* cosines, float* sines);
   void (*rotate)(const float* x, const float* cosines, const float* sines, std::size_t half, float* out);

@@ -11,8 +11,9 @@ namespace {
 
 /** Up to this many rows the weights are read once, straight from their panels. */
 constexpr std::size_t few_rows = 8;
-/** Rows that one task multiplies with a tile: their activations stay in the second-level cache. */
+/** Rows that one task multiplies with a tile, at least; more while their activations, a byte each, stay in the second-level cache. */
 constexpr std::size_t block_rows = 256;
+constexpr std::size_t block_bytes = std::size_t{320} << 10;
 /** Part of K that exact products take at a time. */
 constexpr std::size_t depth_step = 256;
 
@@ -67,23 +68,29 @@ void halve(Context& context, Activations& to, std::size_t rows) {
 }
 
 /** What a format needs besides codes and scales, see QuantizedRows. */
-void fill_extras(const CodeFormat& format, const Activations& x, std::size_t first, std::size_t last, std::int32_t* extras) {
+std::int32_t* make_extras(Context& context, const CodeFormat& format, const Activations& x, std::size_t rows) {
   const std::size_t groups = x.columns / format.group;
   const std::size_t step = format.group / 16;
-  for (std::size_t row = first; row < last; row++) {
-    const std::int32_t* sums = x.sums + row * x.columns / 16;
-    const float* scales = x.codes.scales + row * x.columns / quant_block;
-    std::int32_t* out = extras + row * groups;
-    for (std::size_t group = 0; group < groups; group++) {
-      const std::int32_t sum = step == 1 ? sums[group] : sums[2 * group] + sums[2 * group + 1];
-      if (format.minimum) {
-        const float scaled = scales[group * format.group / quant_block] * static_cast<float>(sum);
-        std::memcpy(out + group, &scaled, sizeof scaled);
-      } else {
-        out[group] = -format.zero * sum;
+  auto* extras = static_cast<std::int32_t*>(context.shared_scratch(4, rows * groups * sizeof(std::int32_t)));
+  const auto work = [&](std::size_t begin, std::size_t end, std::size_t) {
+    for (std::size_t row = begin; row < end; row++) {
+      const std::int32_t* sums = x.sums + row * x.columns / 16;
+      const float* scales = x.codes.scales + row * x.columns / quant_block;
+      std::int32_t* out = extras + row * groups;
+      for (std::size_t group = 0; group < groups; group++) {
+        const std::int32_t sum = step == 1 ? sums[group] : sums[2 * group] + sums[2 * group + 1];
+        if (format.minimum) {
+          const float scaled = scales[group * format.group / quant_block] * static_cast<float>(sum);
+          std::memcpy(out + group, &scaled, sizeof scaled);
+        } else {
+          out[group] = -format.zero * sum;
+        }
       }
     }
-  }
+  };
+  if (rows <= few_rows) work(0, rows, 0);
+  else context.parallel_for(rows, 64, work);
+  return extras;
 }
 
 bool same_extras(const CodeFormat& a, const CodeFormat& b) { return a.group == b.group && a.minimum == b.minimum && a.zero == b.zero; }
@@ -149,15 +156,18 @@ void multiply_pairs(const ProductKernels& kernels, const PanelSection& section, 
                     target);
 }
 
-/** Panels of one task where there are few rows: about 24 KB of weights. */
-std::size_t few_row_grain(const PanelSection& section) { return std::max<std::size_t>(1, 24576 / std::max<std::size_t>(section.panel_bytes, 1)); }
+/** Panels of one task where there are few rows: two tasks a thread, but no more than 128 KB of weights, so that a thread that is late holds nobody up. */
+std::size_t few_row_grain(const Context& context, std::size_t panels, std::size_t panel_bytes) {
+  const std::size_t most = std::max<std::size_t>(1, 131072 / std::max<std::size_t>(panel_bytes, 1));
+  return std::min(most, (panels + 2 * context.threads() - 1) / (2 * context.threads()));
+}
 
 /** Few rows with all sections at once, whose activations have one form: one hand-out instead of one per section. */
 void multiply_sections(Context& context, std::span<const PanelSection> sections, const QuantizedRows& rows, const Call& call) {
   const auto& kernels = context.kernels().products;
   std::size_t panels = 0;
   for (const auto& section : sections) panels += section.panels;
-  context.parallel_for(panels, few_row_grain(sections[0]), [&](std::size_t begin, std::size_t end, std::size_t) {
+  context.parallel_for(panels, few_row_grain(context, panels, sections[0].panel_bytes), [&](std::size_t begin, std::size_t end, std::size_t) {
     std::size_t before = 0;
     for (const auto& section : sections) {
       const std::size_t first = std::max(begin, before);
@@ -177,9 +187,10 @@ void multiply_section(Context& context, const PanelSection& section, Path path, 
   }
   const std::size_t width = kernels.tile_panels;
   const std::size_t groups = (section.panels + width - 1) / width;
-  const std::size_t blocks = (call.rows + block_rows - 1) / block_rows;
+  const std::size_t most = std::max(block_rows, block_bytes / std::max<std::size_t>(section.columns, 1));
+  const std::size_t blocks = (call.rows + most - 1) / most;
   const std::size_t step = (call.rows + blocks - 1) / blocks;
-  const std::size_t grain = call.rows <= few_rows ? std::max<std::size_t>(1, few_row_grain(section) / width) : 1;
+  const std::size_t grain = call.rows <= few_rows ? std::max<std::size_t>(1, few_row_grain(context, section.panels, section.panel_bytes) / width) : 1;
   context.parallel_for(groups * blocks, grain, [&](std::size_t begin, std::size_t end, std::size_t thread) {
     for (std::size_t task = begin; task < end; task++) {
       const std::size_t panel = task % groups * width;
@@ -210,10 +221,8 @@ void linear(Context& context, Compute compute, const PackedWeight& weight, const
   });
   if (rows <= few_rows && alike) {
     quantize(context, activations, rows);
-    extras = static_cast<std::int32_t*>(context.shared_scratch(4, rows * weight.columns() / sections[0].format.group * sizeof(std::int32_t)));
-    fill_extras(sections[0].format, activations, 0, rows, extras);
     QuantizedRows quantized = activations.codes;
-    quantized.extras = extras;
+    quantized.extras = make_extras(context, sections[0].format, activations, rows);
     return multiply_sections(context, sections, quantized, call);
   }
   for (const PanelSection& section : sections) {
@@ -221,8 +230,7 @@ void linear(Context& context, Compute compute, const PackedWeight& weight, const
     if (path == Path::codes) {
       if (activations.codes.codes == nullptr) quantize(context, activations, rows);
       if (filled == nullptr || !same_extras(*filled, section.format)) {
-        extras = static_cast<std::int32_t*>(context.shared_scratch(4, rows * section.columns / section.format.group * sizeof(std::int32_t)));
-        fill_extras(section.format, activations, 0, rows, extras);
+        extras = make_extras(context, section.format, activations, rows);
         filled = &section.format;
       }
     } else if (path == Path::pairs && activations.halves == nullptr) {
@@ -230,6 +238,14 @@ void linear(Context& context, Compute compute, const PackedWeight& weight, const
     }
     multiply_section(context, section, path, activations, extras, call);
   }
+}
+
+std::size_t panel_columns(const Context& context) { return context.kernels().products.tile_panels * panel_rows; }
+
+void multiply_panels(const Context& context, const float* b, std::size_t panel_stride, std::size_t columns, std::size_t depth, const float* x,
+                     std::size_t x_stride, std::size_t rows, bool add, float* out, std::size_t out_stride) {
+  const ProductTarget target{out, out_stride, columns, nullptr, nullptr};
+  context.kernels().products.value_tile(b, panel_stride, (columns + panel_rows - 1) / panel_rows, depth, x, x_stride, rows, !add, target);
 }
 
 }  // namespace kvsift

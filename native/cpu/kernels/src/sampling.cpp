@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "kernel_table.h"
+
 namespace kvsift {
 
 namespace {
@@ -58,17 +60,14 @@ std::size_t draw(Choice* choices, std::size_t count, const SamplingRule& rule, f
 
 void sample(Context& context, const float* logits, std::size_t rows, std::size_t vocabulary, const SamplingRule* rules, std::int32_t* ids,
             float* log_probs) {
+  const auto& kernels = context.kernels().rows;
   context.parallel_for(rows, 1, [&](std::size_t begin, std::size_t end, std::size_t thread) {
     for (std::size_t row = begin; row < end; row++) {
       const float* x = logits + row * vocabulary;
-      std::size_t best = 0;
-      for (std::size_t id = 1; id < vocabulary; id++) {
-        if (without_nan(x[id]) > without_nan(x[best])) best = id;
-      }
-      const float top = without_nan(x[best]);
-      double sum = 0;
-      for (std::size_t id = 0; id < vocabulary; id++) sum += std::exp(without_nan(x[id]) - top);
-      std::size_t chosen = best;
+      const float top = kernels.largest(x, vocabulary);
+      const double sum = kernels.exp_sum(x, vocabulary, top);
+      // Where all are NaN or −∞ the first is as good as any.
+      std::size_t chosen = top > -std::numeric_limits<float>::infinity() ? static_cast<std::size_t>(std::find(x, x + vocabulary, top) - x) : 0;
       if (rules[row].temperature > 0) {
         auto* choices = static_cast<Choice*>(context.thread_scratch(thread, vocabulary * sizeof(Choice)));
         for (std::size_t id = 0; id < vocabulary; id++) choices[id] = {without_nan(x[id]), static_cast<std::int32_t>(id)};

@@ -1,6 +1,7 @@
 #include "kvsift/sampling.h"
 
 #include <algorithm>
+#include <limits>
 #include <numeric>
 
 #include "check.h"
@@ -32,6 +33,25 @@ void test_sampling() {
   check(at(0.99, 3, 0.79F, 0) == 3 && at(0.99, 3, 0.81F, 0) == 2, "top-p is of what top-k left");
   check(at(0.99, 0, 1, 0.3F) == 2 && at(0.99, 0, 1, 0.6F) == 3, "min-p");
   check(draw(logits, {0.1F, 0, 1, 0, 0.99}) == 3, "a low temperature keeps to the best");
+
+  const float infinity = std::numeric_limits<float>::infinity();
+  for (const Isa isa : supported_sets()) {
+    Context context(1, isa);
+    std::vector<float> x = random_values(517, 7, 3);
+    x[3] = NAN;
+    x[4] = -infinity;
+    x[516] = 40;
+    const SamplingRule greedy{0, 0, 1, 0, 0.5};
+    std::int32_t id = -1;
+    float value = 0;
+    sample(context, x.data(), 1, x.size(), &greedy, &id, &value);
+    double sum = 0;
+    for (const float each : x) sum += std::isnan(each) ? 0 : std::exp(static_cast<double>(each) - 40);
+    check(id == 516 && std::abs(value + std::log(sum)) < 1e-6, std::string("log-probability on ") + isa_name(isa));
+    const std::vector<float> empty = {NAN, -infinity, NAN};
+    sample(context, empty.data(), 1, empty.size(), &greedy, &id, &value);
+    check(id == 0 && std::isnan(value), std::string("no number at all on ") + isa_name(isa));
+  }
 
   // Against plain sorting, with a vocabulary that needs several rounds of partial ordering.
   const std::vector<float> many = random_values(5000, 3, 2);

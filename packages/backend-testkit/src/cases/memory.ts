@@ -36,6 +36,17 @@ async function writes({ actual }: Bench): Promise<void> {
   demand(String(await after) === '7,8,9', 'a read after a write gives what was written');
 }
 
+async function copies({ actual }: Bench): Promise<void> {
+  using ids = actual.upload(Int32Array.of(1, 2), 'i32', [2]);
+  const from = actual.upload(Int32Array.of(3, 4), 'i32', [2]);
+  actual.write(ids, from);
+  actual.write(from, Int32Array.of(5, 6));
+  from.dispose();
+  demand(String(await ids.read()) === '3,4', 'what the tensor held when its turn came is copied');
+  actual.write(ids, ids);
+  demand(String(await ids.read()) === '3,4', 'a tensor over itself stays as it is');
+}
+
 async function reshaping({ actual }: Bench): Promise<void> {
   const x = actual.upload(numbers(1, 12), 'f32', [3, 4]);
   await actual.finish();
@@ -221,6 +232,7 @@ export function memoryCases(): Case[] {
       },
     },
     { op: 'write', title: 'takes effect in stream order', run: writes },
+    { op: 'write', title: 'copies a tensor in stream order', run: copies },
     { op: 'reshape', title: 'shares memory', run: reshaping },
     { op: 'memory', title: 'counts exactly and goes back', run: accounting },
     { op: 'dispose', title: 'later calls are refused', run: afterDispose },

@@ -1,5 +1,7 @@
-import { link, readFile, rename, unlink, writeFile } from 'node:fs/promises';
+import { createHash, randomUUID } from 'node:crypto';
+import { link, readFile, unlink, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
+import { setTimeout } from 'node:timers/promises';
 import { KvsiftError } from '@kvsift/tensor';
 
 interface Owner {
@@ -7,6 +9,8 @@ interface Owner {
   readonly host: string;
   /** Tells a process from a later one with the same number: its start time, where the system gives one. */
   readonly started: string;
+  /** Tells one taking of the lock from the next. */
+  readonly id: string;
 }
 
 /**
@@ -15,8 +19,8 @@ interface Owner {
  * @throws KvsiftError `run_mismatch` where a living process holds it, or one on another machine
  */
 export async function takeLock(path: string): Promise<() => Promise<void>> {
-  const own: Owner = { pid: process.pid, host: hostname(), started: await startOf(process.pid) };
-  const draft = `${path}.${own.pid}.${Math.random().toString(36).slice(2)}`;
+  const own: Owner = { pid: process.pid, host: hostname(), started: await startOf(process.pid), id: randomUUID() };
+  const draft = `${path}.${own.id}`;
   await writeFile(draft, JSON.stringify(own));
   try {
     for (;;) {
@@ -25,7 +29,7 @@ export async function takeLock(path: string): Promise<() => Promise<void>> {
       if (text === undefined) continue;
       const owner = parseOwner(text);
       if (owner !== undefined && (await isAlive(owner))) throw held(path, owner);
-      await removeStale(path, text, `${draft}.stale`);
+      await removeStale(path, text);
     }
   } finally {
     await unlink(draft);
@@ -43,15 +47,25 @@ async function linked(from: string, to: string): Promise<boolean> {
   }
 }
 
-/** Removes a lock with this text; puts it back where another process has replaced it in the meantime. */
-async function removeStale(path: string, text: string, aside: string): Promise<void> {
+/**
+ * Removes a dead lock with this text. Who does so holds a lock of its own, named after the text: nobody else may remove that one, so what is read
+ * under it is what is removed, and a new lock in its place is safe.
+ */
+async function removeStale(path: string, text: string): Promise<void> {
+  const name = createHash('sha256').update(text).digest('hex').slice(0, 16);
+  let release: () => Promise<void>;
   try {
-    await rename(path, aside);
-  } catch {
-    return; // Somebody else was faster.
+    release = await takeLock(`${path}.${name}`);
+  } catch (error) {
+    if (!(error instanceof KvsiftError)) throw error;
+    await setTimeout(1); // Another process is removing it.
+    return;
   }
-  if ((await readFile(aside, 'utf8')) !== text) await linked(aside, path);
-  await unlink(aside);
+  try {
+    if ((await readFile(path, 'utf8').catch(() => undefined)) === text) await unlink(path);
+  } finally {
+    await release();
+  }
 }
 
 function parseOwner(text: string): Owner | undefined {

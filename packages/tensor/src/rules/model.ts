@@ -41,9 +41,15 @@ export function checkUpload(data: HostArray, dtype: DType, shape: Shape): void {
   hostData('upload', data, dtype, shape);
 }
 
-export function checkWrite(x: Tensor, data: HostArray): void {
+/** True where the data are a tensor. */
+export function checkWrite(x: Tensor, data: HostArray | Tensor): data is Tensor {
   alive('write', 'tensor', x);
-  hostData('write', data, x.dtype, x.shape);
+  if (ArrayBuffer.isView(data)) {
+    hostData('write', data, x.dtype, x.shape);
+    return false;
+  }
+  is('write', 'data', data, x.dtype, x.shape);
+  return true;
 }
 
 /** Shape of the weight that the sources make together. */

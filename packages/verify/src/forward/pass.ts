@@ -52,7 +52,7 @@ export async function observedPrefill(
 }
 
 /** Logits of all rows from `first` on, a few at a time so that a large vocabulary does not fill the memory. */
-async function readLogits(
+export async function readLogits(
   model: LanguageModel,
   hidden: readonly Tensor[],
   first: number,

@@ -28,6 +28,16 @@ describe('sameKept', () => {
     else expect(found).toMatch(finding);
   });
 
+  it('does not take a protected entry for the threshold', () => {
+    const own = Float32Array.of(0, 5, 4, 4, 1);
+    const columns = { first: 1, end: 5 };
+    expect(sameKept([[0, 1, 3]], [[0, 1, 2]], { scores: own })).toMatch(/differ/);
+    expect(sameKept([[0, 1, 3]], [[0, 1, 2]], { scores: own, columns })).toBeUndefined();
+    // A budget below the protected part keeps any of it.
+    expect(sameKept([[3]], [[4]], { scores: own, columns: { first: 0, end: 3 } })).toBeUndefined();
+    expect(sameKept([[1]], [[4]], { scores: own, columns: { first: 0, end: 3 } })).toMatch(/differ/);
+  });
+
   it('needs scores to excuse a difference', () => {
     expect(sameKept([[0, 2]], [[0, 1]])).toMatch(/differ/);
   });

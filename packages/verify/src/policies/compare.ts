@@ -44,6 +44,8 @@ export function sameScores(
 export interface KeptOptions {
   /** Scores [heads, columns] that decide ties; entries beyond the columns are protected. */
   readonly scores?: Float32Array;
+  /** Columns whose scores count; the others are protected (above every score), whatever number stands there. Default all. */
+  readonly columns?: { readonly first: number; readonly end: number };
   /** Entries per head that may differ where a policy chains decisions. Default 0. */
   readonly slack?: number;
   /** Relative distance from the threshold within which either choice is right. Default 1e-4. */
@@ -59,6 +61,7 @@ export function sameKept(ours: Sets, golden: Sets, options: KeptOptions = {}): F
   const { scores, slack = 0, tie = 1e-4 } = options;
   if (ours.length !== golden.length) return `${ours.length} heads instead of ${golden.length}`;
   const width = (scores?.length ?? 0) / golden.length;
+  const { first = 0, end = width } = options.columns ?? {};
   for (const [head, expected] of golden.entries()) {
     const actual = ours[head] ?? [];
     if (Math.abs(actual.length - expected.length) > slack) {
@@ -71,7 +74,8 @@ export function sameKept(ours: Sets, golden: Sets, options: KeptOptions = {}): F
     }
     const differing = [...actual.filter((slot) => !wanted.has(slot)), ...expected.filter((slot) => !present.has(slot))];
     const own = scores?.subarray(head * width, (head + 1) * width);
-    const wrong = differing.filter((slot) => own === undefined || !tied(own, expected, slot, tie));
+    const score = (slot: number) => (slot < first || slot >= end ? Number.POSITIVE_INFINITY : (own?.[slot] ?? Number.NaN));
+    const wrong = differing.filter((slot) => own === undefined || !tied(score, width, expected, slot, tie));
     if (wrong.length > 2 * slack) {
       return `head ${head}: ${wrong.length} entries differ beyond ties, first ${wrong[0]} (${present.has(wrong[0] ?? -1) ? 'kept' : 'evicted'} by us)`;
     }
@@ -79,12 +83,13 @@ export function sameKept(ours: Sets, golden: Sets, options: KeptOptions = {}): F
   return undefined;
 }
 
-/** Whether a slot's score is within the tolerance of the lowest kept score. */
-function tied(scores: Float32Array, kept: readonly number[], slot: number, tie: number): boolean {
-  const scored = kept.filter((index) => index < scores.length);
-  const threshold = scored.reduce((least, index) => Math.min(least, scores[index] ?? 0), Number.POSITIVE_INFINITY);
-  const score = scores[slot] ?? Number.NaN;
-  return Math.abs(score - threshold) <= tie * Math.abs(threshold) + 1e-12;
+/** Whether a slot's score is within the tolerance of the lowest kept score; slots from `width` on have none. */
+function tied(score: (slot: number) => number, width: number, kept: readonly number[], slot: number, tie: number): boolean {
+  const threshold = kept
+    .filter((index) => index < width)
+    .reduce((least, index) => Math.min(least, score(index)), Number.POSITIVE_INFINITY);
+  if (score(slot) === threshold) return true;
+  return Number.isFinite(threshold) && Math.abs(score(slot) - threshold) <= tie * Math.abs(threshold) + 1e-12;
 }
 
 /** Integer tables that must be equal. */

@@ -1,9 +1,15 @@
 import { readFileSync } from 'node:fs';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { createCpuBackend } from '@kvsift/backend-cpu';
-import { generateBatch, type LanguageModel, load, type Session } from '@kvsift/engine';
-import { adakv } from '@kvsift/policy-adakv';
-import { snapkv } from '@kvsift/policy-snapkv';
+import {
+  DecodeLoop,
+  type EvictionCost,
+  generateBatch,
+  type LanguageModel,
+  load,
+  type Session,
+  type SessionOptions,
+} from '@kvsift/engine';
 import { KvsiftError } from '@kvsift/tensor';
 import { promptIds, type RunRequest, type RunResult, serve } from './protocol.js';
 
@@ -16,11 +22,37 @@ function anonymousBytes(): number {
   return Number(kib ?? 0) * 1024;
 }
 
+async function sessionOptions({ policy, budget }: RunRequest): Promise<SessionOptions> {
+  if (policy === undefined) return {};
+  // Not at the top: the start of a process is measured too.
+  const { allPolicies } = await import('@kvsift/policies');
+  return { policy: allPolicies().parse(policy), budget: budget ?? '20%' };
+}
+
+/** Milliseconds of a decode step where nobody looks at the tokens, so that the stream never waits. */
+async function bareStep(loaded: LanguageModel, tokens: number, steps: number): Promise<number> {
+  using session = loaded.session();
+  await session.prefill(promptIds(tokens));
+  for await (const _chunk of session.generate({ maxTokens: 1, ignoreEos: true }));
+  let milliseconds = 0;
+  await session.step(async (sequence, id) => {
+    using decoding = new DecodeLoop(loaded.decoder, [sequence]);
+    await decoding.step(Int32Array.of(id));
+    await backend.finish();
+    const started = performance.now();
+    for (let step = 1; step < steps; step++) await decoding.step(Int32Array.of(id));
+    await backend.finish();
+    milliseconds = (performance.now() - started) / (steps - 1);
+    return backend.slice(await decoding.step(Int32Array.of(id)), 0, 0, 1);
+  });
+  return milliseconds;
+}
+
 async function run(loaded: LanguageModel, request: RunRequest): Promise<RunResult> {
   const { tokens, steps, batch = 1 } = request;
   const ids = promptIds(tokens);
-  const chosen = request.policy === 'adakv' ? adakv({ policy: snapkv() }) : snapkv();
-  const options = request.policy ? { policy: chosen, budget: request.budget ?? '20%' } : {};
+  const options = await sessionOptions(request);
+  const costs: EvictionCost[] = [];
   const loop = monitorEventLoopDelay({ resolution: 1 });
   loop.enable();
   let peak = 0;
@@ -32,7 +64,7 @@ async function run(loaded: LanguageModel, request: RunRequest): Promise<RunResul
   const started = performance.now();
   for (let index = 0; index < batch; index++) {
     const session = loaded.session({ ...options, sequence: index });
-    await session.prefill(ids);
+    await session.prefill(ids, request.eviction ? { onEviction: (cost) => costs.push(cost) } : {});
     sessions.push(session);
   }
   const read = performance.now();
@@ -52,10 +84,19 @@ async function run(loaded: LanguageModel, request: RunRequest): Promise<RunResul
   clearInterval(watch);
   loop.disable();
   for (const session of sessions) session.dispose();
+  const evicting = costs.reduce((sum, { seconds }) => sum + 1000 * seconds, 0);
+  const stepMilliseconds = (batch * (decoded - decodeStart)) / (produced - batch);
   return {
     prefill: (batch * tokens * 1000) / (read - started),
     decode: ((produced - batch) * 1000) / (decoded - decodeStart),
-    extra: { cacheBytes, peakBytes: peak, loopP99: loop.percentile(99) / 1e6 - 1, loopMax: loop.max / 1e6 - 1 },
+    extra: {
+      cacheBytes,
+      peakBytes: peak,
+      loopP99: loop.percentile(99) / 1e6 - 1,
+      loopMax: loop.max / 1e6 - 1,
+      eviction: evicting / (read - started - evicting),
+      ...(request.crossing && { crossing: 1 - (await bareStep(loaded, tokens, steps)) / stepMilliseconds }),
+    },
   };
 }
 

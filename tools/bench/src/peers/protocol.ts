@@ -5,9 +5,13 @@ export interface RunRequest {
   readonly op: 'run';
   readonly tokens: number;
   readonly steps: number;
-  /** Policy by name and budget, for peers that have them. */
-  readonly policy?: 'snapkv' | 'adakv';
+  /** Policy as an expression and budget, for peers that have them. */
+  readonly policy?: string;
   readonly budget?: string;
+  /** Tell the share of the reading time that evicting took. */
+  readonly eviction?: boolean;
+  /** Tell the share of a decode step in which the stream had nothing to do. */
+  readonly crossing?: boolean;
   /** Sequences decoded together. Default 1. */
   readonly batch?: number;
 }

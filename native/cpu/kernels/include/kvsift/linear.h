@@ -17,4 +17,16 @@ namespace kvsift {
 void linear(Context& context, Compute compute, const PackedWeight& weight, const float* x, std::size_t rows, const float* bias,
             const float* residual, float* out);
 
+/** Columns that `multiply_panels` takes at most: whole panels of 16. */
+std::size_t panel_columns(const Context& context);
+
+/**
+ * out [rows, columns] = x · b, or += with `add`, in f32 on the calling thread: the inner part of products of activations with each other.
+ * @param b panels of 16 columns [depth][16], `panel_stride` floats apart; columns that are missing are 0
+ * @param x [rows, depth], rows `x_stride` floats apart
+ * @param columns at most `panel_columns`
+ */
+void multiply_panels(const Context& context, const float* b, std::size_t panel_stride, std::size_t columns, std::size_t depth, const float* x,
+                     std::size_t x_stride, std::size_t rows, bool add, float* out, std::size_t out_stride);
+
 }  // namespace kvsift

@@ -24,6 +24,15 @@ KVSIFT_INLINE std::uint32_t bf16_of(float x) {
   return static_cast<std::uint32_t>(bits[0]) & 0xffffU;
 }
 
+/** As bf16, denormal numbers as 0 where the machine rounds. */
+KVSIFT_INLINE void store_rounded(std::uint16_t* p, F x) {
+#if defined(__AVX512BF16__)
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(x)));
+#else
+  store_bf16(p, x);
+#endif
+}
+
 #if defined(__AVX512F__)
 /** 16 x 16 words, turned. */
 KVSIFT_INLINE void turn(__m512i (&r)[16]) {
@@ -77,7 +86,7 @@ KVSIFT_INLINE void key_words(DType type, const std::byte* row, std::size_t head_
     __builtin_memcpy(out, row, 2 * head_dim);
     c = head_dim;
   } else if (pairs) {
-    for (; c + lanes <= head_dim; c += lanes) store_bf16(out + 2 * c, load_element(type, row, c));
+    for (; c + lanes <= head_dim; c += lanes) store_rounded(reinterpret_cast<std::uint16_t*>(out) + c, load_element(type, row, c));
     for (; c < head_dim; c++) {
       const auto bits = static_cast<std::uint16_t>(bf16_of(element_at(type, row, c)));
       __builtin_memcpy(out + 2 * c, &bits, 2);
@@ -113,12 +122,32 @@ KVSIFT_INLINE void channels(DType type, const std::byte* row, std::size_t first,
   for (std::size_t lane = 0; lane < 16; lane++) out[lane] = first + lane < head_dim ? element_at(type, row, first + lane) : 0.0F;
 }
 
+#if defined(__AVX512BF16__)
+/** 16 channels of two entries as pairs. */
+KVSIFT_INLINE I pair_channels(DType type, const std::byte* even, const std::byte* odd, std::size_t first) {
+  const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+  if (type == DType::bf16) {
+    const __m256i low = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(even + 2 * first));
+    const __m256i high = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(odd + 2 * first));
+    return reinterpret_cast<I>(_mm512_permutexvar_epi16(order, _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1)));
+  }
+  const __m512bh both = _mm512_cvtne2ps_pbh(load_element(type, odd, first), load_element(type, even, first));
+  return reinterpret_cast<I>(_mm512_permutexvar_epi16(order, reinterpret_cast<__m512i>(both)));
+}
+#endif
+
 void pack_values(DType type, const std::byte* const* rows, std::size_t count, std::size_t entries, std::size_t head_dim, bool pairs, std::byte* tile) {
   const std::size_t panels = (head_dim + 15) / 16;
   const std::size_t panel_bytes = entries * (pairs ? 32 : 64);
   for (std::size_t entry = 0; entry < entries; entry += pairs ? 2 : 1) {
     for (std::size_t panel = 0; panel < panels; panel++) {
       std::byte* out = tile + panel * panel_bytes + entry * (pairs ? 32 : 64);
+#if defined(__AVX512BF16__)
+      if (pairs && entry + 1 < count && panel * 16 + 16 <= head_dim) {
+        store_bits(out, pair_channels(type, rows[entry], rows[entry + 1], panel * 16));
+        continue;
+      }
+#endif
       float even[16] = {};
       if (!pairs) {
         if (entry < count) channels(type, rows[entry], panel * 16, head_dim, reinterpret_cast<float*>(out));
@@ -164,6 +193,12 @@ KVSIFT_INLINE F load_typed(const std::byte* row, std::size_t at) {
   else return load_bf16(row + 2 * at);
 }
 
+template <DType Type>
+constexpr std::size_t sizeof_of = Type == DType::f32 ? 4 : 2;
+
+/** A cache is read once per step, faster than the hardware looks ahead: bytes from a load to what is fetched for later. */
+constexpr std::size_t fetch_ahead = 4096;
+
 template <DType Type, int Rows>
 KVSIFT_INLINE void few_scores_of(const std::byte* const* entries, std::size_t count, std::size_t head_dim, const float* q, float* scores, std::size_t stride) {
   float partial[Rows][16 * lanes];
@@ -174,6 +209,7 @@ KVSIFT_INLINE void few_scores_of(const std::byte* const* entries, std::size_t co
       if (at + i < count) {
         const std::byte* key = entries[at + i];
         for (std::size_t c = 0; c < head_dim; c += lanes) {
+          if (c * sizeof_of<Type> % 64 == 0) __builtin_prefetch(key + fetch_ahead + c * sizeof_of<Type>);
           const F value = load_typed<Type>(key, c);
           KVSIFT_UNROLL for (int m = 0; m < Rows; m++) sums[m] += value * load(q + static_cast<std::size_t>(m) * head_dim + c);
         }
@@ -195,7 +231,11 @@ KVSIFT_INLINE void few_values_of(const std::byte* const* entries, std::size_t co
     }
     for (std::size_t entry = 0; entry < count; entry++) {
       F values[Vectors];
-      KVSIFT_UNROLL for (int v = 0; v < Vectors; v++) values[v] = load_typed<Type>(entries[entry], c + static_cast<std::size_t>(v * lanes));
+      KVSIFT_UNROLL for (int v = 0; v < Vectors; v++) {
+        const std::size_t channel = c + static_cast<std::size_t>(v * lanes);
+        if (channel * sizeof_of<Type> % 64 == 0) __builtin_prefetch(entries[entry] + fetch_ahead + channel * sizeof_of<Type>);
+        values[v] = load_typed<Type>(entries[entry], channel);
+      }
       KVSIFT_UNROLL for (int m = 0; m < Rows; m++) {
         const F weight = splat(weights[static_cast<std::size_t>(m) * stride + entry]);
         KVSIFT_UNROLL for (int v = 0; v < Vectors; v++) sums[m][v] += weight * values[v];
@@ -265,66 +305,73 @@ KVSIFT_INLINE void hide_rest(const ScoreTile& tile, Seen seen, float* scores) {
   for (std::size_t c = seen.last; c < tile.width; c++) scores[c] = nothing;
 }
 
-KVSIFT_INLINE void store_weight(std::uint16_t* p, F x) {
-#if defined(__AVX512BF16__)
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(x)));
-#else
-  store_bf16(p, x);
-#endif
+/** Rows whose maxima are found before any of them is exponentiated: no row waits for its own. */
+constexpr std::size_t softmax_rows = 16;
+
+/** Hides what a row does not see; the largest of the rest, or `nothing`. */
+KVSIFT_INLINE float top_of(const ScoreTile& tile, std::size_t row) {
+  float* scores = tile.scores + row * tile.stride;
+  const Seen seen = seen_by(tile, row);
+  if (seen.first >= seen.last) return nothing;
+  if (seen.first > 0 || seen.last < tile.width) hide_rest(tile, seen, scores);
+  F tops[2] = {splat(nothing), splat(nothing)};
+  for (std::size_t c = 0; c < tile.width; c += 2 * lanes) {
+    tops[0] = max_of(tops[0], load(scores + c));
+    tops[1] = max_of(tops[1], load(scores + c + lanes));
+  }
+  return max_in(max_of(tops[0], tops[1]));
+}
+
+/** Scores become weights; returns their sum. */
+KVSIFT_INLINE float weigh(float* scores, std::uint16_t* halves, std::size_t width, float top) {
+  F sums[2] = {splat(0.0F), splat(0.0F)};
+  for (std::size_t c = 0; c < width; c += 2 * lanes) {
+    const F a = halves != nullptr ? exp2_of<true>(load(scores + c) - top) : exp2_of(load(scores + c) - top);
+    const F b = halves != nullptr ? exp2_of<true>(load(scores + c + lanes) - top) : exp2_of(load(scores + c + lanes) - top);
+    sums[0] += a;
+    sums[1] += b;
+    if (halves != nullptr) {
+      store_rounded(halves + c, a);
+      store_rounded(halves + c + lanes, b);
+    } else {
+      store(scores + c, a);
+      store(scores + c + lanes, b);
+    }
+  }
+  return sum_of(sums[0] + sums[1]);
 }
 
 void softmax(const ScoreTile& tile, const SoftmaxState& state, std::uint16_t* halves) {
-  for (std::size_t row = 0; row < tile.rows; row++) {
-    float* scores = tile.scores + row * tile.stride;
-    std::uint16_t* weights = halves != nullptr ? halves + row * tile.stride : nullptr;
-    const Seen seen = seen_by(tile, row);
-    if (seen.first >= seen.last) {
-      if (weights != nullptr) __builtin_memset(weights, 0, tile.width * sizeof *weights);
-      else __builtin_memset(scores, 0, tile.width * sizeof *scores);
-      continue;
-    }
-    hide_rest(tile, seen, scores);
-    F tops[2] = {splat(nothing), splat(nothing)};
-    for (std::size_t c = 0; c < tile.width; c += 2 * lanes) {
-      tops[0] = max_of(tops[0], load(scores + c));
-      tops[1] = max_of(tops[1], load(scores + c + lanes));
-    }
-    const float before = state.top[row];
-    const float here = max_in(max_of(tops[0], tops[1]));
-    const float top = before > here ? before : here;
-    F sums[2] = {splat(0.0F), splat(0.0F)};
-    if (weights != nullptr) {
-      for (std::size_t c = 0; c < tile.width; c += 2 * lanes) {
-        const F a = exp2_of<true>(load(scores + c) - top);
-        const F b = exp2_of<true>(load(scores + c + lanes) - top);
-        sums[0] += a;
-        sums[1] += b;
-        store_weight(weights + c, a);
-        store_weight(weights + c + lanes, b);
+  for (std::size_t first = 0; first < tile.rows; first += softmax_rows) {
+    const std::size_t count = least(softmax_rows, tile.rows - first);
+    float before[softmax_rows];
+    float here[softmax_rows];
+    for (std::size_t i = 0; i < count; i++) here[i] = top_of(tile, first + i);
+    for (std::size_t i = 0; i < count; i++) {
+      const std::size_t row = first + i;
+      float* scores = tile.scores + row * tile.stride;
+      std::uint16_t* weights = halves != nullptr ? halves + row * tile.stride : nullptr;
+      before[i] = state.top[row];
+      if (here[i] == nothing) {
+        if (weights != nullptr) __builtin_memset(weights, 0, tile.width * sizeof *weights);
+        else __builtin_memset(scores, 0, tile.width * sizeof *scores);
+        continue;
       }
-    } else {
-      for (std::size_t c = 0; c < tile.width; c += 2 * lanes) {
-        const F a = exp2_of(load(scores + c) - top);
-        const F b = exp2_of(load(scores + c + lanes) - top);
-        sums[0] += a;
-        sums[1] += b;
-        store(scores + c, a);
-        store(scores + c + lanes, b);
-      }
+      const float top = before[i] > here[i] ? before[i] : here[i];
+      const float sum = weights != nullptr ? weigh(scores, weights, tile.width, top) : weigh(scores, nullptr, tile.width, top);
+      state.sum[row] = top == before[i] ? state.sum[row] + sum : state.sum[row] * exp2_of(splat(before[i] - top))[0] + sum;
+      state.top[row] = top;
     }
-    const float sum = sum_of(sums[0] + sums[1]);
-    if (top == before) {
-      state.sum[row] += sum;
-      continue;
-    }
-    const F factor = exp2_of(splat(before - top));
-    state.top[row] = top;
-    state.sum[row] = state.sum[row] * factor[0] + sum;
     if (state.out == nullptr) continue;
-    float* out = state.out + row * state.head_dim;
-    std::size_t c = 0;
-    for (; c + lanes <= state.head_dim; c += lanes) store(out + c, load(out + c) * factor);
-    for (; c < state.head_dim; c++) out[c] *= factor[0];
+    for (std::size_t i = 0; i < count; i++) {
+      const std::size_t row = first + i;
+      if (state.top[row] == before[i]) continue;
+      const F factor = exp2_of(splat(before[i] - state.top[row]));
+      float* out = state.out + row * state.head_dim;
+      std::size_t c = 0;
+      for (; c + lanes <= state.head_dim; c += lanes) store(out + c, load(out + c) * factor);
+      for (; c < state.head_dim; c++) out[c] *= factor[0];
+    }
   }
 }
 

@@ -19,7 +19,7 @@ KVSIFT_INLINE F load_scale(const std::byte* scales, std::size_t index) {
 }
 
 /** Few rows read weights once, faster than the hardware looks ahead: bytes from a load to what is fetched for later. */
-constexpr std::size_t fetch_ahead = 4096;
+constexpr std::size_t fetch_ahead = 8192;
 
 /** Codes as bytes [K / 4][16][4]. `Stream`: they come from memory. */
 template <bool WideCodes, bool WideScales, bool Stream = false>
@@ -148,8 +148,9 @@ template <int Rows, int Panels, bool Minimum, int Group, class Codes>
 void code_rows_from(const Codes (&source)[Panels], const QuantizedRows& x, std::size_t row, std::size_t rows, const ProductTarget& target) {
   for (; row + Rows <= rows; row += Rows) code_block<Rows, Panels, Minimum, Group>(source, x, row, target);
   if constexpr (Rows > 1) {
-    // Each further size costs compile time; what is left over is little.
-    if (row < rows) code_rows_from<(Rows > 4 ? 2 : 1), Panels, Minimum, Group>(source, x, row, rows, target);
+    // Each further size costs compile time.
+    constexpr int fewer = Rows == 8 ? 4 : Rows > 2 ? 2 : 1;
+    if (row < rows) code_rows_from<fewer, Panels, Minimum, Group>(source, x, row, rows, target);
   }
 }
 
@@ -196,13 +197,15 @@ template <bool Minimum, int Group, class Codes>
 void panels_with(const PanelSection& section, std::size_t first, std::size_t last, const QuantizedRows& x, std::size_t rows, const ProductTarget& target) {
   for (std::size_t panel = first; panel < last; panel++) {
     const std::byte* data = section.panel(panel);
+    // Codes are fetched as they are read; scales and minimums lie behind them.
+    for (std::size_t at = section.scale_offset; at < section.panel_bytes; at += 64) __builtin_prefetch(data + at + fetch_ahead);
     const Codes source[1] = {{data, data + section.scale_offset, data + section.minimum_offset}};
     ProductTarget part = target;
     part.out += panel * 16;
     part.columns = least(16, section.rows - panel * 16);
     if (part.bias != nullptr) part.bias += panel * 16;
     if (part.residual != nullptr) part.residual += panel * 16;
-    code_rows_from<(lanes == 16 ? 4 : lanes == 8 ? 2 : 1), 1, Minimum, Group>(source, x, 0, rows, part);
+    code_rows_from<(lanes == 16 ? 8 : lanes == 8 ? 4 : 1), 1, Minimum, Group>(source, x, 0, rows, part);
   }
 }
 

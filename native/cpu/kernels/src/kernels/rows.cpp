@@ -54,6 +54,33 @@ void softcap(const float* x, std::size_t count, float cap, float* out) {
   }
 }
 
+float largest(const float* x, std::size_t count) {
+  // The second operand comes back where the first is NaN.
+  F tops = splat(-__builtin_inff());
+  std::size_t c = 0;
+  for (; c + lanes <= count; c += lanes) tops = max_of(load(x + c), tops);
+  float top = max_in(tops);
+  for (; c < count; c++) top = x[c] > top ? x[c] : top;
+  return top;
+}
+
+double exp_sum(const float* x, std::size_t count, float top) {
+  // Far below what counts; a NaN, or −∞ less −∞, becomes it too.
+  const F floor = splat(-200.0F);
+  const auto term = [&](F values) __attribute__((always_inline)) { return exp_of(max_of(values - top, floor)); };
+  double sum = 0;
+  std::size_t c = 0;
+  while (c + lanes <= count) {
+    // Short sums in float, the long one in double.
+    const std::size_t end = least(count - count % lanes, c + 64 * lanes);
+    F part = splat(0.0F);
+    for (; c < end; c += lanes) part += term(load(x + c));
+    sum += static_cast<double>(sum_of(part));
+  }
+  for (; c < count; c++) sum += static_cast<double>(term(splat(x[c]))[0]);
+  return sum;
+}
+
 /** Argument reduction by π/2 in three parts (Cody and Waite), then the Taylor-like polynomials of fdlibm; for |angle| below 2^20. */
 void rope_table(std::int32_t position, const float* inverse, std::size_t half, float scale, float* cosines, float* sines) {
   for (std::size_t c = 0; c < half; c++) {
@@ -126,7 +153,7 @@ void from_bf16(const std::uint16_t* x, std::size_t count, float* out) {
 }  // namespace
 
 RowKernels row_kernels() {
-  return {rms_norm, silu, gelu_tanh, softcap, rope_table, rotate, to_f16, to_bf16, from_f16, from_bf16};
+  return {rms_norm, silu, gelu_tanh, softcap, largest, exp_sum, rope_table, rotate, to_f16, to_bf16, from_f16, from_bf16};
 }
 
 }  // namespace kvsift::KVSIFT_NS

@@ -1,7 +1,6 @@
 import { basename, dirname, join } from 'node:path';
-import type { EvictionPolicy, LayerView } from '@kvsift/policy';
-import { uniformLayer } from '@kvsift/policy';
-import { type LayerSource, narrowView } from '@kvsift/policy-testkit';
+import { type EvictionPolicy, type LayerView, narrowView, uniformLayer } from '@kvsift/policy';
+import type { LayerSource } from '@kvsift/policy-testkit';
 import { scoped } from '@kvsift/tensor';
 import { z } from 'zod';
 import type { Finding } from '../../forward/compare.js';

@@ -1,0 +1,62 @@
+import { readdir, writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { queryFilters, retrievalHeads, streamingGates, writeFilters } from '@kvsift/calibrate';
+import { load } from '@kvsift/engine';
+import { KvsiftError } from '@kvsift/tensor';
+import { Argument, Command } from 'commander';
+import { type BackendChoice, backendOptions, createBackend } from '../backends.js';
+import { modelPath } from '../model-path.js';
+import { Progress } from '../progress.js';
+import { readText } from '../run-options.js';
+
+const kinds = ['q-filters', 'head-table', 'gates'] as const;
+
+export function calibrateCommand(): Command {
+  const command = new Command('calibrate')
+    .description('Makes what a policy needs to know about a model, once: filters, a head table, or gates.')
+    .addArgument(
+      new Argument('<what>', 'q-filters: for q-filters; head-table: for headkv; gates: for duo-attention').choices(kinds),
+    )
+    .argument('<model>', 'a .gguf file, a Hugging Face folder, or demo')
+    .argument('<texts>', 'a text file, or a folder of .txt files')
+    .requiredOption('--out <file>', 'where it goes: .safetensors for q-filters, .json for tables')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  kvsift calibrate q-filters model.gguf texts/ --out model.q-filters.safetensors
+  kvsift generate model.gguf --policy 'q-filters(filters="model.q-filters.safetensors")' --budget 20% --prompt ...
+  kvsift calibrate head-table model.gguf texts/ --out model.heads.json`,
+    );
+  for (const option of backendOptions()) command.addOption(option);
+  return command.action(calibrate);
+}
+
+async function calibrate(
+  what: (typeof kinds)[number],
+  target: string,
+  textPath: string,
+  flags: BackendChoice & { readonly out: string },
+): Promise<void> {
+  const texts = await readTexts(textPath);
+  await using backend = await createBackend(flags);
+  using progress = new Progress();
+  using model = await load(modelPath(target), { backend });
+  const onProgress = (done: number, total: number) => progress.update(`${what}: ${done} of ${total}`);
+  if (what === 'q-filters') await writeFilters(flags.out, await queryFilters(model, texts, { onProgress }), basename(target));
+  else {
+    const importance = what === 'gates' ? await streamingGates(model, texts) : await retrievalHeads(model, texts, { onProgress });
+    const rounded = importance.map((row) => row.map((value) => Number(value.toFixed(6))));
+    await writeFile(flags.out, `${JSON.stringify({ model: basename(target), kind: what, importance: rounded })}\n`);
+  }
+  progress.clear();
+  console.log(`wrote ${flags.out}`);
+}
+
+async function readTexts(path: string): Promise<string[]> {
+  const names = await readdir(path).catch(() => undefined);
+  if (names === undefined) return [await readText(path)];
+  const files = names.filter((name) => name.endsWith('.txt')).sort();
+  if (files.length === 0) throw new KvsiftError('file_not_found', `${path}: expected .txt files in this folder`, { path });
+  return Promise.all(files.map((name) => readText(join(path, name))));
+}

@@ -1,0 +1,25 @@
+import type { LanguageModel, Session } from '@kvsift/engine';
+
+/** Which tokens of a prompt each layer and head kept. */
+export interface Retention {
+  /** The prompt, token by token. */
+  readonly tokens: readonly string[];
+  /** [layers][kvHeads]: kept positions, ascending. */
+  readonly kept: readonly (readonly Int32Array[])[];
+}
+
+/** Reads what a session that tracks positions holds of its prompt. */
+export async function readRetention(model: LanguageModel, session: Session, ids: Int32Array): Promise<Retention> {
+  const kept: Int32Array[][] = [];
+  for (let layer = 0; layer < model.decoder.layers.length; layer++) kept.push(await session.retained(layer));
+  return { tokens: Array.from(ids, (id) => model.tokenizer?.decode([id]) ?? ''), kept };
+}
+
+/** Share of the chosen layers' heads that kept each token, 0 … 1. */
+export function shares({ tokens, kept }: Retention, layer?: number, head?: number): Float64Array {
+  const layers = layer === undefined ? kept : [kept[layer] ?? []];
+  const heads = layers.flatMap((own) => (head === undefined ? own : [own[head] ?? new Int32Array()]));
+  const sums = new Float64Array(tokens.length);
+  for (const positions of heads) for (const position of positions) sums[position] = (sums[position] ?? 0) + 1;
+  return sums.map((sum) => sum / Math.max(1, heads.length));
+}

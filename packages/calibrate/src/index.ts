@@ -1,0 +1,3 @@
+export { type FilterOptions, queryFilters, writeFilters } from './query-filters.js';
+export { type RetrievalOptions, retrievalHeads } from './retrieval-heads.js';
+export { streamingGates } from './streaming-gates.js';

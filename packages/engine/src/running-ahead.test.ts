@@ -1,0 +1,139 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createReferenceBackend } from '@kvsift/backend-reference';
+import { snapkv } from '@kvsift/policy-snapkv';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { LanguageModel } from './language-model.js';
+import { load } from './load.js';
+import { Session } from './session.js';
+import type { SessionOptions } from './session-options.js';
+import { smallModel, writeRandomModel } from './testing/random-model.js';
+
+const backend = createReferenceBackend();
+const prompt = Int32Array.from({ length: 30 }, (_, index) => (index * 17 + 5) % 60);
+const free = { maxTokens: 20, ignoreEos: true };
+let folder: string;
+let model: LanguageModel;
+let windowed: LanguageModel;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'kvsift-ahead-'));
+  model = await load(await writeRandomModel(join(folder, 'llama')), { backend });
+  windowed = await load(await writeRandomModel(join(folder, 'mistral'), { ...smallModel, window: 8 }), { backend });
+});
+
+afterAll(async () => {
+  model.dispose();
+  windowed.dispose();
+  await rm(folder, { recursive: true });
+});
+
+/** The greedy answer, one token at a time by hand: no step ever runs before its token is known. */
+async function byHand(of: LanguageModel, options: SessionOptions, count: number, text = prompt): Promise<number[]> {
+  using session = of.session(options);
+  await session.prefill(text);
+  let logits = await session.logits();
+  const out: number[] = [];
+  while (out.length < count) {
+    const id = logits.indexOf(Math.max(...logits));
+    out.push(id);
+    logits = await session.force(id);
+  }
+  return out;
+}
+
+/** Reads the prompt, takes `count` tokens and leaves the loop. */
+async function leaving(of: LanguageModel, options: SessionOptions, count: number): Promise<{ session: Session; ids: number[] }> {
+  const session = of.session(options);
+  await session.prefill(prompt);
+  const ids: number[] = [];
+  for await (const { id } of session.generate(free)) if (ids.push(id) === count) break;
+  return { session, ids };
+}
+
+describe('a step that runs ahead of its token', () => {
+  const cases: readonly (readonly [string, () => LanguageModel, SessionOptions])[] = [
+    ['a full cache', () => model, {}],
+    ['an evicted one', () => model, { policy: snapkv({ window: 4 }), budget: 12 }],
+    ['ragged heads in blocks', () => model, { policy: snapkv({ window: 4 }), budget: 12, layout: 'paged', blockSize: 4 }],
+    ['a sliding window', () => windowed, {}],
+  ];
+  for (const [what, of, options] of cases) {
+    it(`leaves no trace where the loop is left (${what})`, async () => {
+      const expected = await byHand(of(), options, 9);
+      for (const count of [1, 2, 5]) {
+        const { session, ids } = await leaving(of(), options, count);
+        using left = session;
+        expect(ids).toEqual(expected.slice(0, count));
+        expect(left.length).toBe(prompt.length + count);
+        expect(left.statistics().seen).toBe(prompt.length + count - 1);
+        const rest: number[] = [];
+        for await (const { id } of left.generate({ ...free, maxTokens: 9 - count })) rest.push(id);
+        expect(rest).toEqual(expected.slice(count));
+      }
+    });
+  }
+
+  it('lets the loop look at the session, fork it and go on', async () => {
+    const expected = await byHand(model, {}, 8);
+    using session = model.session();
+    await session.prefill(prompt);
+    const ids: number[] = [];
+    for await (const { id, cache } of session.generate({ ...free, maxTokens: 6 })) {
+      ids.push(id);
+      expect(cache.seen).toBe(prompt.length + ids.length - 1);
+      expect(session.length).toBe(prompt.length + ids.length);
+      expect(session.statistics().seen).toBe(cache.seen);
+      using twin = session.fork();
+      const next: number[] = [];
+      for await (const chunk of twin.generate({ ...free, maxTokens: 2 })) next.push(chunk.id);
+      expect(next).toEqual(expected.slice(ids.length, ids.length + 2));
+    }
+    expect(ids).toEqual(expected.slice(0, 6));
+  });
+
+  it('is taken back where the token ends the answer', async () => {
+    // A text whose answer has not said its third token before.
+    const texts = Array.from({ length: 40 }, (_, shift) => prompt.map((id) => (id + shift) % 60));
+    const answers = await Promise.all(texts.map((text) => byHand(model, {}, 3, text)));
+    const at = answers.findIndex(([a, b, c]) => c !== a && c !== b);
+    const [first = 0, second = 0, third = 0] = answers[at] ?? [];
+    const text = texts[at] ?? prompt;
+    expect(third).not.toBe(first);
+    const { decoder, contextLength } = model;
+    using session = new Session({
+      decoder,
+      contextLength,
+      tokenizer: undefined,
+      eosIds: new Set([third]),
+      fingerprint: () => model.fingerprint(),
+    });
+    await session.prefill(text);
+    const reasons: (string | undefined)[] = [];
+    for await (const { finishReason } of session.generate({ maxTokens: 9 })) reasons.push(finishReason);
+    expect(reasons).toEqual([undefined, undefined, 'eos']);
+    expect(session.length).toBe(prompt.length + 2);
+    const logits = await session.logits();
+    expect(logits.indexOf(Math.max(...logits))).toBe(third);
+    await session.prefill([7, 9]);
+    using fresh = model.session();
+    await fresh.prefill([...text, first, second, 7, 9]);
+    const [again, expected] = [await session.logits(), await fresh.logits()];
+    for (const [index, value] of expected.entries()) expect(again[index]).toBeCloseTo(value, 4);
+  });
+
+  it('frees what it held when the session is disposed in the middle', async () => {
+    await backend.finish();
+    const before = backend.memory().bytes;
+    const session = model.session();
+    await session.prefill(prompt);
+    const answer = session.generate(free);
+    await answer.next();
+    await answer.next();
+    session.dispose();
+    await answer.return();
+    await backend.finish();
+    expect(backend.memory().bytes).toBe(before);
+  });
+});

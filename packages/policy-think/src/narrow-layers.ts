@@ -1,0 +1,64 @@
+import { LayerTensors, type LayerView } from '@kvsift/policy';
+import { type AttentionShape, byteLength, type Selection } from '@kvsift/tensor';
+import type { NarrowKeys } from './channels.js';
+
+type Softmax = Pick<AttentionShape, 'scale' | 'softcap'>;
+
+interface Facts extends Softmax {
+  readonly channels: Omit<Selection, 'indices' | 'offsets'>;
+}
+
+/** Narrow storage of each layer of a sequence; forks share it, as nothing is ever written to it. */
+export class NarrowLayers implements Disposable {
+  constructor(
+    private readonly facts = new Map<number, Facts>(),
+    private readonly parts = {
+      keys: new LayerTensors(),
+      values: new LayerTensors(),
+      indices: new LayerTensors(),
+      offsets: new LayerTensors(),
+    },
+  ) {}
+
+  /** Takes over a layer's tensors. */
+  set({ layer, keep, attention }: LayerView, { keys, values, channels }: NarrowKeys): void {
+    const { indices, offsets, ...counts } = channels;
+    this.facts.set(layer, { ...attention, channels: counts });
+    for (const [name, tensor] of Object.entries({ keys, values, indices, offsets })) {
+      this.parts[name as keyof typeof this.parts].set(layer, keep(tensor));
+    }
+  }
+
+  get(layer: number): { readonly narrow: NarrowKeys; readonly softmax: Softmax } | undefined {
+    const facts = this.facts.get(layer);
+    const [keys, values, indices, offsets] = Object.values(this.parts).map((part) => part.get(layer));
+    if (facts === undefined || !keys || !values || !indices || !offsets) return undefined;
+    return { narrow: { keys, values, channels: { ...facts.channels, indices, offsets } }, softmax: facts };
+  }
+
+  /** Entries over all layers and heads, and bytes of their keys and values. */
+  held(): { readonly entries: number; readonly bytes: number } {
+    let [entries, bytes] = [0, 0];
+    for (const layer of this.facts.keys()) {
+      const narrow = this.get(layer)?.narrow;
+      if (narrow === undefined) continue;
+      entries += narrow.keys.shape[0] ?? 0;
+      for (const { dtype, shape } of [narrow.keys, narrow.values]) bytes += byteLength(dtype, shape);
+    }
+    return { entries, bytes };
+  }
+
+  fork(): NarrowLayers {
+    const { keys, values, indices, offsets } = this.parts;
+    const twins = { keys: keys.fork(), values: values.fork(), indices: indices.fork(), offsets: offsets.fork() };
+    return new NarrowLayers(new Map(this.facts), twins);
+  }
+
+  dispose(): void {
+    for (const part of Object.values(this.parts)) part.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
