@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createReferenceBackend } from '@kvsift/backend-reference';
@@ -118,6 +118,22 @@ describe('policies at work', () => {
       for (const [index, value] of oneByOne.entries()) expect(atOnce[index]).toBeCloseTo(value, 4);
     },
   );
+
+  it('duo-attention slides its streaming heads while decoding, also behind a second turn', async () => {
+    const { kvHeads, layers } = model.decoder.config;
+    const path = join(folder, 'gates.json');
+    await writeFile(path, JSON.stringify({ importance: layers.map(() => Array.from({ length: kvHeads }, (_, head) => head)) }));
+    const policy = registry.parse(`duo-attention(table="${path}", sinks=2, recent=6, slide=4)`);
+    using session = model.session({ policy, budget: '100%', trackPositions: true });
+    await session.prefill(prompt);
+    await session.prefill([3, 1, 2]);
+    for (let step = 0; step < 8; step++) await session.force(step);
+    const seen = prompt.length + 3 + 8;
+    const all = Array.from({ length: seen }, (_, at) => at);
+    const [streams, retrieves] = await session.retained(1);
+    expect([...(streams ?? [])]).toEqual([0, 1, ...all.slice(-6)]);
+    expect([...(retrieves ?? [])]).toEqual(all);
+  });
 
   it('think holds the old keys at their kept width', async () => {
     using session = model.session({ policy: registry.parse('think(ratio=0.5, recent=8)'), budget: '100%' });

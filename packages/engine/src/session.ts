@@ -4,6 +4,7 @@ import { type KvStorage, KvsiftError, type Tensor } from '@kvsift/tensor';
 import { throwIfAborted } from './abort.js';
 import { Answer, type Chunk, type GenerateOptions } from './answer.js';
 import { DecodeLoop } from './decode.js';
+import { withHeld } from './held.js';
 import { forkRun, idleRun } from './idle-run.js';
 import { checkId, checkLength, encode } from './input.js';
 import { modelShape } from './layer-view.js';
@@ -67,15 +68,7 @@ export class Session implements Disposable {
   /** What the cache holds, and the policy in its place. */
   statistics(): CacheStatistics {
     this.#withdraw();
-    const own = this.#cache.statistics();
-    const held = this.#run?.held?.();
-    if (held === undefined) return own;
-    return {
-      ...own,
-      bytes: own.bytes + held.bytes,
-      entryBytes: own.entryBytes + held.bytes,
-      entries: own.entries + held.entries,
-    };
+    return withHeld(this.#cache.statistics(), this.#run);
   }
 
   /** Cache of this session, for tools that look inside. */

@@ -1,6 +1,6 @@
-import { definePolicy, type LayerBudget, type LayerView } from '@kvsift/policy';
+import { definePolicy, type LayerBudget, type LayerView, type PolicyRun } from '@kvsift/policy';
 import { perKvHead, readHeadTable, tablePath } from '@kvsift/policy-headkv';
-import { KvsiftError, type Selection } from '@kvsift/tensor';
+import { type Backend, KvsiftError, type Selection } from '@kvsift/tensor';
 
 /** Gates that this package brings along. */
 const tables = new URL('../tables/', import.meta.url);
@@ -32,14 +32,26 @@ export const duoAttention = definePolicy({
     },
     sinks: { kind: 'integer', default: 128, min: 0, unit: 'tokens', description: 'First tokens that streaming heads keep.' },
     recent: { kind: 'integer', default: 256, min: 1, unit: 'tokens', description: 'Last tokens that streaming heads keep.' },
+    slide: {
+      kind: 'integer',
+      default: 64,
+      min: 0,
+      unit: 'steps',
+      description: 'While decoding, streaming heads are cut back after so many tokens; 0: only after the prompt.',
+    },
   },
   budget: 'own',
   observes: 'nothing',
   costs: 'none',
-  phases: ['prefill'],
-  profiles: { kvpress: { description: 'kvpress DuoAttentionPress.', parameters: { sinks: 128, recent: 256 } } },
-  deviations: ['Streaming heads are cut once, after the prompt; the original slides them while decoding.'],
-  create: ({ table, sparsity, sinks, recent }) => {
+  phases: ['prefill', 'decode'],
+  profiles: {
+    reference: { description: 'duo-attention repository.', parameters: { sinks: 128, recent: 256, slide: 1 } },
+    kvpress: { description: 'kvpress DuoAttentionPress.', parameters: { sinks: 128, recent: 256, slide: 0 } },
+  },
+  deviations: [
+    'While decoding, streaming heads are cut back every 64 tokens, not after each; in between they see up to 63 more.',
+  ],
+  create: ({ table, sparsity, sinks, recent, slide }) => {
     if (table === '')
       throw new KvsiftError('policy_invalid', 'duo-attention needs a table of gates: duo-attention(table="gates.json")');
     const gates = readHeadTable(tablePath(table, tables, '.json'));
@@ -52,13 +64,7 @@ export const duoAttention = definePolicy({
           const total = row.reduce((sum, streams) => sum + (streams ? cut : promptLength), 0);
           return { perHead: Math.ceil(total / row.length), total };
         });
-        return {
-          observe: {},
-          budgets,
-          select: (view) => twoLengths(view, streaming[view.layer] ?? [], sinks, recent),
-          dispose: () => {},
-          [Symbol.dispose]: () => {},
-        };
+        return sliding(streaming, budgets, { sinks, recent, slide }, new Map());
       },
     };
   },
@@ -76,10 +82,62 @@ export function streamingHeads(gates: readonly (readonly number[])[], sparsity: 
   return streaming;
 }
 
-function twoLengths({ backend, length }: LayerView, streaming: readonly boolean[], sinks: number, recent: number): Selection {
-  const all = Array.from({ length }, (_, slot) => slot);
-  const ends = all.filter((slot) => slot < sinks || slot >= length - recent);
-  const heads = streaming.map((streams) => (streams ? ends : all));
+interface Kept {
+  readonly sinks: number;
+  readonly recent: number;
+  readonly slide: number;
+}
+
+/** @param steps tokens decoded since a layer's streaming heads were last cut */
+function sliding(
+  streaming: readonly (readonly boolean[])[],
+  budgets: readonly LayerBudget[],
+  kept: Kept,
+  steps: Map<number, number>,
+): PolicyRun {
+  const headsOf = (layer: number) => streaming[layer] ?? [];
+  return {
+    observe: {},
+    budgets,
+    select: ({ backend, layer, length }) =>
+      twoLengths(
+        backend,
+        headsOf(layer),
+        headsOf(layer).map(() => length),
+        kept,
+      ),
+    ...(kept.slide > 0 && {
+      decode: {
+        observe: {},
+        async step({ backend, cache, layer }: LayerView) {
+          const passed = (steps.get(layer) ?? 0) + 1;
+          steps.set(layer, passed % kept.slide);
+          if (passed < kept.slide || !headsOf(layer).includes(true)) return 'all' as const;
+          // Second turns append without a step: only the cache knows how long its heads are.
+          const lengths = [...(await cache.lengths.read())];
+          const longer = lengths.some((length, head) => headsOf(layer)[head] && length > kept.sinks + kept.recent);
+          return longer ? twoLengths(backend, headsOf(layer), lengths, kept) : ('all' as const);
+        },
+      },
+    }),
+    fork: () => sliding(streaming, budgets, kept, new Map(steps)),
+    dispose: () => {},
+    [Symbol.dispose]: () => {},
+  };
+}
+
+/** Sinks and recent entries of streaming heads, all of the others. */
+function twoLengths(
+  backend: Backend,
+  streaming: readonly boolean[],
+  lengths: readonly number[],
+  { sinks, recent }: Kept,
+): Selection {
+  const heads = streaming.map((streams, head) => {
+    const length = lengths[head] ?? 0;
+    const all = Array.from({ length }, (_, slot) => slot);
+    return streams ? all.filter((slot) => slot < sinks || slot >= length - recent) : all;
+  });
   const offsets = [0];
   for (const slots of heads) offsets.push((offsets.at(-1) ?? 0) + slots.length);
   return backend.selection(Int32Array.from(heads.flat()), Int32Array.from(offsets));

@@ -54,8 +54,9 @@ describe('headkv', () => {
       fc.property(rows, fc.integer({ min: 1, max: 200 }), (importance, perHead) => {
         const model = { ...modelOf(inputs), layers: 3 };
         const uniform = importance.map(() => ({ perHead, total: 2 * perHead }));
-        const counts = headBudgets({ model }, uniform, { first: 0, last: 0 }, importance, 1.5, 1);
-        expect(counts.flat().reduce((sum, count) => sum + count, 0)).toBe(6 * perHead);
+        const counts = headBudgets({ model, promptLength: 150 }, uniform, { first: 0, last: 0 }, importance, 1.5, 1);
+        expect(counts.flat().reduce((sum, count) => sum + count, 0)).toBe(6 * Math.min(perHead, 150));
+        expect(Math.max(...counts.flat())).toBeLessThanOrEqual(150);
       }),
     );
   });

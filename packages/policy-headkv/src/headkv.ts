@@ -47,7 +47,7 @@ export const headkv = definePolicy({
   },
   deviations: [
     'Importance of query heads is averaged over the group; the repository keeps a set per query head.',
-    'Head budgets sum to the whole budget exactly, over all layers; the repository rounds each head.',
+    'Head budgets sum to the whole budget exactly, over all layers; the repository rounds each head, and loses what a head gets beyond the prompt.',
   ],
   create: ({ policy, table, beta, temperature }) => {
     const read: HeadTable | undefined = table === '' ? undefined : readHeadTable(tablePath(table, tables, '.json'));
@@ -87,9 +87,26 @@ export const headkv = definePolicy({
   },
 });
 
+/** What heads want beyond the prompt goes to the others, in proportion to what they want. */
+function spread(wanted: readonly number[], whole: number, most: number): number[] {
+  const targets = [...wanted];
+  const open = new Set(targets.keys());
+  for (;;) {
+    const over = [...open].filter((head) => (targets[head] ?? 0) > most);
+    if (over.length === 0) return targets;
+    for (const head of over) {
+      targets[head] = most;
+      open.delete(head);
+    }
+    const left = whole - (targets.length - open.size) * most;
+    const sum = [...open].reduce((total, head) => total + (targets[head] ?? 0), 0);
+    for (const head of open) targets[head] = sum > 0 ? ((targets[head] ?? 0) * left) / sum : left / open.size;
+  }
+}
+
 /** Entries per layer and head, protected ones included: floors of f · pool + rest, then largest remainders so that the sum is the budget. */
 export function headBudgets(
-  { model }: Pick<SequenceContext, 'model'>,
+  { model, promptLength }: Pick<SequenceContext, 'model' | 'promptLength'>,
   uniform: readonly LayerBudget[],
   protect: { readonly first: number; readonly last: number },
   importance: readonly (readonly number[])[],
@@ -98,22 +115,27 @@ export function headBudgets(
 ): number[][] {
   const heads = model.layers * model.kvHeads;
   const reserved = protect.first + protect.last;
-  const whole = uniform.reduce((sum, { total }) => sum + total, 0) - heads * reserved;
+  const most = Math.max(0, promptLength - reserved);
+  const whole = Math.min(uniform.reduce((sum, { total }) => sum + total, 0) - heads * reserved, heads * most);
   if (whole < 0)
     throw new KvsiftError('budget_invalid', `headkv: the budget is below the ${reserved} protected entries per head`);
   const average = Math.floor(whole / heads);
   const pooled = Math.floor(average / beta);
   const weights = importance.flat().map((value) => value ** temperature);
   const sum = weights.reduce((total, weight) => total + weight, 0);
-  const exact = weights.map((weight) => (sum > 0 ? (weight / sum) * pooled * heads : pooled) + average - pooled);
+  const wanted = weights.map((weight) => (sum > 0 ? (weight / sum) * pooled * heads : pooled) + average - pooled);
+  const exact = spread(wanted, whole, most);
   const counts = exact.map(Math.floor);
   let left = whole - counts.reduce((total, count) => total + count, 0);
   const order = exact
     .map((value, head) => ({ rest: value - Math.floor(value), head }))
     .sort((a, b) => b.rest - a.rest || a.head - b.head);
-  for (let at = 0; left > 0; at++, left--) {
+  for (let at = 0; left > 0; at++) {
     const head = order[at % order.length]?.head ?? 0;
-    counts[head] = (counts[head] ?? 0) + 1;
+    const count = counts[head] ?? 0;
+    if (count >= most) continue;
+    counts[head] = count + 1;
+    left--;
   }
   return Array.from({ length: model.layers }, (_, layer) =>
     counts.slice(layer * model.kvHeads, (layer + 1) * model.kvHeads).map((count) => count + reserved),

@@ -60,15 +60,17 @@ await using backend = createCpuBackend();
 using model = await load(options.model, { backend, contextLength: tokens + 16 });
 const { headDim, kvHeads, layers } = model.decoder.config;
 const rows: CostRow[] = [];
+const repeat = Number(options.repeat);
+// The fastest reading without a policy: what other work on the machine leaves alone.
+const reading = Math.min(...(await inTurn(Math.max(3, repeat), () => secondsToRead(model, tokens))));
 for (const expression of options.policies) {
   const policy = registry.parse(expression);
-  const runs: Cost[] = [];
-  for (let round = 0; round < Number(options.repeat); round++) runs.push(await costOf(model, policy, tokens));
+  const runs = await inTurn(repeat, () => costOf(model, policy, tokens));
   // Linear memory doubles with the prompt; a matrix of all pairs would quadruple.
   const half = await costOf(model, policy, tokens / 2);
   const row: CostRow = {
     name: expression,
-    share: median(runs.map(({ share }) => share)),
+    share: median(runs.map(({ seconds }) => seconds)) / reading,
     goal: wholeAttention.has(expression) ? 0.12 : 0.03,
     extraBytes: Math.max(...runs.map(({ extraBytes }) => extraBytes)),
     halfExtraBytes: half.extraBytes,
@@ -100,7 +102,8 @@ if (options.page) {
 }
 
 interface Cost {
-  readonly share: number;
+  /** Of all layers' evictions: the median layer's, times their number, so that a pause of the machine does not count. */
+  readonly seconds: number;
   readonly extraBytes: number;
   readonly bytes: number;
 }
@@ -109,13 +112,23 @@ interface Cost {
 async function costOf(of: LanguageModel, policy: EvictionPolicy, length: number): Promise<Cost> {
   const costs: EvictionCost[] = [];
   using session = of.session({ policy, budget: options.budget });
-  const started = performance.now();
   await session.prefill(promptIds(length), { onEviction: (cost) => costs.push(cost) });
-  const seconds = (performance.now() - started) / 1000;
-  const evicting = costs.reduce((sum, cost) => sum + cost.seconds, 0);
   return {
-    share: evicting / (seconds - evicting),
+    seconds: costs.length * median(costs.map((cost) => cost.seconds)),
     extraBytes: Math.max(...costs.map((cost) => cost.extraBytes)),
     bytes: session.statistics().bytes,
   };
+}
+
+async function secondsToRead(of: LanguageModel, length: number): Promise<number> {
+  using session = of.session();
+  const started = performance.now();
+  await session.prefill(promptIds(length));
+  return (performance.now() - started) / 1000;
+}
+
+async function inTurn<T>(count: number, work: () => Promise<T>): Promise<T[]> {
+  const results: T[] = [];
+  while (results.length < count) results.push(await work());
+  return results;
 }

@@ -1,13 +1,11 @@
+import { readdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { type LayerInputs, modelOf, sourceOf } from '@kvsift/policy-testkit';
-import { scoped } from '@kvsift/tensor';
+import { type Backend, scoped } from '@kvsift/tensor';
 import { GoldenFile } from '../../forward/golden-file.js';
 import type { SuiteRun } from '../../suite.js';
 import { readJson, worst } from '../case-file.js';
-import { checkPressLayer, pressesSchema } from './press-golden.js';
-
-/** The layer whose inputs are stored beside the presses. */
-const layer = 7;
+import { checkPressLayer, type Press, pressesSchema } from './press-golden.js';
 
 /** Presses that read the prompt a second time: only a whole model can run them. */
 export const needsModel = (press: string): boolean => press.startsWith('kvzip');
@@ -18,7 +16,21 @@ export async function layerCases(run: SuiteRun, file: string): Promise<void> {
   const { layers, presses } = pressesSchema.parse(await readJson(join(run.folder, file)));
   const backend = await run.backend();
   if (!backend) return run.tally.skip(file, 'no backend');
-  const inputs = await readLayer(folder);
+  const stored = (await readdir(folder)).flatMap((name) => /^inputs-layer(\d+)\.safetensors$/.exec(name)?.[1] ?? []);
+  if (stored.length === 0) return run.tally.fail(file, 'expected inputs-layer<n>.safetensors beside it');
+  for (const name of stored) await checkLayer(run, folder, Number(name), layers, presses, backend);
+}
+
+/** Every press on the inputs of one layer, which are stored beside the presses. */
+async function checkLayer(
+  run: SuiteRun,
+  folder: string,
+  layer: number,
+  layers: number,
+  presses: readonly Press[],
+  backend: Backend,
+): Promise<void> {
+  const inputs = await readLayer(folder, layer);
   for (const press of presses) {
     if (needsModel(press.press)) continue;
     const golden = await GoldenFile.open(join(folder, `${press.press}.safetensors`));
@@ -39,7 +51,7 @@ export async function layerCases(run: SuiteRun, file: string): Promise<void> {
   }
 }
 
-async function readLayer(folder: string): Promise<LayerInputs> {
+async function readLayer(folder: string, layer: number): Promise<LayerInputs> {
   const file = await GoldenFile.open(join(folder, `inputs-layer${layer}.safetensors`));
   const weights = await GoldenFile.open(join(dirname(folder), `weights-layer${layer}.safetensors`));
   const q = await file.read('q');

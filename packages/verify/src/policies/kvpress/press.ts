@@ -200,9 +200,10 @@ const presses: Readonly<Record<string, (params: unknown, ratio: number, sketch: 
     );
   },
   finch: (params) => {
-    const schema = z.strictObject({ window_size: z.int(), normalize_scores: z.boolean(), rerotate_keys: z.literal(false) });
+    const schema = z.strictObject({ window_size: z.int(), normalize_scores: z.boolean(), rerotate_keys: z.boolean() });
     const values = schema.parse(params);
-    return plain(finch({ question: values.window_size, normalise: values.normalize_scores }));
+    const scorer = finch({ question: values.window_size, normalise: values.normalize_scores });
+    return values.rerotate_keys ? plain(rerotate({ policy: scorer }), { scorer }) : plain(scorer);
   },
 };
 
