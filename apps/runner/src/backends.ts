@@ -1,6 +1,7 @@
 import { createReferenceBackend } from '@kvsift/backend-reference';
 import { type Backend, KvsiftError } from '@kvsift/tensor';
 import { Option } from 'commander';
+import { whole } from './number-option.js';
 
 export interface BackendChoice {
   readonly backend?: 'cpu' | 'reference' | 'cuda';
@@ -8,17 +9,10 @@ export interface BackendChoice {
   readonly compute?: 'int8' | 'f32';
 }
 
-/** A whole number of at least 1. */
-function positiveInteger(text: string): number {
-  const value = Number(text);
-  if (Number.isInteger(value) && value >= 1) return value;
-  throw new KvsiftError('invalid_argument', `expected a whole number of at least 1, not "${text}"`);
-}
-
 /** The options that choose what computes. */
 export const backendOptions = (): Option[] => [
   new Option('--backend <name>', 'what computes').choices(['cpu', 'cuda', 'reference']).default('cpu'),
-  new Option('--threads <n>', 'threads of the CPU backend (default: the cores it may use)').argParser(positiveInteger),
+  new Option('--threads <n>', 'threads of the CPU backend (default: the cores it may use)').argParser(whole(1)),
   new Option('--compute <mode>', 'int8: fast; f32: exact').choices(['int8', 'f32']).default('int8'),
 ];
 

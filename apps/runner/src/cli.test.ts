@@ -167,6 +167,13 @@ describe('bad input: one clear line, an exit code, nothing written', () => {
     ['a run that is not there', ['eval', 'resume', 'none'], 3, /none/],
     ['a golden folder that is not there', ['verify', 'bad-files', 'none'], 3, /none/],
     ['something to inspect that is nothing', ['inspect', 'none'], 3, /none/],
+    ['a policy to inspect without a budget', ['inspect', 'demo', '--policy', 'snapkv'], 2, /--policy snapkv needs a budget/],
+    ['a chat with a model without a template', ['chat', 'demo'], 3, /chat template/],
+    ['an address that is none', ['worker', '--redis', 'nonsense'], 2, /--redis.*redis:\/\/127/],
+    ['a run of nothing', ['eval', 'run', '--out', 'run', '--model', 'demo'], 2, /--policy, --budget, --suite/],
+    ['a report that cannot be written', ['demo', '--report', 'none/report.html'], 3, /none\/report.html cannot be written/],
+    ['a text that is not there', ['lm', 'demo', 'none.txt'], 3, /none.txt: the file cannot be read/],
+    ['threads that are none', [...demo, '--threads', '0'], 2, /--threads/],
   ])('%s', async (_, args, code, message, input = '') => {
     const before = await readdir(folder);
     const ended = await kvsift(args, input);

@@ -4,6 +4,7 @@ import { allPolicies, policyOf } from '@kvsift/policies';
 import { parseBudget } from '@kvsift/policy';
 import { KvsiftError } from '@kvsift/tensor';
 import { InvalidArgumentError, Option } from 'commander';
+import { number, whole } from './number-option.js';
 
 /** Options of commands that run a model. */
 export interface RunOptions {
@@ -21,40 +22,27 @@ export interface RunOptions {
   readonly stop: readonly string[];
 }
 
-/** Reads a number and says what was wrong with it. */
-const number =
-  (low: number, high: number, whole = false) =>
-  (text: string) => {
-    const value = Number(text);
-    if (text.trim() !== '' && value >= low && value <= high && (!whole || Number.isInteger(value))) return value;
-    throw new InvalidArgumentError(`expected a ${whole ? 'whole ' : ''}number from ${low} to ${high}`);
-  };
-
 /** An option that is the address of a Redis server. */
 export function redisUrl(text: string): string {
   if (URL.canParse(text) && /^rediss?:$/.test(new URL(text).protocol)) return text;
   throw new InvalidArgumentError('expected an address such as redis://127.0.0.1:6379');
 }
 
-const most = Number.MAX_SAFE_INTEGER;
-
 export const cacheOptions = (): Option[] => [
   new Option('--policy <expression>', 'what to keep, e.g. "snapkv(window=32)" or "adakv(snapkv())"; see kvsift policies'),
   new Option('--budget <amount>', 'how much: 512 (tokens per KV head), 20% (of the prompt) or 64MiB (whole cache)'),
   new Option('--kv-type <type>', 'storage of keys and values').choices(['f16', 'bf16', 'f32']),
   new Option('--layout <kind>', 'how the cache is laid out').choices(['dense', 'flattened', 'paged']),
-  new Option('--context <tokens>', 'longest text in tokens (default: what the model was made for)').argParser(
-    number(1, most, true),
-  ),
+  new Option('--context <tokens>', 'longest text in tokens (default: what the model was made for)').argParser(whole(1)),
 ];
 
 export const samplingOptions = (maxTokens: number): Option[] => [
-  new Option('--max-tokens <n>', 'most tokens to generate').default(maxTokens).argParser(number(1, most, true)),
+  new Option('--max-tokens <n>', 'most tokens to generate').default(maxTokens).argParser(whole(1)),
   new Option('--temperature <t>', '0 takes the most likely token').default(0).argParser(number(0, 100)),
-  new Option('--top-k <k>', 'only the k most likely; 0: all').default(0).argParser(number(0, most, true)),
+  new Option('--top-k <k>', 'only the k most likely; 0: all').default(0).argParser(whole(0)),
   new Option('--top-p <p>', 'only the most likely that sum to p').default(1).argParser(number(0, 1)),
   new Option('--min-p <p>', 'only those with p times the largest probability').default(0).argParser(number(0, 1)),
-  new Option('--seed <n>', 'equal seeds give equal texts').default(0).argParser(number(0, 2 ** 32 - 1, true)),
+  new Option('--seed <n>', 'equal seeds give equal texts').default(0).argParser(whole(0, 2 ** 32 - 1)),
   new Option('--stop <text...>', 'texts that end the answer').default([]),
 ];
 

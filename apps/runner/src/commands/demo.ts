@@ -3,11 +3,12 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseRunConfig, readRun, summarize } from '@kvsift/eval';
 import { combineRuns, summaryTable, terminalTable } from '@kvsift/report';
-import { Command, InvalidArgumentError } from 'commander';
+import { Command } from 'commander';
 import { type BackendChoice, backendOptions } from '../backends.js';
 import { demoBudgets, demoPolicies } from '../demo/demo-policies.js';
 import { evaluate } from '../evaluation.js';
 import { exitCodes } from '../exit-codes.js';
+import { whole } from '../number-option.js';
 import { checkWritable, writeReport } from '../write-report.js';
 
 interface DemoFlags extends BackendChoice {
@@ -23,12 +24,6 @@ interface DemoFlags extends BackendChoice {
 
 /** Tokens of text per hidden fact. */
 const tokensPerFact = 32;
-
-const whole = (low: number, high: number) => (text: string) => {
-  const value = Number(text);
-  if (text.trim() !== '' && Number.isInteger(value) && value >= low && value <= high) return value;
-  throw new InvalidArgumentError(`expected a whole number from ${low} to ${high}`);
-};
 
 export function demoCommand(): Command {
   const command = new Command('demo')

@@ -2,10 +2,11 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { parseRunConfig, type RunConfig, type RunOutcome, readRun, readRunConfig, runFolder, summarize } from '@kvsift/eval';
 import { combineRuns, summaryTable, terminalTable } from '@kvsift/report';
 import { KvsiftError } from '@kvsift/tensor';
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { Command, Option } from 'commander';
 import { deviationLines } from '../deviations.js';
 import { evaluate } from '../evaluation.js';
 import { exitCodes } from '../exit-codes.js';
+import { whole } from '../number-option.js';
 import { readText, redisUrl } from '../run-options.js';
 import { suiteKinds } from '../suites.js';
 import { exampleConfig } from './eval-example.js';
@@ -30,12 +31,6 @@ const redisHelp = 'have the answers computed by workers at this Redis or Valkey:
 
 /** Collects an option that may be given several times. */
 const collect = (text: string, before: readonly string[] = []) => [...before, text];
-
-const whole = (low: number) => (text: string) => {
-  const value = Number(text);
-  if (/^\d+$/.test(text) && Number.isSafeInteger(value) && value >= low) return value;
-  throw new InvalidArgumentError(`expected a whole number from ${low}`);
-};
 
 export function evalCommand(): Command {
   const listed = Object.entries(suiteKinds).map(([name, { description }]) => `  ${name.padEnd(14)} ${description}`);

@@ -3,11 +3,12 @@ import { chunkDocuments, everyStep } from '@kvsift/eval-lm';
 import { allPolicies, registryFor } from '@kvsift/policies';
 import { KvsiftError } from '@kvsift/tensor';
 import Table from 'cli-table3';
-import { Command, InvalidArgumentError } from 'commander';
+import { Command } from 'commander';
 import { type BackendChoice, backendOptions, createBackend } from '../backends.js';
 import { interruption } from '../interruption.js';
 import { evaluateLm, type LmCell, type LmRow } from '../lm-evaluation.js';
 import { modelPath } from '../model-path.js';
+import { whole } from '../number-option.js';
 import { Progress } from '../progress.js';
 import { readText } from '../run-options.js';
 
@@ -20,12 +21,6 @@ interface LmFlags extends BackendChoice {
   readonly out?: string;
   readonly json?: boolean;
 }
-
-const whole = (low: number) => (text: string) => {
-  const value = Number(text);
-  if (/^\d+$/.test(text) && Number.isSafeInteger(value) && value >= low) return value;
-  throw new InvalidArgumentError(`expected a whole number from ${low}`);
-};
 
 export function lmCommand(): Command {
   const command = new Command('lm')

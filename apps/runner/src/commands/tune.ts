@@ -3,10 +3,11 @@ import { allPolicies, registryFor } from '@kvsift/policies';
 import { KvsiftError } from '@kvsift/tensor';
 import { parsePrompts, type Trial, type Tuning, tune } from '@kvsift/tune';
 import Table from 'cli-table3';
-import { Command, InvalidArgumentError } from 'commander';
+import { Command } from 'commander';
 import { type BackendChoice, backendOptions, createBackend } from '../backends.js';
 import { interruption } from '../interruption.js';
 import { modelPath } from '../model-path.js';
+import { number, whole } from '../number-option.js';
 import { Progress } from '../progress.js';
 import { readText } from '../run-options.js';
 
@@ -23,22 +24,16 @@ interface TuneFlags extends BackendChoice {
 const policies = ['snapkv', 'tova', 'h2o', 'adakv(snapkv)', 'keydiff', 'expected-attention', 'streaming-llm'];
 const budgets = ['5%', '10%', '20%', '35%', '50%', '75%'];
 
-const number = (low: number, high: number, whole: boolean) => (text: string) => {
-  const value = Number(text);
-  if (text.trim() !== '' && value >= low && value <= high && (!whole || Number.isInteger(value))) return value;
-  throw new InvalidArgumentError(`expected a ${whole ? 'whole ' : ''}number from ${low} to ${high}`);
-};
-
 export function tuneCommand(): Command {
   const command = new Command('tune')
     .description('Finds the cheapest policy and budget that keep a share of the full cache’s quality on your own prompts.')
     .argument('<model>', 'a .gguf file, a Hugging Face folder, or demo')
     .argument('<prompts>', 'JSON lines {"prompt": "…", "answer": "…"}, the answer may be missing; - reads standard input')
-    .option('--target <share>', 'quality to keep, of the full cache’s', number(0, 1, false), 0.99)
+    .option('--target <share>', 'quality to keep, of the full cache’s', number(0, 1), 0.99)
     .option('--policies <expressions...>', 'policies to choose from', policies)
     .option('--budgets <amounts...>', 'budgets to choose from', budgets)
-    .option('--max-tokens <n>', 'most tokens of an answer', number(1, 1e6, true), 64)
-    .option('--first <n>', 'prompts of the first round (default: by the number of candidates)', number(1, 1e9, true))
+    .option('--max-tokens <n>', 'most tokens of an answer', whole(1, 1e6), 64)
+    .option('--first <n>', 'prompts of the first round (default: by the number of candidates)', whole(1, 1e9))
     .option('--raw', 'take prompts as they are, without the chat template')
     .option('--json', 'print JSON')
     .action(run)

@@ -3,9 +3,10 @@ import { basename, join } from 'node:path';
 import { currentCommit, parseRunConfig } from '@kvsift/eval';
 import { runWorker, type WorkerEvent } from '@kvsift/eval-queue';
 import { allPolicies } from '@kvsift/policies';
-import { Command, InvalidArgumentError } from 'commander';
+import { Command } from 'commander';
 import { openEngine } from '../evaluation.js';
 import { interruption } from '../interruption.js';
+import { whole } from '../number-option.js';
 import { Progress } from '../progress.js';
 import { redisUrl } from '../run-options.js';
 import { codeFolder, version } from '../version.js';
@@ -19,12 +20,6 @@ interface WorkerFlags {
   readonly mix?: boolean;
   readonly json?: boolean;
 }
-
-const whole = (low: number) => (text: string) => {
-  const value = Number(text);
-  if (/^\d+$/.test(text) && Number.isSafeInteger(value) && value >= low) return value;
-  throw new InvalidArgumentError(`expected a whole number from ${low}`);
-};
 
 export function workerCommand(): Command {
   return new Command('worker')
