@@ -96,7 +96,14 @@ describe.runIf(sheet)('golden vectors of section 35', () => {
     const importance = sheet.numbers('HeadKV', 'importances ', 4);
     const model = { ...modelOf(inputs), layers: 1, kvHeads: 4 };
     for (const [, beta = '', list = ''] of sheet.text('HeadKV', 'Cavg=10: beta ').matchAll(/([\d.]+): ([\d,]+)/g)) {
-      const counts = headBudgets({ model, promptLength: 100 }, [{ perHead: 10, total: 40 }], { first: 0, last: 0 }, [importance], Number(beta), 1);
+      const counts = headBudgets(
+        { model, promptLength: 100 },
+        [{ perHead: 10, total: 40 }],
+        { first: 0, last: 0 },
+        [importance],
+        Number(beta),
+        1,
+      );
       const expected = list.split(',').map(Number);
       // The repository rounds each head: its sum may miss the budget by one, ours never does.
       const sum = expected.reduce((total, count) => total + count, 0);
