@@ -1,5 +1,5 @@
-import { definePolicy, type LayerBudget, type LayerView, type PolicyRun } from '@kvsift/policy';
-import { perKvHead, readHeadTable, tablePath } from '@kvsift/policy-headkv';
+import { bundledPath, definePolicy, type LayerBudget, type LayerView, type PolicyRun } from '@kvsift/policy';
+import { perKvHead, readHeadTable } from '@kvsift/policy-headkv';
 import { type Backend, KvsiftError, type Selection } from '@kvsift/tensor';
 
 /** Gates that this package brings along. */
@@ -54,7 +54,7 @@ export const duoAttention = definePolicy({
   create: ({ table, sparsity, sinks, recent, slide }) => {
     if (table === '')
       throw new KvsiftError('policy_invalid', 'duo-attention needs a table of gates: duo-attention(table="gates.json")');
-    const gates = readHeadTable(tablePath(table, tables, '.json'));
+    const gates = readHeadTable(bundledPath(table, tables, '.json'));
     return {
       ragged: true,
       begin({ model, promptLength }) {
