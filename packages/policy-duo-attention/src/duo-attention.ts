@@ -1,5 +1,5 @@
-import { definePolicy, type LayerBudget, type LayerView, type PolicyRun } from '@kvsift/policy';
-import { perKvHead, readHeadTable, tablePath } from '@kvsift/policy-headkv';
+import { bundledPath, definePolicy, type LayerBudget, type LayerView, type PolicyRun } from '@kvsift/policy';
+import { perKvHead, readHeadTable } from '@kvsift/policy-headkv';
 import { type Backend, KvsiftError, type Selection } from '@kvsift/tensor';
 
 /** Gates that this package brings along. */
@@ -34,10 +34,11 @@ export const duoAttention = definePolicy({
     recent: { kind: 'integer', default: 256, min: 1, unit: 'tokens', description: 'Last tokens that streaming heads keep.' },
     slide: {
       kind: 'integer',
-      default: 64,
+      default: 0,
       min: 0,
       unit: 'steps',
-      description: 'While decoding, streaming heads are cut back after so many tokens; 0: only after the prompt.',
+      description:
+        'While decoding, streaming heads are cut back after so many tokens (a session that does so cannot be saved); 0: only after the prompt.',
     },
   },
   budget: 'own',
@@ -48,13 +49,11 @@ export const duoAttention = definePolicy({
     reference: { description: 'duo-attention repository.', parameters: { sinks: 128, recent: 256, slide: 1 } },
     kvpress: { description: 'kvpress DuoAttentionPress.', parameters: { sinks: 128, recent: 256, slide: 0 } },
   },
-  deviations: [
-    'While decoding, streaming heads are cut back every 64 tokens, not after each; in between they see up to 63 more.',
-  ],
+  deviations: ['By default streaming heads are cut once, after the prompt; the original slides them at every step: slide=1.'],
   create: ({ table, sparsity, sinks, recent, slide }) => {
     if (table === '')
       throw new KvsiftError('policy_invalid', 'duo-attention needs a table of gates: duo-attention(table="gates.json")');
-    const gates = readHeadTable(tablePath(table, tables, '.json'));
+    const gates = readHeadTable(bundledPath(table, tables, '.json'));
     return {
       ragged: true,
       begin({ model, promptLength }) {

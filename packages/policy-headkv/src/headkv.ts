@@ -1,7 +1,7 @@
-import { definePolicy, fitProtection, type LayerBudget, type SequenceContext, scoredRun } from '@kvsift/policy';
+import { bundledPath, definePolicy, fitProtection, type LayerBudget, type SequenceContext, scoredRun } from '@kvsift/policy';
 import { snapkv } from '@kvsift/policy-snapkv';
 import { KvsiftError } from '@kvsift/tensor';
-import { type HeadTable, perKvHead, readHeadTable, tablePath } from './table.js';
+import { type HeadTable, perKvHead, readHeadTable } from './table.js';
 
 /** Tables that this package brings along. */
 const tables = new URL('../tables/', import.meta.url);
@@ -50,7 +50,7 @@ export const headkv = definePolicy({
     'Head budgets sum to the whole budget exactly, over all layers; the repository rounds each head, and loses what a head gets beyond the prompt.',
   ],
   create: ({ policy, table, beta, temperature }) => {
-    const read: HeadTable | undefined = table === '' ? undefined : readHeadTable(tablePath(table, tables, '.json'));
+    const read: HeadTable | undefined = table === '' ? undefined : readHeadTable(bundledPath(table, tables, '.json'));
     return {
       ragged: true,
       begin(context) {

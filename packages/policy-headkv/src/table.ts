@@ -1,21 +1,10 @@
 import { readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { KvsiftError } from '@kvsift/tensor';
 
 /** Importance of each query head: what a head-table file holds. Made by `kvsift calibrate head-table` or taken from the HeadKV release. */
 export interface HeadTable {
   /** [layers][heads], 0 or more; heads are query heads or KV heads. */
   readonly importance: readonly (readonly number[])[];
-}
-
-/**
- * Path of a table that a parameter names: a bare name is one that the package brings along, anything else a path.
- * @param tables folder of the package, e.g. `new URL('../tables/', import.meta.url)`
- */
-export function tablePath(name: string, tables: URL, extension: string): string {
-  return /^[\w-]+(\.[\w-]+)*$/.test(name) && !name.endsWith(extension)
-    ? fileURLToPath(new URL(`${name}${extension}`, tables))
-    : name;
 }
 
 /**

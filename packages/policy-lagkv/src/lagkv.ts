@@ -1,4 +1,4 @@
-import { definePolicy, filled, keepBest, type LayerView, resolveBudgets } from '@kvsift/policy';
+import { definePolicy, filled, keepBest, type LayerView, releasing, resolveBudgets } from '@kvsift/policy';
 import type { Backend, Tensor } from '@kvsift/tensor';
 
 /** LagKV (specification 14). */
@@ -56,8 +56,10 @@ function scorePartitions(view: LayerView, sinks: number, lag: number, scoring: '
   const { backend, cache, length, model } = view;
   const partitions = Math.floor((length - sinks) / lag);
   if (length < sinks + 2 * lag) return recency(view, sinks);
-  const key = spread(backend, backend.kvRead(cache, 'keys'), sinks, partitions, lag);
-  const value = spread(backend, backend.kvRead(cache, 'values'), sinks, partitions, lag);
+  // One after the other, so that only one of them needs its large tensors.
+  const [key, value] = (['keys', 'values'] as const).map((part) =>
+    releasing(backend, (inner) => spread(inner, inner.kvRead(cache, part), sinks, partitions, lag)),
+  ) as [Tensor, Tensor];
   const both = backend.zip(backend.zip(key, value, 'add'), 2, 'div');
   const scores = scoring === 'cross' ? both : backend.zip(backend.rank(both), lag, 'div');
   const scored = (partitions - 1) * lag;
@@ -76,17 +78,20 @@ function spread(backend: Backend, x: Tensor, sinks: number, partitions: number, 
   const [heads = 0, , headDim = 0] = x.shape;
   const body = backend.slice(x, 1, sinks, sinks + partitions * lag);
   const parts = backend.reshape(body, [heads, partitions, lag, headDim]);
+  // The last partition has none behind it: it takes the first one's range and is left out at the end, which spares a copy of all others.
   const next = (op: 'min' | 'max') => {
-    const ends = backend.slice(backend.reduce(parts, 2, op), 1, 1, partitions);
-    return backend.reshape(ends, [heads, partitions - 1, 1, headDim]);
+    const ends = backend.reduce(parts, 2, op);
+    const shifted = backend.concat([backend.slice(ends, 1, 1, partitions), backend.slice(ends, 1, 0, 1)], 1);
+    return backend.reshape(shifted, [heads, partitions, 1, headDim]);
   };
   const low = next('min');
   const range = backend.zip(next('max'), low, 'sub');
   // 1 / range, and 0 where the range is empty.
   const open = backend.zip(backend.zip(range, 0, 'mul'), range, 'less');
   const factor = backend.zip(open, backend.zip(range, 1e-30, 'max'), 'div');
-  const scaled = backend.zip(backend.zip(backend.slice(parts, 1, 0, partitions - 1), low, 'sub'), factor, 'mul');
-  return backend.softmax(backend.map(backend.reduce(scaled, 3, 'variance'), 'sqrt'));
+  const scaled = backend.zip(backend.zip(parts, low, 'sub'), factor, 'mul');
+  const variance = backend.slice(backend.reduce(scaled, 3, 'variance'), 1, 0, partitions - 1);
+  return backend.softmax(backend.map(variance, 'sqrt'));
 }
 
 /** Too short to compare partitions: sinks first, then the latest. */

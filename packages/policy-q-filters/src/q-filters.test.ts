@@ -41,6 +41,15 @@ describe('qFilters', () => {
     });
   });
 
+  it('brings filters for SmolLM2-135M', async () => {
+    const inputs = randomInputs(3, { queryHeads: 9, kvHeads: 3, headDim: 64 });
+    const { total } = await evict(createReferenceBackend(), qFilters({ filters: 'smollm2-135m-instruct' }), inputs, {
+      ...{ layers: 30, layer: 29 },
+      budget: { kind: 'tokens', tokens: 10 },
+    });
+    expect(total).toBe(30);
+  });
+
   it('refuses filters of another model', async () => {
     const other = filtersFile('other.safetensors', [1, 3, 8], () => 1);
     const evicted = evict(createReferenceBackend(), qFilters({ filters: other }), randomInputs(1), {

@@ -1,6 +1,9 @@
-import { definePolicy, keepBest, type LayerView, resolveBudgets } from '@kvsift/policy';
+import { bundledPath, definePolicy, keepBest, type LayerView, resolveBudgets } from '@kvsift/policy';
 import { KvsiftError, type Tensor } from '@kvsift/tensor';
 import { openWeights } from '@kvsift/weights';
+
+/** Filters that this package brings along. */
+const tables = new URL('../tables/', import.meta.url);
 
 /** Q-Filters (specification 16). */
 export const qFilters = definePolicy({
@@ -17,7 +20,8 @@ export const qFilters = definePolicy({
     filters: {
       kind: 'text',
       default: '',
-      description: 'Path of the filters: safetensors with `filters` f32 [layers, kvHeads, headDim]; needed.',
+      description:
+        'Filters: smollm2-135m-instruct, or the path of those that `kvsift calibrate q-filters` made (safetensors with `filters` f32 [layers, kvHeads, headDim]); needed.',
     },
     window: {
       kind: 'integer',
@@ -42,7 +46,7 @@ export const qFilters = definePolicy({
         observe: {},
         decode: { observe: {} },
         async score(view) {
-          loaded ??= readFilters(filters);
+          loaded ??= readFilters(bundledPath(filters, tables, '.safetensors'));
           const { values, shape } = await loaded;
           demandShape(view, filters, shape);
           return project(view, values);

@@ -1,4 +1,5 @@
 export * from './budget.js';
+export * from './bundled-path.js';
 export * from './contract.js';
 export * from './definition.js';
 export * from './entries.js';
