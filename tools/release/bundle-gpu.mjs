@@ -47,13 +47,32 @@ async function bundleScripts() {
       kvsift: join(root, 'apps/runner/src/cli.ts'),
       'gpu-check': join(root, 'tools/release/gpu-check/gpu-check.mjs'),
       gpu: join(root, 'tools/bench/src/gpu.ts'),
+      'backend-cuda': join(root, 'native/cuda/src/index.ts'),
     },
     outdir: join(target, 'lib'),
     ...{ bundle: true, splitting: true, format: 'esm', platform: 'node', target: 'node20', minify: true, logLevel: 'error' },
+    // Addons of dependencies come along as they are.
+    loader: { '.node': 'copy' },
     // Test suites of the testkit are registered by vitest, which a bundle has no use for.
     alias: { ...alias, vitest: join(root, 'tools/release/gpu-check/no-vitest.mjs'), 'fast-check': join(root, 'tools/release/gpu-check/no-vitest.mjs') },
-    banner: { js: "import { createRequire as __require } from 'node:module'; const require = __require(import.meta.url);" },
+    // What CommonJS modules expect to be there.
+    banner: {
+      js: [
+        "import { createRequire as createRequireHere } from 'node:module';",
+        "import { fileURLToPath as fileURLToPathHere } from 'node:url';",
+        'const require = createRequireHere(import.meta.url);',
+        "const __dirname = fileURLToPathHere(new URL('.', import.meta.url));",
+      ].join('\n'),
+    },
   });
+  // The command looks for the backend by its name, because elsewhere it is optional.
+  const optional = join(target, 'node_modules/@kvsift/backend-cuda');
+  mkdirSync(optional, { recursive: true });
+  writeFileSync(join(optional, 'package.json'), `${JSON.stringify({ name: '@kvsift/backend-cuda', type: 'module', exports: './index.js' })}\n`);
+  writeFileSync(join(optional, 'index.js'), "export * from '../../../lib/backend-cuda.js';\n");
+  // The dictionaries of the word splitter that one of LongBench's scores needs.
+  const words = createRequire(join(root, 'packages/eval-text/package.json'));
+  for (const name of ['dict.txt', 'idf.txt']) copyFileSync(join(dirname(words.resolve('@node-rs/jieba')), name), join(target, 'lib', name));
   const { version } = JSON.parse(readFileSync(join(root, 'apps/runner/package.json'), 'utf8'));
   writeFileSync(join(target, 'package.json'), `${JSON.stringify({ name: 'kvsift-gpu', version, private: true, type: 'module' }, null, 2)}\n`);
 }

@@ -37,17 +37,17 @@ export const backendOptions = (): Option[] => [
 /** @throws KvsiftError `backend_unavailable` with what is missing and what to do */
 export async function createBackend({ backend = 'cpu', threads, compute, device }: BackendChoice): Promise<Backend> {
   if (backend === 'reference') return createReferenceBackend();
-  if (backend === 'cuda') return createCuda(device);
+  if (backend === 'cuda') return createCuda(device, compute === 'f32' ? 'f32' : 'bf16');
   const { createCpuBackend } = await import('@kvsift/backend-cpu');
   return createCpuBackend({ ...(threads !== undefined && { threads }), ...(compute && { compute }) });
 }
 
-async function createCuda(device: BackendChoice['device']): Promise<Backend> {
+async function createCuda(device: BackendChoice['device'], compute: 'f32' | 'bf16'): Promise<Backend> {
   // Named in a variable so that the package stays optional: it is installed by those who have a GPU.
   const name = '@kvsift/backend-cuda';
   try {
     const { createCudaBackend } = (await import(name)) as typeof import('@kvsift/backend-cuda');
-    return createCudaBackend(device === 'emulated' ? { emulated: true } : { ...(device !== undefined && { device }) });
+    return createCudaBackend({ compute, ...(device === 'emulated' ? { emulated: true } : device !== undefined && { device }) });
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ERR_MODULE_NOT_FOUND') {
       throw new KvsiftError(

@@ -7,6 +7,11 @@ export interface CudaBackendOptions {
   readonly device?: number;
   /** Most bytes that tensors may hold; more fails with `out_of_memory`. Default: what the device has. */
   readonly memoryLimit?: number;
+  /**
+   * 'bf16' (default): products of many rows and attention over 16-bit caches on tensor cores. 'f32': exact values and float32 throughout, to compare with
+   * other backends; reading a prompt is slow then.
+   */
+  readonly compute?: 'bf16' | 'f32';
   /** Products of many rows on cuBLASLt where it is found, else on a kernel of our own. Default true. */
   readonly cublas?: boolean;
   /**
@@ -25,9 +30,9 @@ export interface CudaBackendOptions {
  * `invalid_argument` for other options
  */
 export function createCudaBackend(options: CudaBackendOptions = {}): Backend {
-  const { device = 0, memoryLimit = 0, cublas = true, emulated = false } = options;
+  const { device = 0, memoryLimit = 0, compute = 'bf16', cublas = true, emulated = false } = options;
   const { Backend: Native } = loadAddon(emulated, options.addon);
-  const native = new Native(addonError, device, memoryLimit, cublas);
+  const native = new Native(addonError, device, memoryLimit, cublas, compute);
   const { description } = native.describe();
-  return new AddonBackend(native, { name: 'cuda', description, threads: 1, compute: 'bf16' });
+  return new AddonBackend(native, { name: 'cuda', description, threads: 1, compute });
 }

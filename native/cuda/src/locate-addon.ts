@@ -8,6 +8,7 @@ interface Addon {
     device: number,
     memoryLimit: number,
     cublas: boolean,
+    compute: string,
   ) => NativeBackend & { describe(): { readonly description: string } };
 }
 

@@ -27,6 +27,29 @@ describe('a captured graph', () => {
     made.out?.dispose();
   });
 
+  it('is made when there is memory for it, and runs op by op until then', async () => {
+    await using backend = createCudaBackend({ emulated: true, memoryLimit: 2 ** 20 });
+    using x = backend.upload(new Float32Array(2 ** 16).fill(3), 'f32', [2 ** 16]);
+    const made: { out?: ReturnType<typeof backend.map> } = {};
+    using program = backend.record?.(() => {
+      using a = backend.map(x, 'square');
+      made.out = backend.reduce(a, 0, 'sum');
+    });
+    program?.run();
+    const greedy = backend.empty('f32', [2 ** 17 + 2 ** 15]);
+    await backend.finish();
+    program?.run();
+    await expect(made.out?.read()).rejects.toMatchObject({ code: 'out_of_memory', details: { op: 'map' } });
+    await expect(backend.finish()).rejects.toMatchObject({ code: 'out_of_memory' });
+    greedy.dispose();
+    for (let run = 0; run < 3; run++) {
+      program?.run();
+      expect(await made.out?.read()).toEqual(Float32Array.of(9 * 2 ** 16));
+    }
+    await backend.finish();
+    made.out?.dispose();
+  });
+
   it('tells each run from the others where only the device knows of a failure', async () => {
     await using backend = createCudaBackend({ emulated: true });
     using table = backend.upload(Float32Array.of(1, 2, 3), 'f32', [3, 1]);

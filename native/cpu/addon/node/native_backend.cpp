@@ -145,6 +145,8 @@ void NativeBackend::finish(Napi::Env env, Completion* completion) {
 Napi::Promise NativeBackend::dispose(Napi::Env env) {
   backend();
   alive_ = false;
+  // They go where the stream is, which may be at work with them.
+  backend_->stream().release(std::make_shared<const std::pair<decltype(tensors_), decltype(programs_)>>(std::move(tensors_), std::move(programs_)));
   tensors_.clear();
   programs_.clear();
   Completion* completion = begin(env);

@@ -24,6 +24,7 @@ class Context {
   void begin(const char* op) {
     op_ = op;
     own_ = nullptr;
+    watched_ = false;
   }
   const char* op() const { return op_; }
   /** The fault word of the op that has run, where it asked for one. */
@@ -52,7 +53,6 @@ class Context {
 
   /** Ordinal of the last op whose checks are settled: the device has passed it (the waiter writes it). */
   std::atomic<std::uint64_t>& passed() { return passed_; }
-  const std::shared_ptr<FaultWords>& words() const { return words_; }
 
  private:
   std::shared_ptr<Device> device_;
@@ -60,6 +60,7 @@ class Context {
   std::unique_ptr<UploadRing> uploads_;
   const char* op_ = "";
   std::shared_ptr<Check> own_;
+  bool watched_ = false;
   bool capturing_ = false;
   std::int32_t* captured_words_ = nullptr;
   std::size_t captured_room_ = 0;

@@ -13,7 +13,11 @@ namespace kvsift {
 class Context;
 class Memory;
 
-enum class Compute : std::uint8_t { f32, int8 };
+/** How products and attention are computed. */
+enum class Compute : std::uint8_t {
+  f32,   // exact values of weights and activations, f32 throughout: for comparisons; many rows are slow
+  bf16,  // products of many rows and attention over 16-bit caches on tensor cores, f32 accumulation
+};
 
 /** Rows of a matrix: in a mapped file until it is settled, on the device from then on. */
 struct WeightSource {

@@ -1,5 +1,7 @@
 #include "launch/weight.h"
 
+#include <algorithm>
+
 #include "runtime/device_scratch.h"
 
 namespace kvsift {
@@ -42,18 +44,31 @@ namespace launch {
 
 namespace {
 
+/** Rows up to which products are exact: straight from the stored format, in f32. */
+constexpr std::size_t exact_rows = 8;
+
+void multiply(Context& context, Compute compute, const WeightSource& source, const float* x, std::size_t rows, const float* bias, const float* residual,
+              float* out) {
+  const kvsift_cuda_weight weight = device_weight(source);
+  const std::size_t step = compute == Compute::f32 ? exact_rows : rows;
+  for (std::size_t first = 0; first < rows; first += step) {
+    const std::size_t at = first * source.rows;
+    context.run(kvsift_cuda_linear(context.kernels(), context.stream(), &weight, x + first * source.columns, std::min(step, rows - first), bias,
+                                   residual != nullptr ? residual + at : nullptr, out + at));
+  }
+}
+
 /** Products with each of several sources, side by side in `out` [rows, all]. */
-void side_by_side(Context& context, std::span<const WeightSource> sources, const float* x, std::size_t rows, const float* bias, float* out, std::size_t all) {
+void side_by_side(Context& context, Compute compute, std::span<const WeightSource> sources, const float* x, std::size_t rows, const float* bias, float* out, std::size_t all) {
   std::size_t first = 0;
   for (const WeightSource& source : sources) {
-    const kvsift_cuda_weight weight = device_weight(source);
     const float* own_bias = bias != nullptr ? bias + first : nullptr;
     if (rows == 1) {
-      context.run(kvsift_cuda_linear(context.kernels(), context.stream(), &weight, x, rows, own_bias, nullptr, out + first));
+      multiply(context, compute, source, x, rows, own_bias, nullptr, out + first);
     } else {
       const std::size_t bytes = source.rows * sizeof(float);
       const DeviceScratch part(context, rows * bytes);
-      context.run(kvsift_cuda_linear(context.kernels(), context.stream(), &weight, x, rows, own_bias, nullptr, part.floats()));
+      multiply(context, compute, source, x, rows, own_bias, nullptr, part.floats());
       context.run(kvsift_cuda_copy_pieces(context.kernels(), context.stream(), part.data(), bytes, out + first, all * sizeof(float), bytes, rows));
     }
     first += source.rows;
@@ -99,17 +114,14 @@ void settle_vector(Context& context, const WeightSource& rows, float* to) {
 
 bool takes_products(const Tensor& weight) { return weight.shape[1] > 0; }
 
-void product(Context& context, Compute, const Tensor& weight, const float* x, std::size_t rows, const float* bias, const float* residual, float* out) {
+void product(Context& context, Compute compute, const Tensor& weight, const float* x, std::size_t rows, const float* bias, const float* residual, float* out) {
   WeightSource room;
   const auto sources = matrix_sources(weight, room);
-  if (sources.size() == 1) {
-    const kvsift_cuda_weight own = device_weight(sources[0]);
-    return context.run(kvsift_cuda_linear(context.kernels(), context.stream(), &own, x, rows, bias, residual, out));
-  }
+  if (sources.size() == 1) return multiply(context, compute, sources[0], x, rows, bias, residual, out);
   const std::size_t all = weight.shape[0];
-  if (residual == nullptr) return side_by_side(context, sources, x, rows, bias, out, all);
+  if (residual == nullptr) return side_by_side(context, compute, sources, x, rows, bias, out, all);
   const DeviceScratch sums(context, rows * all * sizeof(float));
-  side_by_side(context, sources, x, rows, bias, sums.floats(), all);
+  side_by_side(context, compute, sources, x, rows, bias, sums.floats(), all);
   const std::size_t shape[4] = {1, 1, 1, rows * all};
   const std::size_t steps[4] = {0, 0, 0, 1};
   context.run(kvsift_cuda_zip(context.kernels(), context.stream(), KVSIFT_CUDA_ADD, sums.floats(), steps, residual, steps, shape, out));

@@ -9,6 +9,7 @@ BackendOptions read_options(Reader& reader) {
   options.device = static_cast<int>(reader.count("device", 1024));
   options.memory_limit = reader.count("memoryLimit");
   options.cublas = reader.flag("cublas");
+  options.compute = reader.choice<Compute>("compute", {{"f32", Compute::f32}, {"bf16", Compute::bf16}});
   return options;
 }
 

@@ -38,10 +38,16 @@ void kv_replace(Context& context, const KvView& view, KvPart part, std::size_t n
   context.run(kvsift_cuda_kv_replace(context.kernels(), context.stream(), &view, device_part(part), n, x));
 }
 
-void attention(Context& context, Compute, std::span<const KvSegment> segments, const float* q, const AttentionShape& shape, const std::int32_t* positions,
+void attention(Context& context, Compute compute, std::span<const KvSegment> segments, const float* q, const AttentionShape& shape, const std::int32_t* positions,
                float* out, float* log_sum_exp) {
   const kvsift_cuda_attention_shape own_shape = device_shape(shape);
   context.watch();
+  if (compute == Compute::f32) {
+    // The split-entry kernel takes any number of rows and computes in f32.
+    context.run(kvsift_cuda_attention_decode(context.kernels(), context.stream(), segments.data(), segments.size(), q, &own_shape, positions, out,
+                                             log_sum_exp, nullptr, 0));
+    return;
+  }
   context.run(kvsift_cuda_attention(context.kernels(), context.stream(), segments.data(), segments.size(), q, &own_shape, positions, out, log_sum_exp));
 }
 

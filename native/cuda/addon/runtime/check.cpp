@@ -24,7 +24,7 @@ constexpr Sentence sentences[] = {
 
 }  // namespace
 
-volatile std::int32_t* FaultWords::take() {
+FaultWord FaultWords::take() {
   const std::lock_guard lock(mutex_);
   if (free_.empty()) {
     slabs_.push_back(device_->pinned(slab_words * sizeof(std::int32_t)));
@@ -34,12 +34,10 @@ volatile std::int32_t* FaultWords::take() {
   volatile std::int32_t* word = free_.back();
   free_.pop_back();
   *word = 0;
-  return word;
-}
-
-void FaultWords::give(volatile std::int32_t* word) {
-  const std::lock_guard lock(mutex_);
-  free_.push_back(word);
+  return {word, [self = shared_from_this()](volatile std::int32_t* back) {
+            const std::lock_guard again(self->mutex_);
+            self->free_.push_back(back);
+          }};
 }
 
 FailurePointer Check::failure() const {

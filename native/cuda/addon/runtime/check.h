@@ -11,14 +11,16 @@
 
 namespace kvsift {
 
-/** Words of pinned memory in which kernels set faults. Thread-safe. */
-class FaultWords {
+/** A word of pinned memory in which the device sets faults, with the memory that it lies in. */
+using FaultWord = std::shared_ptr<volatile std::int32_t>;
+
+/** Such words, one by one. Thread-safe. */
+class FaultWords : public std::enable_shared_from_this<FaultWords> {
  public:
   explicit FaultWords(std::shared_ptr<Device> device) : device_(std::move(device)) {}
 
   /** A word that holds 0. Called by the executor. */
-  volatile std::int32_t* take();
-  void give(volatile std::int32_t* word);
+  FaultWord take();
 
  private:
   static constexpr std::size_t slab_words = 16 * 1024;
@@ -31,14 +33,10 @@ class FaultWords {
 
 /** What only the device can say about one op: its fault word. Must live until the device has passed the op. */
 struct Check {
-  Check(const char* name, std::shared_ptr<FaultWords> from) : op(name), words(std::move(from)), word(words->take()) {}
-  ~Check() { words->give(word); }
-  Check(const Check&) = delete;
-  Check& operator=(const Check&) = delete;
+  Check(const char* name, FaultWord own) : op(name), word(std::move(own)) {}
 
   const char* op;
-  std::shared_ptr<FaultWords> words;
-  volatile std::int32_t* word;
+  FaultWord word;
   /** Place of the op in the stream. */
   std::uint64_t ordinal = 0;
   /** False where somebody waits for this very op. */

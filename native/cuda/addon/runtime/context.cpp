@@ -20,13 +20,15 @@ Code code_of(kvsift_cuda_status status) {
 }  // namespace
 
 void Context::watch() {
+  if (watched_) return;
+  watched_ = true;
   if (capturing_) {
     if (captured_count_ >= captured_room_) throw Fault(Code::backend_failure, op_, std::string(op_) + ": more faults than when the program ran first");
     kvsift_cuda_faults_at(kernels(), captured_words_ + captured_count_++);
     return;
   }
-  if (!own_) own_ = std::make_shared<Check>(op_, words_);
-  kvsift_cuda_faults_at(kernels(), const_cast<std::int32_t*>(own_->word));
+  own_ = std::make_shared<Check>(op_, words_->take());
+  kvsift_cuda_faults_at(kernels(), const_cast<std::int32_t*>(own_->word.get()));
 }
 
 std::shared_ptr<Check> Context::end() { return std::move(own_); }

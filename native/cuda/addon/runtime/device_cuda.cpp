@@ -18,6 +18,10 @@ std::string version(int number) { return std::to_string(number / 1000) + "." + s
 
 void good(cudaError_t error, const char* what) {
   if (error == cudaSuccess) return;
+  if (error == cudaErrorMemoryAllocation) {
+    cudaGetLastError();
+    throw Fault(Code::out_of_memory, what, std::string(what) + ": there is not enough device memory");
+  }
   throw Fault(Code::backend_failure, what, std::string(what) + ": the device reports: " + cudaGetErrorString(error) + " (" + cudaGetErrorName(error) + ")");
 }
 

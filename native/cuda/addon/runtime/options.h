@@ -13,8 +13,7 @@ struct BackendOptions {
   std::size_t memory_limit = 0;
   /** Products of many rows on cuBLASLt where it is found. */
   bool cublas = true;
-  /** The kernels choose by themselves; kept because the launchers pass it on. */
-  Compute compute = Compute::f32;
+  Compute compute = Compute::bf16;
 };
 
 }  // namespace kvsift

@@ -53,13 +53,30 @@ bool run_plain(Context& context, const Program& program, const std::function<boo
   return good;
 }
 
+/** Storages that have no memory before the program runs. */
+std::vector<StoragePointer> without_memory(const Program& program) {
+  std::vector<StoragePointer> out;
+  for (const Op& op : program.ops) {
+    for (const StoragePointer& output : op.outputs) {
+      if (!output->weight && output->data() == nullptr) out.push_back(output);
+    }
+  }
+  return out;
+}
+
 /** The graph of a program that has run once; null where the device or an op would not have it. */
 std::shared_ptr<Program::Capture> capture(Context& context, Memory& memory, const Program& program) {
-  // Ops ask for a word each at most.
-  auto made = std::make_shared<Program::Capture>(memory, program.ops.size());
+  std::shared_ptr<Program::Capture> made;
+  try {
+    // Ops ask for a word each at most.
+    made = std::make_shared<Program::Capture>(memory, program.ops.size());
+    context.device().begin_capture();
+  } catch (const std::exception&) {
+    return nullptr;
+  }
   made->outside = outside_of(program);
+  const std::vector<StoragePointer> passing = without_memory(program);
   memory.begin_window();
-  context.device().begin_capture();
   context.begin_capture(static_cast<std::int32_t*>(made->words.data), made->room);
   bool good = true;
   std::size_t count = 0;
@@ -72,25 +89,29 @@ std::shared_ptr<Program::Capture> capture(Context& context, Memory& memory, cons
   context.end_capture();
   made->graph = context.device().end_capture();
   made->extra_bytes = memory.end_window();
-  return good && made->graph ? made : nullptr;
+  if (good && made->graph) return made;
+  // A lack of memory passes; what the device cannot capture it never will.
+  program.plain_for_ever = good;
+  // What was taken while the capture ran belongs to a graph that is not: it was never there.
+  for (const StoragePointer& storage : passing) storage->drop();
+  return nullptr;
 }
 
 void replay(Context& context, Memory& memory, const Program& program, const Program::Capture& made, const Noted& noted) {
   Device& device = context.device();
   const std::size_t count = made.word_of.back();
-  std::shared_ptr<void> words;
-  if (count > 0) {
-    device.fill(made.words.data, 0, count * sizeof(std::int32_t));
-    words = device.host_memory().take(count * sizeof(std::int32_t));
-  }
+  if (count > 0) device.fill(made.words.data, 0, count * sizeof(std::int32_t));
   device.launch(made.graph);
   memory.touch(made.extra_bytes);
   std::vector<CheckPointer> checks(program.ops.size());
-  for (std::size_t i = 0; i < program.ops.size(); i++) {
-    if (made.word_of[i] == made.word_of[i + 1]) continue;
-    checks[i] = std::make_shared<Check>(program.ops[i].name, context.words());
+  if (count > 0) {
     // Each run has words of its own, so that a failure of this run is not taken for one of the next.
-    device.copy_out(const_cast<std::int32_t*>(checks[i]->word), static_cast<std::int32_t*>(made.words.data) + made.word_of[i], sizeof(std::int32_t));
+    const std::shared_ptr<void> words = device.host_memory().take(count * sizeof(std::int32_t));
+    device.copy_out(words.get(), made.words.data, count * sizeof(std::int32_t));
+    for (std::size_t i = 0; i < program.ops.size(); i++) {
+      if (made.word_of[i] == made.word_of[i + 1]) continue;
+      checks[i] = std::make_shared<Check>(program.ops[i].name, FaultWord(words, static_cast<std::int32_t*>(words.get()) + made.word_of[i]));
+    }
   }
   for (std::size_t i = 0; i < program.ops.size(); i++) {
     const Op& op = program.ops[i];
@@ -100,23 +121,32 @@ void replay(Context& context, Memory& memory, const Program& program, const Prog
   }
 }
 
+/** What a replay that the device refused leaves behind. */
+void fail_all(const Program& program, const FailurePointer& failure, const Noted& noted) {
+  for (const Op& op : program.ops) {
+    for (const StoragePointer& output : op.outputs) output->failure = failure;
+  }
+  if (!program.ops.empty()) noted(program.ops.front(), {failure, nullptr});
+}
+
 }  // namespace
 
 void run_program(Context& context, Memory& memory, const Program& program, const std::function<bool()>& stopping, const Noted& noted) {
   if (program.plain_runs > 0 && !program.capture && !program.plain_for_ever) {
-    try {
-      program.capture = capture(context, memory, program);
-    } catch (const std::exception&) {
-      program.capture = nullptr;
-    }
-    program.plain_for_ever = !program.capture;
+    program.capture = capture(context, memory, program);
   }
   bool whole = program.capture != nullptr;
   if (whole) {
     for (const StoragePointer& storage : program.capture->outside) whole = whole && !storage->failure;
   }
   if (whole) {
-    replay(context, memory, program, *program.capture, noted);
+    try {
+      replay(context, memory, program, *program.capture, noted);
+    } catch (const Fault& fault) {
+      fail_all(program, fault.failure(), noted);
+    } catch (const std::bad_alloc&) {
+      fail_all(program, std::make_shared<const Failure>(Failure{Code::out_of_memory, "run", "run: there is not enough host memory"}), noted);
+    }
   } else if (run_plain(context, program, stopping, noted)) {
     program.plain_runs++;
   }

@@ -15,7 +15,7 @@ export function streamSuite(name: string, make: MakeAddonBackend): void {
       using sums = backend.reduce(rows, 1, 'sum');
       const first = await failure(sums.read());
       expect(first).toMatchObject({ code: 'invalid_argument', details: { op: 'embedding' } });
-      expect(first.message).toContain('4');
+      expect(first.message).toContain('id');
       expect(await failure(rows.read())).toMatchObject({ details: { op: 'embedding' } });
       expect(await failure(backend.finish())).toMatchObject({ details: { op: 'embedding' } });
       await backend.finish();
