@@ -9,5 +9,6 @@ export default library({
     'src/memory.ts',
     'src/quality.ts',
     'src/retrieval.ts',
+    'src/gpu.ts',
   ],
 });

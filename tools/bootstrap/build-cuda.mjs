@@ -1,26 +1,20 @@
-// npm run build:cuda: compiles the CUDA kernels for every target where nvcc is, prints what each kernel uses, and runs their tests: on the host
-// always, on the device where there is one. Where nvcc is missing it says so and still tests the kernels on the host, if CMake and a C++ compiler are there.
+// npm run build:cuda: compiles the CUDA kernels for every target where nvcc is, and the addon on them; prints what each kernel uses, and runs their tests:
+// on the host always, on the device where there is one. Where nvcc is missing it says so and still tests the kernels on the host, if CMake and a C++
+// compiler are there. --targets <list> compiles for these alone (CMAKE_CUDA_ARCHITECTURES).
 import { spawnSync } from 'node:child_process';
-import { appendFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { appendFileSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { buildAddon, findNvcc } from '../../native/cuda/addon/build.mjs';
 import { root } from './prepare.mjs';
 
-const source = join(root, 'native/cuda/kernels');
-const build = join(root, 'native/cuda/build');
 /** Registers of a thread beyond which a kernel cannot be started with its threads at all. */
 const mostRegisters = 255;
+const { targets } = parseArgs({ options: { targets: { type: 'string' } } }).values;
 
 function stop(text) {
   console.error(`build:cuda: ${text}`);
   process.exit(1);
-}
-
-function step(title, command, args) {
-  console.log(`> ${title}`);
-  const { status, stdout, stderr, error } = spawnSync(command, args, { encoding: 'utf8', maxBuffer: 1 << 28 });
-  const output = `${stdout ?? ''}${stderr ?? ''}`;
-  if (error) stop(`${title}: ${error.message}`);
-  return { status, output };
 }
 
 const has = (command) => spawnSync(command, ['--version'], { stdio: 'ignore' }).status === 0;
@@ -47,6 +41,7 @@ function readable(names) {
   return lines.map((line) =>
     line
       .replaceAll('kvsift::cuda::', '')
+      .replaceAll('(kvsift_cuda_dtype)', '')
       .replace(/\(.*$/, '')
       .replace(/^void /, ''),
   );
@@ -70,30 +65,26 @@ if (!has('cmake') || !(has('c++') || has('g++'))) {
   console.log('build:cuda: no CMake or no C++ compiler on this machine: nothing was built.');
   process.exit(0);
 }
-const cuda = has('nvcc') || existsSync('/usr/local/cuda/bin/nvcc');
-if (!cuda) console.log('build:cuda: no nvcc on this machine: the kernels are built for the host alone.');
-mkdirSync(build, { recursive: true });
-const generator = has('ninja') ? ['-G', 'Ninja'] : [];
-const compiler = cuda && !has('nvcc') ? ['-DCMAKE_CUDA_COMPILER=/usr/local/cuda/bin/nvcc'] : [];
-const configured = step('Configuring native/cuda', 'cmake', [...generator, ...compiler, '-S', source, '-B', build]);
-if (configured.status !== 0) stop(`cmake failed:\n${configured.output}`);
-const jobs = process.env.KVSIFT_JOBS ?? '2';
-const built = step('Building the kernels (minutes the first time)', 'cmake', ['--build', build, '--parallel', jobs]);
+const gpu = findNvcc() !== undefined;
+if (!gpu) console.log('build:cuda: no nvcc on this machine: the kernels are built for the host alone.');
+const build = join(root, 'native/cuda/build', gpu ? 'gpu' : 'host');
+const built = buildAddon({ gpu, tests: true, targets, onStep: (title) => console.log(`> ${title}`) });
 if (built.status !== 0) stop(`the build failed:\n${built.output.slice(-8000)}`);
 
 // A second run compiles nothing, so what ptxas said is kept; where a kernel was compiled again, the last word counts.
 const logPath = join(build, 'ptxas.log');
 appendFileSync(logPath, built.output.replaceAll(/^(?!.*(ptxas info|stack frame)).*\n/gm, ''));
-const kernels = cuda ? kernelUse(readFileSync(logPath, 'utf8')) : [];
+const kernels = gpu ? kernelUse(readFileSync(logPath, 'utf8')) : [];
 if (kernels.length > 0) printUse(kernels);
 const spilling = kernels.filter((kernel) => kernel.spilled > 0 || kernel.registers > mostRegisters);
 if (spilling.length > 0) stop(`these kernels spill registers: ${readable(spilling.map((kernel) => kernel.name)).join(', ')}`);
 
-const tested = step('Running the tests of the kernels', join(build, 'tests/kvsift_cuda_tests'), []);
-console.log(tested.output.trim());
+console.log('> Running the tests of the kernels');
+const tested = spawnSync(join(build, 'kernels/tests/kvsift_cuda_tests'), [], { encoding: 'utf8' });
+const output = `${tested.stdout ?? ''}${tested.stderr ?? ''}${tested.error ?? ''}`.trim();
+console.log(output);
 if (tested.status !== 0) stop('tests failed');
-const counts = tested.output.trim().split('\n').at(-1);
-const what = cuda
+const what = gpu
   ? `${kernels.length} kernels for ${new Set(kernels.map((kernel) => kernel.target)).size} targets, no spills`
   : 'host only';
-console.log(`build:cuda: ${what}; ${counts}`);
+console.log(`build:cuda: ${what}; ${output.split('\n').at(-1)}`);

@@ -8,7 +8,11 @@ import { filesBelow, finish, root, workspacePackages } from './packages.mjs';
 /** Rank of each package: an import goes to a lower rank, or to the same one where `sideways` says so. First match counts. */
 const ranks = [
   { pattern: /^@kvsift\/tensor$/, rank: 0 },
-  { pattern: /^@kvsift\/(weights|backend-reference|backend-testkit|backend-cpu|backend-cuda)$/, rank: 1, sideways: true },
+  {
+    pattern: /^@kvsift\/(weights|native-addon|backend-reference|backend-testkit|backend-cpu|backend-cuda)$/,
+    rank: 1,
+    sideways: true,
+  },
   { pattern: /^@kvsift\/tokenizer$/, rank: 2 },
   { pattern: /^@kvsift\/cache$/, rank: 2 },
   { pattern: /^@kvsift\/policy$/, rank: 3 },

@@ -1,6 +1,6 @@
 import { totalmem } from 'node:os';
-import { type Backend, type ErrorCode, KvsiftError } from '@kvsift/tensor';
-import { CpuBackend } from './cpu-backend.js';
+import { AddonBackend, addonError } from '@kvsift/native-addon';
+import type { Backend } from '@kvsift/tensor';
 import { loadAddon } from './locate-addon.js';
 
 /** Kernel paths, weakest first. */
@@ -41,10 +41,9 @@ export function createCpuBackend(options: CpuBackendOptions = {}): Backend {
   const { threads = 0, compute = 'int8', isa = 'auto', memoryLimit = memoryOfMachine() } = options;
   const addon = loadAddon(options.addon);
   const chosen = isa === 'auto' ? (addon.supportedIsas().at(-1) ?? 'portable') : isa;
-  const createError = (code: string, message: string, op: string) => new KvsiftError(code as ErrorCode, message, { op });
-  const native = new addon.Backend(createError, threads, chosen, compute, memoryLimit);
+  const native = new addon.Backend(addonError, threads, chosen, compute, memoryLimit);
   const description = native.describe();
-  return new CpuBackend(native, {
+  return new AddonBackend(native, {
     name: 'cpu',
     description: `${description.isa} kernels, ${compute}, ${description.threads} threads`,
     threads: description.threads,

@@ -1,8 +1,9 @@
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { Worker } from 'node:worker_threads';
+import { platformName } from '@kvsift/native-addon';
 import { describe, expect, it } from 'vitest';
-import { addonPlaces, platformName } from './locate-addon.js';
+import { addonPlaces } from './locate-addon.js';
 
 const require = createRequire(import.meta.url);
 

@@ -65,7 +65,7 @@ Tensor zip(Backend& backend, ops::BinaryOp op, const Tensor& a, const Tensor& b)
 Tensor zip(Backend& backend, ops::BinaryOp op, const Tensor& a, float b) {
   expect_dtype("zip", "a", a, DType::f32);
   const Tensor out = backend.make("zip", DType::f32, a.shape);
-  backend.submit("zip", {a}, {out}, [=](Context& context) { ops::zip(context, op, a.floats(), a.shape, &b, Shape{}, a.shape, out.out()); });
+  backend.submit("zip", {a}, {out}, [=](Context& context) { ops::zip(context, op, a.floats(), b, a.count(), out.out()); });
   return out;
 }
 

@@ -58,7 +58,7 @@ void submit_with_columns(Backend& backend, const Tensor& q, const std::vector<Se
   inputs.push_back(sums);
   const std::array outputs{out.output, log_sum_exp, sums};
   backend.submit("attention", inputs, outputs, [=, compute = backend.compute()](Context& context) {
-    attention_with_columns(context, compute, resolve_uniform("attention", view), q.shape[0], q.floats(), options.shape,
+    attention_with_columns(context, compute, resolve_uniform(context, "attention", view), q.shape[0], q.floats(), options.shape,
                            options.positions ? options.positions->integers() : nullptr, out.output.out(), log_sum_exp.out(), view.max_length, sums.out(),
                            sums.shape[1]);
   });
@@ -96,7 +96,7 @@ Attended attention(Backend& backend, const Tensor& q, std::vector<Segment> segme
   const std::size_t count = segments.size();
   backend.submit("attention", inputs, outputs,
                  [=, segments = std::move(segments), resolved = std::vector<KvSegment>(count), compute = backend.compute()](Context& context) mutable {
-                   for (std::size_t i = 0; i < count; i++) resolved[i] = {resolve("attention", segments[i].view, 0), segments[i].rows};
+                   for (std::size_t i = 0; i < count; i++) resolved[i] = {resolve(context, "attention", segments[i].view, 0), segments[i].rows};
                    kvsift::attention(context, compute, resolved, q.floats(), options.shape, options.positions ? options.positions->integers() : nullptr,
                                      out.output.out(), out.log_sum_exp ? out.log_sum_exp->out() : nullptr);
                  });
@@ -107,7 +107,7 @@ Tensor attention_columns(Backend& backend, const Tensor& q, const View& view, Co
   const std::vector<Tensor> inputs = column_inputs("attentionColumns", q, view, options);
   const Tensor out = backend.make("attentionColumns", DType::f32, {options.shape.query_heads, view.max_length});
   backend.submit("attentionColumns", inputs, std::span(&out, 1), [=, compute = backend.compute()](Context& context) {
-    kvsift::attention_columns(context, compute, q.floats(), q.shape[0], resolve_uniform("attentionColumns", view), view.max_length, statistic,
+    kvsift::attention_columns(context, compute, q.floats(), q.shape[0], resolve_uniform(context, "attentionColumns", view), view.max_length, statistic,
                               column_arguments(options), out.out());
   });
   return out;
@@ -117,7 +117,7 @@ Tensor attention_rows(Backend& backend, const Tensor& q, const View& view, const
   const std::vector<Tensor> inputs = column_inputs("attentionRows", q, view, options);
   const Tensor out = backend.make("attentionRows", DType::f32, {options.shape.query_heads, q.shape[0], view.max_length});
   backend.submit("attentionRows", inputs, std::span(&out, 1), [=](Context& context) {
-    kvsift::attention_rows(context, q.floats(), q.shape[0], resolve_uniform("attentionRows", view), view.max_length, column_arguments(options), out.out());
+    kvsift::attention_rows(context, q.floats(), q.shape[0], resolve_uniform(context, "attentionRows", view), view.max_length, column_arguments(options), out.out());
   });
   return out;
 }

@@ -2,11 +2,10 @@
 
 namespace kvsift {
 
-Backend::Backend(const BackendOptions& options)
-    : memory_(std::make_shared<Memory>(options.memory_limit)), compute_(options.compute), stream_(memory_, options.threads, options.isa) {}
+Backend::Backend(const BackendOptions& options) : compute_(options.compute), stream_(options) {}
 
 Tensor Backend::make(const char* op, DType dtype, const Shape& shape, bool weight) {
-  auto storage = std::make_shared<Storage>(memory_, tensor_bytes(op, dtype, shape), weight);
+  auto storage = std::make_shared<Storage>(memory(), tensor_bytes(op, dtype, shape), weight);
   if (recorded_) storage->recording = recordings_;
   return {std::move(storage), dtype, shape};
 }

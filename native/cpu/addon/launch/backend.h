@@ -3,19 +3,12 @@
 #include <optional>
 #include <span>
 
-#include "kvsift/weights.h"
 #include "runtime/mapped_file.h"
+#include "runtime/options.h"
 #include "runtime/stream.h"
 #include "runtime/tensor.h"
 
 namespace kvsift {
-
-struct BackendOptions {
-  std::size_t threads = 0;
-  Isa isa = best_isa();
-  Compute compute = Compute::int8;
-  std::size_t memory_limit = 0;
-};
 
 /** What launchers work with: makes tensors and takes ops, or records them. JavaScript's thread only. */
 class Backend {
@@ -24,7 +17,7 @@ class Backend {
 
   Compute compute() const { return compute_; }
   Stream& stream() { return stream_; }
-  const std::shared_ptr<Memory>& memory() const { return memory_; }
+  const std::shared_ptr<Memory>& memory() const { return stream_.memory(); }
   MappedFiles& files() { return files_; }
 
   /** A tensor whose contents an op will make. `weight`: its bytes count as weights. @throws Fault where its size cannot be */
@@ -45,7 +38,6 @@ class Backend {
   std::shared_ptr<const Program> end_recording();
 
  private:
-  std::shared_ptr<Memory> memory_;
   Compute compute_;
   MappedFiles files_;
   std::shared_ptr<Program> recorded_;

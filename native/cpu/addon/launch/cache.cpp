@@ -18,23 +18,6 @@ void add_contents(const View& view, std::vector<Tensor>& outputs) {
   if (view.positions) outputs.push_back(*view.positions);
 }
 
-/** The entries that a selection asks for exist, and fit the room of the target. */
-void check_selection(const KvView& from, const SlotSelection& selection, std::size_t total) {
-  const auto fail = [](const std::string& sentence) { throw Fault(Code::invalid_argument, "kvGather", "kvGather: " + sentence); };
-  if (selection.offsets[0] != 0 || static_cast<std::size_t>(selection.offsets[from.kv_heads]) != total) fail("the offsets do not run from 0 to the total");
-  for (std::size_t head = 0; head < from.kv_heads; head++) {
-    const std::int32_t start = selection.offsets[head];
-    const std::int32_t end = selection.offsets[head + 1];
-    if (start < 0 || end < start || static_cast<std::size_t>(end) > total) fail("the offsets do not ascend");
-    for (std::int32_t i = start; i < end; i++) {
-      const std::int32_t slot = selection.indices[i];
-      if (slot < 0 || slot >= from.lengths[head]) {
-        fail("slot " + std::to_string(slot) + " of head " + std::to_string(head) + ", which holds " + std::to_string(from.lengths[head]) + " entries");
-      }
-    }
-  }
-}
-
 }  // namespace
 
 void kv_append(Backend& backend, std::vector<Segment> segments, const Tensor& k, const Tensor& v, const Tensor& positions) {
@@ -68,7 +51,7 @@ void kv_append(Backend& backend, std::vector<Segment> segments, const Tensor& k,
   outputs.insert(outputs.end(), lengths.begin(), lengths.end());
   const std::size_t count = segments.size();
   backend.submit("kvAppend", inputs, outputs, [=, segments = std::move(segments), resolved = std::vector<KvSegment>(count)](Context& context) mutable {
-    for (std::size_t i = 0; i < count; i++) resolved[i] = {resolve("kvAppend", segments[i].view, segments[i].rows), segments[i].rows};
+    for (std::size_t i = 0; i < count; i++) resolved[i] = {resolve(context, "kvAppend", segments[i].view, segments[i].rows), segments[i].rows};
     kvsift::kv_append(context, resolved, k.floats(), v.floats(), positions.integers());
   });
 }
@@ -94,22 +77,7 @@ void kv_gather(Backend& backend, const View& from, const std::optional<Selection
   const Tensor targets[] = {to.keys, to.values, to.lengths};
   expect_apart("kvGather", std::span(targets, 1), std::span(targets + 1, 2));
   if (to.positions) expect_apart("kvGather", std::span(&*to.positions, 1), std::span(&to.lengths, 1));
-  backend.submit("kvGather", inputs, outputs, [=](Context& context) {
-    const KvView source = resolve("kvGather", from, 0);
-    SlotSelection slots;
-    if (selection) {
-      slots = {selection->indices.integers(), selection->offsets.integers()};
-      check_selection(source, slots, selection->indices.count());
-    }
-    // The room of the target is checked with the lengths that it will have.
-    std::int32_t* lengths = to.lengths.integers();
-    for (std::size_t head = 0; head < to.kv_heads; head++) {
-      lengths[head] = selection ? slots.offsets[head + 1] - slots.offsets[head] : source.lengths[head];
-    }
-    const KvView target = resolve("kvGather", to, 0);
-    std::fill(lengths, lengths + to.kv_heads, 0);
-    kvsift::kv_gather(context, source, selection ? &slots : nullptr, target);
-  });
+  backend.submit("kvGather", inputs, outputs, [=](Context& context) { gather(context, from, selection, to); });
 }
 
 Tensor kv_read(Backend& backend, const View& view, KvPart part) {
@@ -118,7 +86,7 @@ Tensor kv_read(Backend& backend, const View& view, KvPart part) {
   add_inputs(view, inputs);
   const Tensor out = backend.make("kvRead", DType::f32, {view.kv_heads, view.max_length, view.head_dim});
   backend.submit("kvRead", inputs, std::span(&out, 1),
-                 [=](Context& context) { kvsift::kv_read(context, resolve_uniform("kvRead", view), part, view.max_length, out.out()); });
+                 [=](Context& context) { kvsift::kv_read(context, resolve_uniform(context, "kvRead", view), part, view.max_length, out.out()); });
   return out;
 }
 
@@ -130,7 +98,7 @@ void kv_replace(Backend& backend, const View& view, KvPart part, const Tensor& x
   const Tensor target = part == KvPart::keys ? view.keys : view.values;
   expect_apart("kvReplace", std::span(&target, 1), std::span(&x, 1));
   backend.submit("kvReplace", inputs, std::span(&target, 1),
-                 [=](Context& context) { kvsift::kv_replace(context, resolve_uniform("kvReplace", view), part, view.max_length, x.floats()); });
+                 [=](Context& context) { kvsift::kv_replace(context, resolve_uniform(context, "kvReplace", view), part, view.max_length, x.floats()); });
 }
 
 }  // namespace kvsift::launch

@@ -8,10 +8,6 @@ namespace kvsift::launch {
 
 void kv_append(Backend& backend, std::vector<Segment> segments, const Tensor& k, const Tensor& v, const Tensor& positions);
 
-struct SelectionTensors {
-  Tensor indices;
-  Tensor offsets;
-};
 /** Without a selection every entry is copied. */
 void kv_gather(Backend& backend, const View& from, const std::optional<SelectionTensors>& selection, const View& to);
 

@@ -38,13 +38,23 @@ void add_inputs(const View& view, std::vector<Tensor>& inputs);
 /** No tensor that is written may be one of those that say where to read or write. @throws Fault */
 void expect_apart(const char* op, std::span<const Tensor> written, std::span<const Tensor> indexes);
 
+struct SelectionTensors {
+  Tensor indices;
+  Tensor offsets;
+};
+
+// What looks at the numbers of a view, on the executor (kv_access.cpp).
+
 /**
- * The view on raw pointers. Looks at the numbers on the executor: every entry of every head, and `extra` more, must lie inside the memory.
+ * The view on raw pointers. Every entry of every head, and `extra` more, must lie inside the memory.
  * @throws Fault `invalid_argument`
  */
-KvView resolve(const char* op, const View& view, std::size_t extra);
+KvView resolve(Context& context, const char* op, const View& view, std::size_t extra);
 
 /** The same where all heads must hold exactly `max_length` entries. */
-KvView resolve_uniform(const char* op, const View& view);
+KvView resolve_uniform(Context& context, const char* op, const View& view);
+
+/** Copies the selected entries, or all of them. @throws Fault `invalid_argument` where an entry does not exist or the target has no room */
+void gather(Context& context, const View& from, const std::optional<SelectionTensors>& selection, const View& to);
 
 }  // namespace kvsift::launch

@@ -2,7 +2,6 @@
 
 #include <cmath>
 
-#include "kvsift/linear.h"
 #include "launch/algebra.h"
 #include "launch/check.h"
 #include "launch/weight.h"
@@ -59,15 +58,14 @@ Tensor linear(Backend& backend, const Tensor& x, const Tensor& weight, const std
   if (weight.shape[1] != x.shape[1]) fail_shape("linear", "x " + format(x.shape) + " does not fit the weight " + format(weight.shape));
   if (bias) expect("linear", "bias", *bias, DType::f32, {outputs});
   if (residual) expect("linear", "residual", *residual, DType::f32, {rows, outputs});
-  if (!weight.storage->weight || !weight.storage->weight->for_products) return linear_plain(backend, x, weight, bias, residual);
+  if (!takes_products(weight)) return linear_plain(backend, x, weight, bias, residual);
   const Tensor out = backend.make("linear", DType::f32, {rows, outputs});
   std::vector<Tensor> inputs{x, weight};
   if (bias) inputs.push_back(*bias);
   if (residual) inputs.push_back(*residual);
   backend.submit("linear", inputs, std::span(&out, 1), [=, compute = backend.compute()](Context& context) {
     if (out.count() == 0) return;
-    kvsift::linear(context, compute, *weight.storage->weight->packed, x.floats(), rows, bias ? bias->floats() : nullptr,
-                   residual ? residual->floats() : nullptr, out.out());
+    product(context, compute, weight, x.floats(), rows, bias ? bias->floats() : nullptr, residual ? residual->floats() : nullptr, out.out());
   });
   return out;
 }

@@ -54,7 +54,7 @@ Tensor load_vector(Backend& backend, std::vector<Source> sources, std::size_t va
       std::vector<std::shared_ptr<MappedFile>> held;
       const WeightSource rows = open_source(files, source, Role::vector, source.row_order, held);
       if (rows.rows * rows.columns == 0) continue;
-      kvsift::dequantize(context, std::span(&rows, 1), to);
+      settle_vector(context, rows, to);
       to += rows.rows * rows.columns;
     }
   });
@@ -74,10 +74,8 @@ Tensor load_matrix(Backend& backend, std::vector<Source> sources, Role role, std
     for (std::size_t i = 0; i < sources.size(); i++) {
       weight->sources.push_back(open_source(files, sources[i], role, weight->row_orders[i], weight->files));
     }
-    if (role != Role::linear) return;
-    weight->packed = std::make_unique<PackedWeight>(context, weight->sources, compute);
-    weight->memory->add(weight->packed->bytes(), true);
-    weight->counted = weight->packed->bytes();
+    settle(context, *weight, compute);
+    if (!weight->packed) return;
     for (std::size_t i = 0; i < sources.size(); i++) weight->files[i]->forget(sources[i].offset, sources[i].bytes);
   });
   return out;

@@ -45,6 +45,18 @@ struct Source {
 /** A weight made of the sources, stacked by rows; the file is opened when the stream gets there. */
 Tensor load(Backend& backend, std::vector<Source> sources, Role role);
 
+/** True where `product` takes this matrix as it is; others are widened first. */
+bool takes_products(const Tensor& weight);
+
+// What becomes of the bytes of a weight, on the executor (weight_data.cpp).
+
+/** Brings the sources of a matrix to where ops read them. */
+void settle(Context& context, Weight& weight, Compute compute);
+/** f32 values of the rows of a vector. */
+void settle_vector(Context& context, const WeightSource& rows, float* to);
+/** x · Wᵀ (+ bias) (+ residual) of a matrix that takes products. */
+void product(Context& context, Compute compute, const Tensor& weight, const float* x, std::size_t rows, const float* bias, const float* residual, float* out);
+
 /** f32 values of a weight or of any matrix of floats or blocks. */
 Tensor dequantize(Backend& backend, const Tensor& weight);
 

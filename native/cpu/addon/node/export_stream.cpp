@@ -1,7 +1,6 @@
-#include <cstring>
-
 #include "launch/host.h"
 #include "launch/weight.h"
+#include "node/options.h"
 #include "node/reader.h"
 
 namespace kvsift::node {
@@ -86,16 +85,6 @@ Napi::ArrayBuffer make_buffer(Reader& reader, std::size_t bytes) {
   return {};
 }
 
-/** Copies the contents out, on the executor. `target` null: JavaScript had no memory. */
-FailurePointer copy_out(const Storage& storage, void* target) {
-  const auto fail = [](Code code, const std::string& sentence) { return std::make_shared<const Failure>(Failure{code, "read", "read: " + sentence}); };
-  if (storage.data() == nullptr) return fail(Code::invalid_argument, "the program that makes this tensor has not run");
-  if (storage.bytes() == 0) return nullptr;
-  if (target == nullptr) return fail(Code::out_of_memory, "JavaScript has no memory for " + std::to_string(storage.bytes()) + " bytes");
-  std::memcpy(target, storage.data(), storage.bytes());
-  return nullptr;
-}
-
 Napi::Value read(Reader& reader) {
   refuse_recording(reader);
   const Tensor tensor = reader.tensor("tensor");
@@ -110,8 +99,8 @@ Napi::Value read(Reader& reader) {
     completion->value = Napi::Persistent(buffer.As<Napi::Object>());
   }
   const Napi::Promise promise = completion->deferred.Promise();
-  backend.stream().fence(tensor.storage, [&owner, completion, target, storage = tensor.storage](const FailurePointer& failure) {
-    completion->failure = failure ? failure : copy_out(*storage, target);
+  backend.stream().read(tensor.storage, target, [&owner, completion](const FailurePointer& failure) {
+    completion->failure = failure;
     owner.settle(completion);
   });
   return promise;
@@ -200,13 +189,6 @@ Napi::Value run_program(Reader& reader) {
 Napi::Value release_program(Reader& reader) {
   reader.owner().drop_program(reader.number("program"));
   return reader.env().Undefined();
-}
-
-Napi::Value describe(Reader& reader) {
-  const Napi::Object out = Napi::Object::New(reader.env());
-  out.Set("threads", static_cast<double>(reader.backend().stream().threads()));
-  out.Set("isa", isa_name(reader.backend().stream().isa()));
-  return out;
 }
 
 Napi::Value dispose(Reader& reader) { return reader.owner().dispose(reader.env()); }

@@ -2,25 +2,13 @@
 
 #include <cmath>
 
-#include "node/reader.h"
+#include "node/options.h"
 
 namespace kvsift::node {
 
 namespace {
 
 std::uint64_t key(double id) { return id > 0 && id < 9007199254740992.0 && id == std::floor(id) ? static_cast<std::uint64_t>(id) : 0; }
-
-BackendOptions read_options(Reader& reader) {
-  BackendOptions options;
-  options.threads = reader.count("threads", 1024);
-  if (!isa_from_name(reader.text("isa").c_str(), options.isa)) reader.refuse("isa", "is no instruction set");
-  if (!isa_supported(options.isa)) {
-    throw Fault(Code::unsupported, reader.op(), std::string(reader.op()) + ": this machine or this build cannot run " + isa_name(options.isa));
-  }
-  options.compute = reader.choice<Compute>("compute", {{"f32", Compute::f32}, {"int8", Compute::int8}});
-  options.memory_limit = reader.count("memoryLimit");
-  return options;
-}
 
 }  // namespace
 
@@ -39,13 +27,13 @@ NativeBackend::NativeBackend(const Napi::CallbackInfo& info) : Napi::ObjectWrap<
   if (!create_error.IsFunction()) throw Napi::TypeError::New(info.Env(), "Backend: the first argument must be a function that makes errors");
   create_error_ = Napi::Persistent(create_error.As<Napi::Function>());
   try {
-    Reader reader(info, *this, "createCpuBackend");
+    Reader reader(info, *this, maker);
     reader.value();
     backend_ = std::make_unique<Backend>(read_options(reader));
   } catch (const Fault& fault) {
     throw error(info.Env(), *fault.failure());
   } catch (const std::exception& problem) {
-    throw error(info.Env(), {Code::backend_failure, "createCpuBackend", std::string("the backend cannot start: ") + problem.what()});
+    throw error(info.Env(), {Code::backend_failure, maker, std::string("the backend cannot start: ") + problem.what()});
   }
   channel_ = Channel::New(info.Env(), "kvsift", 0, 1, this);
   channel_.Unref(info.Env());
@@ -157,6 +145,8 @@ void NativeBackend::finish(Napi::Env env, Completion* completion) {
 Napi::Promise NativeBackend::dispose(Napi::Env env) {
   backend();
   alive_ = false;
+  // They go where the stream is, which may be at work with them.
+  backend_->stream().release(std::make_shared<const std::pair<decltype(tensors_), decltype(programs_)>>(std::move(tensors_), std::move(programs_)));
   tensors_.clear();
   programs_.clear();
   Completion* completion = begin(env);
@@ -168,7 +158,8 @@ Napi::Promise NativeBackend::dispose(Napi::Env env) {
 
 Napi::Error NativeBackend::error(Napi::Env env, const Failure& failure) const {
   const Napi::Value made = create_error_.Call({Napi::String::New(env, code_name(failure.code)), Napi::String::New(env, failure.message),
-                                               Napi::String::New(env, failure.op)});
+                                               Napi::String::New(env, failure.op), Napi::Number::New(env, static_cast<double>(failure.wanted)),
+                                               Napi::Number::New(env, static_cast<double>(failure.available))});
   if (!made.IsObject()) return Napi::Error::New(env, failure.message);
   return Napi::Error(env, made);
 }

@@ -72,17 +72,6 @@ void zip_all(Context& context, const float* a, const Shape& a_shape, const float
 
 }  // namespace
 
-Shape broadcast_steps(const Shape& shape, const Shape& target) {
-  Shape steps;
-  for (std::size_t axis = 0; axis < target.rank(); axis++) steps.push(0);
-  std::size_t step = 1;
-  for (std::size_t axis = shape.rank(); axis-- > 0;) {
-    if (shape[axis] != 1) steps[axis + target.rank() - shape.rank()] = step;
-    step *= shape[axis];
-  }
-  return steps;
-}
-
 void map(Context& context, UnaryOp op, const float* x, std::size_t count, float* out) {
   switch (op) {
     case UnaryOp::exp: return each(context, x, count, out, [](float v) { return std::exp(v); });
@@ -108,6 +97,10 @@ void zip(Context& context, BinaryOp op, const float* a, const Shape& a_shape, co
     case BinaryOp::min: return all(smaller);
     case BinaryOp::less: return all([](float x, float y) { return x < y ? 1.0f : 0.0f; });
   }
+}
+
+void zip(Context& context, BinaryOp op, const float* a, float b, std::size_t count, float* out) {
+  zip(context, op, a, {count}, &b, {}, {count}, out);
 }
 
 void to_float(Context& context, DType type, const void* x, std::size_t count, float* out) {

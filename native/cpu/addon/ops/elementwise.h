@@ -17,6 +17,8 @@ void map(Context& context, UnaryOp op, const float* x, std::size_t count, float*
 /** Broadcasts as NumPy does; `shape` is the shape of the result, with which both fit. max and min pass NaN on. */
 void zip(Context& context, BinaryOp op, const float* a, const Shape& a_shape, const float* b, const Shape& b_shape, const Shape& shape, float* out);
 
+void zip(Context& context, BinaryOp op, const float* a, float b, std::size_t count, float* out);
+
 /** f32 from f32, f16, bf16, i32 or u8. */
 void to_float(Context& context, DType type, const void* x, std::size_t count, float* out);
 

@@ -14,6 +14,7 @@ const char* code_name(Code code) {
     case Code::file_unreadable: return "file_unreadable";
     case Code::file_malformed: return "file_malformed";
     case Code::backend_failure: return "backend_failure";
+    case Code::backend_unavailable: return "backend_unavailable";
   }
   return "backend_failure";
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <memory>
@@ -20,6 +21,7 @@ enum class Code : std::uint8_t {
   file_unreadable,
   file_malformed,
   backend_failure,
+  backend_unavailable,
 };
 
 const char* code_name(Code code);
@@ -29,6 +31,9 @@ struct Failure {
   Code code;
   std::string op;
   std::string message;
+  /** Of `out_of_memory`, where they are known: bytes that were asked for and bytes that were there. */
+  std::size_t wanted = 0;
+  std::size_t available = 0;
 };
 
 using FailurePointer = std::shared_ptr<const Failure>;
@@ -38,7 +43,7 @@ class Fault : public std::exception {
  public:
   explicit Fault(FailurePointer failure) : failure_(std::move(failure)) {}
   Fault(Code code, std::string op, std::string message)
-      : failure_(std::make_shared<const Failure>(Failure{code, std::move(op), std::move(message)})) {}
+      : failure_(std::make_shared<const Failure>(Failure{code, std::move(op), std::move(message), 0, 0})) {}
 
   const FailurePointer& failure() const { return failure_; }
   const char* what() const noexcept override { return failure_->message.c_str(); }

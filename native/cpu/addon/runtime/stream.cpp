@@ -1,6 +1,7 @@
 #include "runtime/stream.h"
 
 #include <chrono>
+#include <cstring>
 #include <utility>
 
 namespace kvsift {
@@ -9,6 +10,16 @@ namespace {
 
 /** After this long without work, memory that waits for reuse goes back to the system. */
 constexpr auto idle_time = std::chrono::milliseconds(100);
+
+/** Copies contents out. */
+FailurePointer copy_out(const Storage& storage, void* target) {
+  const auto fail = [](Code code, const std::string& sentence) { return std::make_shared<const Failure>(Failure{code, "read", "read: " + sentence}); };
+  if (storage.data() == nullptr) return fail(Code::invalid_argument, "the program that makes this tensor has not run");
+  if (storage.bytes() == 0) return nullptr;
+  if (target == nullptr) return fail(Code::out_of_memory, "JavaScript has no memory for " + std::to_string(storage.bytes()) + " bytes");
+  std::memcpy(target, storage.data(), storage.bytes());
+  return nullptr;
+}
 
 template <class... Cases>
 struct Match : Cases... {
@@ -41,6 +52,12 @@ void Stream::push(std::shared_ptr<const Program> program) { enqueue(ProgramTask{
 void Stream::release(std::shared_ptr<const void> what) { enqueue(ReleaseTask{std::move(what)}); }
 void Stream::finish(Fence fence) { enqueue(FinishTask{std::move(fence)}); }
 void Stream::fence(StoragePointer storage, Fence fence) { enqueue(FenceTask{std::move(storage), std::move(fence)}); }
+void Stream::read(StoragePointer storage, void* target, Fence fence) {
+  const Storage* contents = storage.get();
+  this->fence(std::move(storage), [contents, target, fence = std::move(fence)](const FailurePointer& failure) {
+    fence(failure ? failure : copy_out(*contents, target));
+  });
+}
 void Stream::reset_peak() { enqueue(ResetTask{}); }
 
 void Stream::stop(std::function<void()> stopped) {

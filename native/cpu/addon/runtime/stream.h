@@ -11,6 +11,7 @@
 
 #include "kvsift/context.h"
 #include "runtime/op.h"
+#include "runtime/options.h"
 
 namespace kvsift {
 
@@ -29,6 +30,7 @@ using Fence = std::function<void(const FailurePointer& failure)>;
 class Stream {
  public:
   Stream(std::shared_ptr<Memory> memory, std::size_t threads, Isa isa);
+  explicit Stream(const BackendOptions& options) : Stream(std::make_shared<Memory>(options.memory_limit), options.threads, options.isa) {}
   ~Stream();
   Stream(const Stream&) = delete;
   Stream& operator=(const Stream&) = delete;
@@ -41,7 +43,11 @@ class Stream {
   void finish(Fence fence);
   /** Sees whether the contents of a storage exist. */
   void fence(StoragePointer storage, Fence fence);
+  /** Copies the contents of a storage out before the fence; `target` null: there is no memory for them. */
+  void read(StoragePointer storage, void* target, Fence fence);
   void reset_peak();
+
+  const std::shared_ptr<Memory>& memory() const { return memory_; }
 
   /** Skips what has not begun and ends the thread; `stopped` is called there last. Fences that are skipped see `disposed`. */
   void stop(std::function<void()> stopped);

@@ -87,6 +87,7 @@ struct Cache {
     view.values = values.get();
     view.lengths = lengths_.get();
     view.starts = starts_.get();
+    view.rows = rows;
     view.max_length = static_cast<std::size_t>(*std::max_element(lengths.begin(), lengths.end()));
   }
   static std::vector<std::uint16_t> random(std::size_t count) {
@@ -179,7 +180,7 @@ void select_and_compact(double bandwidth) {
   top.length = n;
   top.keep = top.max = keep;
   top.total = heads * keep;
-  const kvsift_cuda_slot_selection selection{indices.get(), offsets.get(), keep};
+  const kvsift_cuda_slot_selection selection{indices.get(), offsets.get(), keep, indices.size()};
   const auto pick = [&] { good(kvsift_cuda_top(context, stream, &top, indices.get(), offsets.get())); };
   const auto move = [&] { good(kvsift_cuda_kv_compact(context, stream, &cache.view, &selection)); };
   report("top", "8 heads x 131072 to 20 %", seconds(pick), heads * n * 4.0, "GB/s", bandwidth);

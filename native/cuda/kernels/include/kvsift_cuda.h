@@ -47,7 +47,10 @@ typedef void* kvsift_cuda_stream;
 enum {
   KVSIFT_CUDA_FAULT_TOP_COUNTS = 1,    /* counts that do not fit the total, the bound or the length */
   KVSIFT_CUDA_FAULT_TOP_PROTECTED = 2, /* more protected entries than entries to keep */
-  KVSIFT_CUDA_FAULT_EMBEDDING_ID = 4   /* id out of range; its row is zero */
+  KVSIFT_CUDA_FAULT_EMBEDDING_ID = 4,  /* id out of range; its row is zero */
+  KVSIFT_CUDA_FAULT_KV_RANGE = 8,      /* entries of a head lie outside its memory; the head counts as empty */
+  KVSIFT_CUDA_FAULT_KV_LENGTH = 16,    /* a head holds another number of entries than the call says; it counts as empty */
+  KVSIFT_CUDA_FAULT_KV_SELECTION = 32  /* a selection that does not fit: a slot that its head does not hold, offsets that do not ascend to the total */
 };
 
 /* ---- context ---- */
@@ -61,8 +64,15 @@ const char* kvsift_cuda_message(const kvsift_cuda_context* context);
 const char* kvsift_cuda_status_name(kvsift_cuda_status status);
 /* Device name, compute capability, multiprocessors, and where matrix products run; lives as long as the context. */
 const char* kvsift_cuda_description(const kvsift_cuda_context* context);
+/* The cudaMemPool_t that scratch memory comes from: a caller that takes its own memory from it shares what is free. Null without a device. */
+void* kvsift_cuda_pool(const kvsift_cuda_context* context);
 /* Copies the fault word to `out` (host memory, pinned if the copy is to be asynchronous) in stream order and clears it. */
 kvsift_cuda_status kvsift_cuda_read_faults(kvsift_cuda_context* context, kvsift_cuda_stream stream, int32_t* out);
+/*
+ * Where ops that are enqueued from now on set their bits: an int32 of the caller's that the device can write (pinned host memory is enough; a fault
+ * is rare), or null for the context's own word. Lets the caller tell ops apart.
+ */
+kvsift_cuda_status kvsift_cuda_faults_at(kvsift_cuda_context* context, int32_t* word);
 /* Loads cuBLASLt if it is found; OK or UNSUPPORTED with a message that names the places tried. Products use it from then on. */
 kvsift_cuda_status kvsift_cuda_use_cublas(kvsift_cuda_context* context);
 
@@ -72,7 +82,7 @@ kvsift_cuda_status kvsift_cuda_use_cublas(kvsift_cuda_context* context);
 typedef struct {
   kvsift_cuda_dtype type;   /* f32, f16 or bf16 */
   size_t kv_heads;
-  size_t head_dim;          /* a multiple of 8, at most 256 */
+  size_t head_dim;          /* at most 256; others than multiples of 8 cost a copy of the cache in attention */
   void* keys;               /* [rows, head_dim], 16-byte aligned */
   void* values;             /* likewise */
   int32_t* lengths;         /* [kv_heads] */
@@ -82,6 +92,7 @@ typedef struct {
   size_t block_size;
   size_t blocks_per_head;
   size_t max_length;        /* upper bound of all lengths that the host knows */
+  size_t rows;              /* of keys, values and positions: nothing behind them is touched, whatever the numbers on the device say */
 } kvsift_cuda_kv_view;
 
 /* `rows` consecutive token rows of a packed batch and the view that they belong to. */
@@ -95,6 +106,7 @@ typedef struct {
   const int32_t* indices;
   const int32_t* offsets;   /* [kv_heads + 1] */
   size_t max_per_head;      /* upper bound that the host knows */
+  size_t total;             /* indices */
 } kvsift_cuda_slot_selection;
 
 /* Writes rows of k and v [all rows, kv_heads · head_dim] behind the entries of each view, with their positions, and lengthens it. `segments` is host memory. */
@@ -221,7 +233,7 @@ typedef struct {
 kvsift_cuda_status kvsift_cuda_sample(kvsift_cuda_context* context, kvsift_cuda_stream stream, const float* logits, size_t rows, size_t vocabulary,
                                       const kvsift_cuda_sampling_rule* rules, int32_t* ids, float* log_probs);
 
-/* Rows of a weight as they lie in its file (device copy). f32, f16, bf16, q8_0, q4_0, q4_1, q4_k or q6_k; columns are whole blocks. */
+/* Rows of a weight as they lie in its file (device copy): floats or blocks; columns are whole blocks. */
 typedef struct {
   kvsift_cuda_dtype type;
   const void* data;  /* 2-byte aligned for block formats */

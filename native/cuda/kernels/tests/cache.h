@@ -111,6 +111,7 @@ class Cache {
       view.blocks_per_head = static_cast<std::size_t>(blocks);
     }
     view.max_length = static_cast<std::size_t>(most);
+    view.rows = rows;
     table_host_ = table;
     starts_host_ = starts;
   }

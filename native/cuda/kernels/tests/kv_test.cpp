@@ -57,7 +57,7 @@ KVSIFT_TEST(compact_in_place, "kv_compact: every layout and type, runs longer th
       const Kept kept = survivors(lengths, 4);
       Buffer<std::int32_t> indices(kept.indices);
       Buffer<std::int32_t> offsets(kept.offsets);
-      const kvsift_cuda_slot_selection selection{indices.get(), offsets.get(), kept.most};
+      const kvsift_cuda_slot_selection selection{indices.get(), offsets.get(), kept.most, indices.size()};
       good(kvsift_cuda_kv_compact(context(), nullptr, &cache.view, &selection));
       expect_entries(cache.read(), select(cache.entries, kept, head_dim), name_of(layout));
     }
@@ -73,7 +73,7 @@ KVSIFT_TEST(gather_between, "kv_gather: from each layout to each other, selected
       Cache target(to, KVSIFT_CUDA_BF16, 32, lengths, 9);
       Buffer<std::int32_t> indices(kept.indices);
       Buffer<std::int32_t> offsets(kept.offsets);
-      const kvsift_cuda_slot_selection selection{indices.get(), offsets.get(), kept.most};
+      const kvsift_cuda_slot_selection selection{indices.get(), offsets.get(), kept.most, indices.size()};
       good(kvsift_cuda_kv_gather(context(), nullptr, &source.view, &selection, &target.view));
       expect_entries(target.read(), select(source.entries, kept, 32), "selected");
       good(kvsift_cuda_kv_gather(context(), nullptr, &source.view, nullptr, &target.view));
@@ -142,6 +142,93 @@ KVSIFT_TEST(read_and_replace, "kv_read and kv_replace: there and back") {
       expect_same(got.values[1], cache.entries.values[1], "values are untouched");
     }
   }
+}
+
+/** Runs every op that reads or writes a view; each must set one of these faults. */
+static void expect_faults(Cache& cache, std::int32_t expected, const std::string& what) {
+  const std::size_t heads = cache.view.kv_heads;
+  const std::size_t head_dim = cache.view.head_dim;
+  const std::size_t n = cache.view.max_length;
+  Buffer<float> x(std::vector<float>(heads * n * head_dim, 1.0F));
+  Buffer<float> out(heads * n * head_dim);
+  Buffer<std::int32_t> positions(std::vector<std::int32_t>(n, 5));
+  Cache target(Layout::flattened, cache.view.type, head_dim, std::vector<int>(heads, static_cast<int>(n)), 3);
+  const kvsift_cuda_attention_shape shape{heads, 0.3F, 0, 0};
+  const kvsift_cuda_kv_segment few{cache.view, 1};
+  const kvsift_cuda_kv_segment many{cache.view, n};
+  kvsift_cuda_column_arguments arguments{};
+  arguments.shape = shape;
+  arguments.mask = KVSIFT_CUDA_MASK_NONE;
+  const auto check = [&](kvsift_cuda_status status, const char* op) {
+    good(status);
+    expect((faults() & expected) != 0, what + ": " + op + " set no fault");
+  };
+  check(kvsift_cuda_attention(context(), nullptr, &few, 1, x.get(), &shape, nullptr, out.get(), nullptr), "attention of a row");
+  check(kvsift_cuda_attention(context(), nullptr, &many, 1, x.get(), &shape, nullptr, out.get(), nullptr), "attention of many rows");
+  check(kvsift_cuda_attention_columns(context(), nullptr, x.get(), n, &cache.view, n, KVSIFT_CUDA_COLUMN_SUM, &arguments, out.get()), "columns");
+  check(kvsift_cuda_attention_rows(context(), nullptr, x.get(), 1, &cache.view, n, &arguments, out.get()), "rows");
+  check(kvsift_cuda_kv_read(context(), nullptr, &cache.view, KVSIFT_CUDA_KEYS, n, out.get()), "read");
+  check(kvsift_cuda_kv_replace(context(), nullptr, &cache.view, KVSIFT_CUDA_KEYS, n, x.get()), "replace");
+  check(kvsift_cuda_kv_gather(context(), nullptr, &cache.view, nullptr, &target.view), "gather");
+  if (expected == KVSIFT_CUDA_FAULT_KV_RANGE) check(kvsift_cuda_kv_append(context(), nullptr, &few, 1, x.get(), x.get(), positions.get()), "append");
+}
+
+KVSIFT_TEST(lying_numbers, "numbers of a cache that point outside its memory set a fault, and nothing is touched") {
+  for (const auto type : {KVSIFT_CUDA_F32, KVSIFT_CUDA_BF16}) {
+    for (const Layout layout : layouts) {
+      Cache cache(layout, type, 64, {40, 40}, 5);
+      Buffer<std::int32_t> lengths(std::vector<std::int32_t>{40, 1 << 20});
+      cache.view.lengths = lengths.get();
+      expect_faults(cache, KVSIFT_CUDA_FAULT_KV_RANGE, std::string(name_of(layout)) + ", a length");
+      Buffer<std::int32_t> negative(std::vector<std::int32_t>{40, -3});
+      cache.view.lengths = negative.get();
+      expect_faults(cache, KVSIFT_CUDA_FAULT_KV_RANGE, std::string(name_of(layout)) + ", a negative length");
+      Buffer<std::int32_t> shorter(std::vector<std::int32_t>{40, 12});
+      cache.view.lengths = shorter.get();
+      Buffer<float> out(2 * 40 * 64);
+      good(kvsift_cuda_kv_read(context(), nullptr, &cache.view, KVSIFT_CUDA_KEYS, 40, out.get()));
+      expect(faults() == KVSIFT_CUDA_FAULT_KV_LENGTH, "a head that is too short set no fault");
+      Buffer<std::int32_t> right(std::vector<std::int32_t>{40, 40});
+      cache.view.lengths = right.get();
+      if (layout == Layout::paged) {
+        Buffer<std::int32_t> table(std::vector<std::int32_t>(2 * cache.view.blocks_per_head, 1 << 28));
+        cache.view.table = table.get();
+        expect_faults(cache, KVSIFT_CUDA_FAULT_KV_RANGE, "a block number");
+      } else {
+        Buffer<std::int32_t> starts(std::vector<std::int32_t>{-1, 1 << 30});
+        cache.view.starts = starts.get();
+        expect_faults(cache, KVSIFT_CUDA_FAULT_KV_RANGE, "a start");
+      }
+    }
+  }
+}
+
+KVSIFT_TEST(lying_selection, "a selection that does not fit sets a fault, and nothing outside is touched") {
+  for (const auto& [indices, offsets] : std::vector<std::pair<std::vector<std::int32_t>, std::vector<std::int32_t>>>{
+           {{0, 9, 1}, {0, 2, 3}}, {{0, -1, 1}, {0, 2, 3}}, {{0, 1, 1}, {0, 4, 3}}, {{0, 1, 1}, {1, 2, 3}}, {{0, 1, 1}, {0, 2, 1 << 30}}}) {
+    Cache from(Layout::flattened, KVSIFT_CUDA_F16, 16, {9, 9}, 5);
+    Cache to(Layout::paged, KVSIFT_CUDA_F16, 16, {9, 9}, 6);
+    Buffer<std::int32_t> device_indices(indices);
+    Buffer<std::int32_t> device_offsets(offsets);
+    const kvsift_cuda_slot_selection selection{device_indices.get(), device_offsets.get(), 9, 3};
+    good(kvsift_cuda_kv_gather(context(), nullptr, &from.view, &selection, &to.view));
+    expect((faults() & KVSIFT_CUDA_FAULT_KV_SELECTION) != 0, "gather set no fault");
+    good(kvsift_cuda_kv_compact(context(), nullptr, &from.view, &selection));
+    expect((faults() & KVSIFT_CUDA_FAULT_KV_SELECTION) != 0, "compact set no fault");
+  }
+}
+
+KVSIFT_TEST(own_fault_word, "faults go where the caller wants them") {
+  Buffer<std::int32_t> word(std::vector<std::int32_t>{0});
+  Buffer<std::int32_t> ids(std::vector<std::int32_t>{7});
+  Buffer<float> table(std::vector<float>{1, 2});
+  Buffer<float> out(1);
+  const kvsift_cuda_weight weight{KVSIFT_CUDA_F32, table.get(), 2, 1};
+  good(kvsift_cuda_faults_at(context(), word.get()));
+  good(kvsift_cuda_embedding(context(), nullptr, &weight, ids.get(), 1, 1, out.get()));
+  good(kvsift_cuda_faults_at(context(), nullptr));
+  expect_same(word.read(), {KVSIFT_CUDA_FAULT_EMBEDDING_ID}, "the caller's word");
+  expect(faults() == 0, "the context's own word was set too");
 }
 
 }  // namespace KVSIFT_TEST_SPACE

@@ -25,8 +25,8 @@ KVSIFT_TEST(attention_refusals, "refusals: attention names what is wrong and run
   refused(run(cache.view, {4, 1, 0, 5}, q.get()), KVSIFT_CUDA_INVALID_ARGUMENT, "a window without positions");
   refused(run(cache.view, shape, nullptr), KVSIFT_CUDA_INVALID_ARGUMENT, "no queries");
   auto view = cache.view;
-  view.head_dim = 60;
-  refused(run(view, shape, q.get()), KVSIFT_CUDA_UNSUPPORTED, "a head dim of 60");
+  view.head_dim = 260;
+  refused(run(view, shape, q.get()), KVSIFT_CUDA_UNSUPPORTED, "a head dim of 260");
   view = cache.view;
   view.type = KVSIFT_CUDA_Q8_0;
   refused(run(view, shape, q.get()), KVSIFT_CUDA_DTYPE_MISMATCH, "a q8_0 cache");
@@ -64,8 +64,8 @@ KVSIFT_TEST(other_refusals, "refusals: selection, rows, weights and algebra") {
   refused(kvsift_cuda_softcap(context(), nullptr, x.get(), 8, 0, out.get()), KVSIFT_CUDA_INVALID_ARGUMENT, "a cap of 0");
   kvsift_cuda_weight weight{KVSIFT_CUDA_Q4_K, x.get(), 1, 100};
   refused(kvsift_cuda_dequantize(context(), nullptr, &weight, out.get()), KVSIFT_CUDA_SHAPE_MISMATCH, "half a block");
-  weight.type = KVSIFT_CUDA_IQ4_XS;
-  refused(kvsift_cuda_dequantize(context(), nullptr, &weight, out.get()), KVSIFT_CUDA_UNSUPPORTED, "iq4_xs");
+  weight.type = KVSIFT_CUDA_I32;
+  refused(kvsift_cuda_dequantize(context(), nullptr, &weight, out.get()), KVSIFT_CUDA_UNSUPPORTED, "a weight of integers");
   const std::size_t shape[4] = {1, 1, 2, 2};
   const std::size_t order[4] = {0, 1, 1, 2};
   refused(kvsift_cuda_transpose(context(), nullptr, x.get(), 4, shape, order, out.get()), KVSIFT_CUDA_INVALID_ARGUMENT, "an axis twice");

@@ -12,6 +12,8 @@ float half(const unsigned char* at) {
   return kvsift::KVSIFT_TARGET::f16_widen(bits);
 }
 
+constexpr int iq4_table[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+
 /** A block's values, written from the definition of the formats (gguf-py, quants.py), value by value. */
 std::vector<double> block_values(kvsift_cuda_dtype type, const unsigned char* b) {
   std::vector<double> out;
@@ -37,6 +39,57 @@ std::vector<double> block_values(kvsift_cuda_dtype type, const unsigned char* b)
       }
       break;
     }
+    case KVSIFT_CUDA_Q5_0:
+    case KVSIFT_CUDA_Q5_1: {
+      const bool minimum = type == KVSIFT_CUDA_Q5_1;
+      const unsigned char* mask = b + (minimum ? 4 : 2);
+      for (int i = 0; i < 32; i++) {
+        const int code = (i < 16 ? mask[4 + i] & 15 : mask[4 + i - 16] >> 4) | (mask[i / 8] >> (i % 8) & 1) << 4;
+        out.push_back(minimum ? static_cast<double>(half(b)) * code + half(b + 2) : static_cast<double>(half(b)) * (code - 16));
+      }
+      break;
+    }
+    case KVSIFT_CUDA_Q2_K:
+      for (int k = 0; k < 256; k++) {
+        const int code = b[16 + k / 128 * 32 + k % 32] >> (k / 32 % 4 * 2) & 3;
+        out.push_back(static_cast<double>(half(b + 80)) * (b[k / 16] & 15) * code - static_cast<double>(half(b + 82)) * (b[k / 16] >> 4));
+      }
+      break;
+    case KVSIFT_CUDA_Q3_K:
+      for (int k = 0; k < 256; k++) {
+        const int part = k / 16;
+        const int scale = ((part < 8 ? b[96 + part] & 15 : b[88 + part] >> 4) | (b[104 + part % 4] >> (2 * (part / 4)) & 3) << 4) - 32;
+        const int low = b[32 + k / 128 * 32 + k % 32] >> (k / 32 % 4 * 2) & 3;
+        const bool set = (b[k % 32] >> (k / 32) & 1) != 0;
+        out.push_back(static_cast<double>(half(b + 108)) * scale * (set ? low : low - 4));
+      }
+      break;
+    case KVSIFT_CUDA_Q5_K: {
+      const unsigned char* s = b + 4;
+      for (int part = 0; part < 8; part++) {
+        const int scale = part < 4 ? s[part] & 63 : (s[part + 4] & 15) | (s[part - 4] >> 6) << 4;
+        const int minimum = part < 4 ? s[part + 4] & 63 : s[part + 4] >> 4 | (s[part] >> 6) << 4;
+        for (int i = 0; i < 32; i++) {
+          const int low = part % 2 == 0 ? b[48 + part / 2 * 32 + i] & 15 : b[48 + part / 2 * 32 + i] >> 4;
+          const int code = low + ((b[16 + i] >> part & 1) != 0 ? 16 : 0);
+          out.push_back(static_cast<double>(half(b)) * scale * code - static_cast<double>(half(b + 2)) * minimum);
+        }
+      }
+      break;
+    }
+    case KVSIFT_CUDA_IQ4_NL:
+      for (int i = 0; i < 32; i++) out.push_back(static_cast<double>(half(b)) * iq4_table[i < 16 ? b[2 + i] & 15 : b[2 + i - 16] >> 4]);
+      break;
+    case KVSIFT_CUDA_IQ4_XS:
+      for (int part = 0; part < 8; part++) {
+        const int low = part % 2 == 0 ? b[4 + part / 2] & 15 : b[4 + part / 2] >> 4;
+        const int high = (b[2] | b[3] << 8) >> (2 * part) & 3;
+        for (int i = 0; i < 32; i++) {
+          const int byte = b[8 + part * 16 + i % 16];
+          out.push_back(static_cast<double>(half(b)) * ((low | high << 4) - 32) * iq4_table[i < 16 ? byte & 15 : byte >> 4]);
+        }
+      }
+      break;
     default:
       for (int k = 0; k < 256; k++) {
         const int part = k / 128;
@@ -56,7 +109,9 @@ struct Format {
   std::vector<std::size_t> halves;  // where the block's scales lie
 };
 const std::vector<Format> blocks{{KVSIFT_CUDA_Q8_0, 32, 34, {0}}, {KVSIFT_CUDA_Q4_0, 32, 18, {0}}, {KVSIFT_CUDA_Q4_1, 32, 20, {0, 2}},
-                                 {KVSIFT_CUDA_Q4_K, 256, 144, {0, 2}}, {KVSIFT_CUDA_Q6_K, 256, 210, {208}}};
+                                 {KVSIFT_CUDA_Q5_0, 32, 22, {0}}, {KVSIFT_CUDA_Q5_1, 32, 24, {0, 2}}, {KVSIFT_CUDA_Q2_K, 256, 84, {80, 82}},
+                                 {KVSIFT_CUDA_Q3_K, 256, 110, {108}}, {KVSIFT_CUDA_Q4_K, 256, 144, {0, 2}}, {KVSIFT_CUDA_Q5_K, 256, 176, {0, 2}},
+                                 {KVSIFT_CUDA_Q6_K, 256, 210, {208}}, {KVSIFT_CUDA_IQ4_NL, 32, 18, {0}}, {KVSIFT_CUDA_IQ4_XS, 256, 136, {0}}};
 
 struct Stored {
   kvsift_cuda_dtype type;

@@ -1,6 +1,7 @@
 #include <cstring>
 #include <memory>
 #include <new>
+#include <utility>
 
 #include "launch/blas.h"
 #include "launch/context.h"
@@ -28,6 +29,8 @@ const char* kvsift_cuda_message(const kvsift_cuda_context* context) { return con
 
 const char* kvsift_cuda_description(const kvsift_cuda_context* context) { return context == nullptr ? "" : context->description.c_str(); }
 
+void* kvsift_cuda_pool(const kvsift_cuda_context* context) { return context == nullptr ? nullptr : context->pool; }
+
 kvsift_cuda_status kvsift_cuda_use_cublas(kvsift_cuda_context* context) {
   if (context == nullptr) return KVSIFT_CUDA_INVALID_ARGUMENT;
   if (context->blas != nullptr) return KVSIFT_CUDA_OK;
@@ -41,12 +44,18 @@ kvsift_cuda_status kvsift_cuda_use_cublas(kvsift_cuda_context* context) {
   return KVSIFT_CUDA_OK;
 }
 
+kvsift_cuda_status kvsift_cuda_faults_at(kvsift_cuda_context* context, int32_t* word) {
+  if (context == nullptr) return KVSIFT_CUDA_INVALID_ARGUMENT;
+  context->faults = word != nullptr ? word : context->own_faults;
+  return KVSIFT_CUDA_OK;
+}
+
 #ifdef KVSIFT_EMULATED
 
 kvsift_cuda_status kvsift_cuda_open(int device, kvsift_cuda_context** out) {
   if (out == nullptr || device != 0) return KVSIFT_CUDA_INVALID_ARGUMENT;
   auto context = std::make_unique<kvsift_cuda_context>();
-  context->faults = new std::int32_t(0);
+  context->faults = context->own_faults = new std::int32_t(0);
   context->description = "host in the place of a GPU";
   *out = context.release();
   return KVSIFT_CUDA_OK;
@@ -54,14 +63,13 @@ kvsift_cuda_status kvsift_cuda_open(int device, kvsift_cuda_context** out) {
 
 void kvsift_cuda_close(kvsift_cuda_context* context) {
   if (context == nullptr) return;
-  delete context->faults;
+  delete context->own_faults;
   delete context;
 }
 
-kvsift_cuda_status kvsift_cuda_read_faults(kvsift_cuda_context* context, kvsift_cuda_stream, int32_t* out) {
+kvsift_cuda_status kvsift_cuda_read_faults(kvsift_cuda_context* context, kvsift_cuda_stream stream, int32_t* out) {
   if (context == nullptr || out == nullptr) return KVSIFT_CUDA_INVALID_ARGUMENT;
-  *out = *context->faults;
-  *context->faults = 0;
+  enqueue(static_cast<Stream>(stream), [out, word = context->own_faults] { *out = std::exchange(*word, 0); });
   return KVSIFT_CUDA_OK;
 }
 
@@ -93,7 +101,7 @@ kvsift_cuda_status kvsift_cuda_open(int device, kvsift_cuda_context** out) {
   if (cudaMemPoolSetAttribute(made, cudaMemPoolAttrReleaseThreshold, &keep) != cudaSuccess) return KVSIFT_CUDA_DEVICE_ERROR;
   void* faults = nullptr;
   if (cudaMalloc(&faults, sizeof(std::int32_t)) != cudaSuccess) return KVSIFT_CUDA_OUT_OF_MEMORY;
-  context->faults = static_cast<std::int32_t*>(faults);
+  context->faults = context->own_faults = static_cast<std::int32_t*>(faults);
   if (cudaMemset(faults, 0, sizeof(std::int32_t)) != cudaSuccess) return KVSIFT_CUDA_DEVICE_ERROR;
   *out = context.release();
   return KVSIFT_CUDA_OK;
@@ -102,7 +110,7 @@ kvsift_cuda_status kvsift_cuda_open(int device, kvsift_cuda_context** out) {
 void kvsift_cuda_close(kvsift_cuda_context* context) {
   if (context == nullptr) return;
   delete context->blas;
-  cudaFree(context->faults);
+  cudaFree(context->own_faults);
   if (context->pool != nullptr) cudaMemPoolDestroy(static_cast<cudaMemPool_t>(context->pool));
   delete context;
 }
@@ -110,8 +118,8 @@ void kvsift_cuda_close(kvsift_cuda_context* context) {
 kvsift_cuda_status kvsift_cuda_read_faults(kvsift_cuda_context* context, kvsift_cuda_stream stream, int32_t* out) {
   return guarded(context, "read_faults", stream, [&](const Launch& launch) {
     launch.pointer(out, "out", 4);
-    launch.check(cudaMemcpyAsync(out, context->faults, sizeof *out, cudaMemcpyDeviceToHost, launch.stream));
-    fill_bytes(launch, context->faults, 0, sizeof *out);
+    launch.check(cudaMemcpyAsync(out, context->own_faults, sizeof *out, cudaMemcpyDeviceToHost, launch.stream));
+    fill_bytes(launch, context->own_faults, 0, sizeof *out);
   });
 }
 

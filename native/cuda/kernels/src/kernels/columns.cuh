@@ -27,6 +27,7 @@ __global__ void __launch_bounds__(tile_threads) column_work(const __grid_constan
   const int query_head = static_cast<int>(blockIdx.y);
   const auto head = static_cast<unsigned>(query_head / a.group);
   const int rows = a.sight.rows;
+  const int n = a.view.lengths[head];  // a.n, or 0 where the head is not that long
   const std::size_t row_step = static_cast<std::size_t>(a.query_heads) * head_dim;
 
   auto* keys = dynamic_shared<Element>();
@@ -38,7 +39,7 @@ __global__ void __launch_bounds__(tile_threads) column_work(const __grid_constan
 
   // Under the causal rule the rows before this one see none of these keys.
   int first_row = 0;
-  if (a.sight.ends == nullptr && a.sight.causal) first_row = base - (a.n - a.sight.behind - rows);
+  if (a.sight.ends == nullptr && a.sight.causal) first_row = base - (n - a.sight.behind - rows);
   first_row = first_row < 0 ? 0 : first_row / tile_rows * tile_rows;
 
   const auto load_queries = [&](int row, Element* to) {
@@ -46,7 +47,7 @@ __global__ void __launch_bounds__(tile_threads) column_work(const __grid_constan
     load_row_tile<Element, head_dim>(to, static_cast<const Element*>(a.q) + row * row_step + static_cast<std::size_t>(query_head) * head_dim, row_step,
                                      count);
   };
-  load_cache_tile<Element, head_dim>(keys, a.view.keys, a.view, head, base, a.n);
+  load_cache_tile<Element, head_dim>(keys, a.view.keys, a.view, head, base, n);
   if (first_row < rows) load_queries(first_row, queries);
   copy_commit();
 
@@ -65,7 +66,7 @@ __global__ void __launch_bounds__(tile_threads) column_work(const __grid_constan
       SlotRange range{0, 0};
       float sum = lowest;
       if (at < rows) {
-        range = seen_by(a.sight, a.view, head, a.n, at);
+        range = seen_by(a.sight, a.view, head, n, at);
         sum = a.log_sum_exp[static_cast<std::size_t>(at) * a.query_heads + query_head];
       }
       firsts[threadIdx.x] = range.first;

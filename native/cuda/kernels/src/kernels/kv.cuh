@@ -1,6 +1,6 @@
 #pragma once
 
-#include "math/attention.h"
+#include "kernels/entries.cuh"
 
 namespace kvsift::KVSIFT_TARGET {
 
@@ -12,6 +12,7 @@ struct AppendArguments {
   const float* k;
   const float* v;
   const std::int32_t* positions;
+  std::int32_t* faults;
 };
 
 /** Grid: elements of a segment, segments. */
@@ -24,7 +25,12 @@ __global__ void __launch_bounds__(256) append_rows(const __grid_constant__ Appen
   const std::size_t row = at / width;
   const auto head = static_cast<unsigned>(at % width / view.head_dim);
   const std::size_t channel = at % view.head_dim;
-  const std::int64_t to = row_of(view, head, static_cast<unsigned>(view.lengths[head]) + static_cast<unsigned>(row));
+  const std::int64_t slot = static_cast<std::int64_t>(view.lengths[head]) + static_cast<std::int64_t>(row);
+  if (view.lengths[head] < 0 || !entry_exists(view, head, slot)) {
+    atomic_or(a.faults, KVSIFT_CUDA_FAULT_KV_RANGE);
+    return;
+  }
+  const std::int64_t to = row_of(view, head, static_cast<unsigned>(slot));
   const std::size_t from = (static_cast<std::size_t>(a.packed[blockIdx.y]) + row) * width + head * view.head_dim + channel;
   static_cast<Element*>(view.keys)[to * view.head_dim + channel] = Element::round(a.k[from]);
   static_cast<Element*>(view.values)[to * view.head_dim + channel] = Element::round(a.v[from]);
@@ -35,39 +41,41 @@ __global__ void __launch_bounds__(256) append_rows(const __grid_constant__ Appen
 __global__ void __launch_bounds__(256) append_lengths(const __grid_constant__ AppendArguments a) {
   const kvsift_cuda_kv_segment& segment = a.segments[blockIdx.y];
   const unsigned head = blockIdx.x * blockDim.x + threadIdx.x;
-  if (head < segment.view.kv_heads) segment.view.lengths[head] += static_cast<std::int32_t>(segment.rows);
+  if (head >= segment.view.kv_heads || segment.rows == 0) return;
+  // Rows are written one by one; where the last one has no place the head stays as long as it was.
+  const std::int64_t last = static_cast<std::int64_t>(segment.view.lengths[head]) + static_cast<std::int64_t>(segment.rows) - 1;
+  if (segment.view.lengths[head] >= 0 && entry_exists(segment.view, head, last)) segment.view.lengths[head] += static_cast<std::int32_t>(segment.rows);
 }
 
-/** Entries kept of a head: the selection's, or all. */
-KVSIFT_BOTH int kept_of(const KvView& from, const std::int32_t* offsets, unsigned head) {
-  return offsets != nullptr ? offsets[head + 1] - offsets[head] : from.lengths[head];
-}
-
-/** Rows of `bytes` bytes to the slots 0, 1, ... of another view. Grid: pieces of 16 bytes, heads. */
+/** Rows to the slots 0, 1, ... of another view, a `Unit` at a time. Grid: units, heads. */
+template <class Unit>
 __global__ void __launch_bounds__(256) gather_rows(const KvView from, const KvView to, const std::int32_t* __restrict__ indices,
-                                                   const std::int32_t* __restrict__ offsets, int row_bytes) {
+                                                   const std::int32_t* __restrict__ offsets, const std::int32_t* __restrict__ kept, int row_bytes,
+                                                   std::int32_t* __restrict__ faults) {
   const unsigned head = blockIdx.y;
-  const unsigned pieces = static_cast<unsigned>(row_bytes) / 16;
-  const unsigned count = static_cast<unsigned>(kept_of(from, offsets, head)) * pieces;
+  const unsigned units = static_cast<unsigned>(row_bytes / static_cast<int>(sizeof(Unit)));
+  const std::int32_t length = from.lengths[head];
+  const unsigned count = static_cast<unsigned>(kept[head]) * units;
   for (unsigned at = blockIdx.x * blockDim.x + threadIdx.x; at < count; at += gridDim.x * blockDim.x) {
-    const unsigned entry = at / pieces;
-    const unsigned piece = at % pieces * 16;
-    const std::int64_t source = row_of(from, head, indices != nullptr ? static_cast<unsigned>(indices[static_cast<unsigned>(offsets[head]) + entry]) : entry);
+    const unsigned entry = at / units;
+    const unsigned unit = at % units;
+    std::int32_t slot = static_cast<std::int32_t>(entry);
+    if (indices != nullptr) slot = chosen_slot(indices[static_cast<unsigned>(offsets[head]) + entry], length, faults);
+    if (slot < 0) continue;
+    const std::int64_t source = row_of(from, head, static_cast<unsigned>(slot));
     const std::int64_t target = row_of(to, head, entry);
-    const auto* keys = static_cast<const unsigned char*>(from.keys) + source * row_bytes + piece;
-    const auto* values = static_cast<const unsigned char*>(from.values) + source * row_bytes + piece;
-    const Vector16 key = load16(keys);
-    const Vector16 value = load16(values);
-    store16(static_cast<unsigned char*>(to.keys) + target * row_bytes + piece, key);
-    store16(static_cast<unsigned char*>(to.values) + target * row_bytes + piece, value);
-    if (piece == 0 && from.positions != nullptr && to.positions != nullptr) to.positions[target] = from.positions[source];
+    const Unit key = static_cast<const Unit*>(from.keys)[source * units + unit];
+    const Unit value = static_cast<const Unit*>(from.values)[source * units + unit];
+    static_cast<Unit*>(to.keys)[target * units + unit] = key;
+    static_cast<Unit*>(to.values)[target * units + unit] = value;
+    if (unit == 0 && from.positions != nullptr && to.positions != nullptr) to.positions[target] = from.positions[source];
   }
 }
 
 /** Grid: heads. */
-__global__ void __launch_bounds__(256) set_lengths(const KvView from, const KvView to, const std::int32_t* __restrict__ offsets) {
+__global__ void __launch_bounds__(256) set_lengths(const KvView to, const std::int32_t* __restrict__ kept) {
   const unsigned head = blockIdx.x * blockDim.x + threadIdx.x;
-  if (head < to.kv_heads) to.lengths[head] = kept_of(from, offsets, head);
+  if (head < to.kv_heads) to.lengths[head] = kept[head];
 }
 
 constexpr int compact_threads = 256;
@@ -80,17 +88,23 @@ constexpr int compact_ahead = 4;
  * Grid: slices of keys, slices of values and one for the positions; heads.
  */
 __global__ void __launch_bounds__(compact_threads) compact_rows(const KvView view, const std::int32_t* __restrict__ indices,
-                                                                const std::int32_t* __restrict__ offsets, int row_bytes) {
+                                                                const std::int32_t* __restrict__ offsets, const std::int32_t* __restrict__ kept,
+                                                                int row_bytes, std::int32_t* __restrict__ faults) {
   const unsigned head = blockIdx.y;
-  const int count = offsets[head + 1] - offsets[head];
-  const std::int32_t* own = indices + offsets[head];
+  const int count = kept[head];
+  const std::int32_t length = view.lengths[head];
+  // A slot that does not exist leaves the row where it is.
+  const auto source = [&](int entry) {
+    const std::int32_t slot = chosen_slot(indices[offsets[head] + entry], length, faults);
+    return row_of(view, head, static_cast<unsigned>(slot < 0 ? entry : slot));
+  };
   const int slices = (row_bytes + compact_slice - 1) / compact_slice;
   const int slice = static_cast<int>(blockIdx.x);
   if (slice == 2 * slices) {
     for (int base = 0; base < count; base += compact_threads) {
       const int entry = base + static_cast<int>(threadIdx.x);
       std::int32_t position = 0;
-      if (entry < count) position = view.positions[row_of(view, head, static_cast<unsigned>(own[entry]))];
+      if (entry < count) position = view.positions[source(entry)];
       sync_block();
       if (entry < count) view.positions[row_of(view, head, static_cast<unsigned>(entry))] = position;
       sync_block();
@@ -106,7 +120,7 @@ __global__ void __launch_bounds__(compact_threads) compact_rows(const KvView vie
 #pragma unroll
     for (int i = 0; i < compact_ahead; i++) {
       const int entry = base + i * run + static_cast<int>(threadIdx.x) / pieces;
-      if (entry < count && byte < row_bytes) held[i] = load16(data + row_of(view, head, static_cast<unsigned>(own[entry])) * row_bytes + byte);
+      if (entry < count && byte < row_bytes) held[i] = load16(data + source(entry) * row_bytes + byte);
     }
     sync_block();
 #pragma unroll
@@ -118,13 +132,17 @@ __global__ void __launch_bounds__(compact_threads) compact_rows(const KvView vie
   }
 }
 
-/** Values of a uniform view as f32 [kv_heads, n, head_dim], or back. */
+/** Values of a uniform view as f32 [kv_heads, n, head_dim], or back; heads that are not that long give 0 and stay. */
 template <class Element, bool back>
 __global__ void __launch_bounds__(256) copy_uniform(const KvView view, bool keys, std::size_t n, float* __restrict__ x) {
   const std::size_t at = static_cast<std::size_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (at >= view.kv_heads * n * view.head_dim) return;
   const auto head = static_cast<unsigned>(at / (n * view.head_dim));
   const auto slot = static_cast<unsigned>(at / view.head_dim % n);
+  if (slot >= static_cast<unsigned>(view.lengths[head])) {
+    if constexpr (!back) x[at] = 0;
+    return;
+  }
   Element* element = static_cast<Element*>(keys ? view.keys : view.values) + row_of(view, head, slot) * view.head_dim + at % view.head_dim;
   if constexpr (back) {
     *element = Element::round(x[at]);

@@ -1,12 +1,15 @@
 #include "launch/attention.h"
 
 #include <algorithm>
+#include <memory>
 #include <vector>
 
 #include "kernels/columns.cuh"
 #include "kernels/prefill.cuh"
 #include "kernels/score_rows.cuh"
+#include "launch/guard.h"
 #include "launch/tiles.h"
+#include "launch/widen_heads.h"
 
 namespace kvsift::KVSIFT_TARGET {
 
@@ -53,6 +56,19 @@ std::vector<SightedRows> sighted(const Launch& launch, std::span<const KvSegment
   }
   return parts;
 }
+
+/** Replaces the lengths of the views by such that can be trusted; `exactly` as in `guard`. The memory of the lengths. */
+std::unique_ptr<Scratch> trust(const Launch& launch, std::vector<SightedRows>& parts, int exactly) {
+  std::vector<KvView> views;
+  for (const SightedRows& part : parts) views.push_back(part.view);
+  auto room = std::make_unique<Scratch>(launch, guard_bytes(views));
+  guard(launch, views, exactly, room->as<std::int32_t>());
+  for (std::size_t i = 0; i < parts.size(); i++) parts[i].view = views[i];
+  return room;
+}
+
+/** All rows up to the last part's. */
+std::size_t rows_of(const std::vector<SightedRows>& parts) { return static_cast<std::size_t>(parts.back().packed + parts.back().sight.rows); }
 
 SightedRows column_rows(const Launch& launch, std::size_t rows, const KvView& view, std::size_t n, const ColumnArguments& arguments) {
   check_view(launch, view, "view");
@@ -103,8 +119,8 @@ void check_view(const Launch& launch, const KvView& view, const char* name) {
   launch.require(view.type == KVSIFT_CUDA_F32 || view.type == KVSIFT_CUDA_F16 || view.type == KVSIFT_CUDA_BF16, KVSIFT_CUDA_DTYPE_MISMATCH,
                  label + " must be f32, f16 or bf16");
   launch.require(view.kv_heads > 0 && view.kv_heads <= 65535, KVSIFT_CUDA_SHAPE_MISMATCH, label + " has " + std::to_string(view.kv_heads) + " heads");
-  launch.require(view.head_dim > 0 && view.head_dim % 8 == 0 && view.head_dim <= 256, KVSIFT_CUDA_UNSUPPORTED,
-                 label + " needs a head dim that is a multiple of 8 and at most 256, not " + std::to_string(view.head_dim));
+  launch.require(view.head_dim > 0 && view.head_dim <= 256, KVSIFT_CUDA_UNSUPPORTED,
+                 label + " needs a head dim of at most 256, not " + std::to_string(view.head_dim));
   launch.require(view.max_length <= largest, KVSIFT_CUDA_UNSUPPORTED, label + " is too long");
   launch.pointer(view.keys, "keys", 16);
   launch.pointer(view.values, "values", 16);
@@ -180,69 +196,78 @@ void run_columns(const Launch& launch, const SightedRows& part, const AttentionS
 
 void attention(const Launch& launch, std::span<const KvSegment> segments, const float* q, const AttentionShape& shape, const std::int32_t* positions,
                float* out, float* log_sum_exp) {
-  const std::vector<SightedRows> parts = sighted(launch, segments, shape, positions);
+  std::vector<SightedRows> parts = sighted(launch, segments, shape, positions);
   if (parts.empty()) return;
   launch.pointer(q, "q", 4);
   launch.pointer(out, "out", 4);
-  const AttentionOutputs outputs{out, log_sum_exp, nullptr, 0};
+  const auto lengths = trust(launch, parts, -1);
+  const std::size_t vectors = rows_of(parts) * shape.query_heads;
+  const WideHeads wide(launch, parts, q, vectors);
+  const AttentionOutputs outputs{wide.results(out), log_sum_exp, nullptr, 0};
   std::vector<SightedRows> few;
   std::vector<SightedRows> many;
   for (const SightedRows& part : parts) {
-    const std::size_t vectors = static_cast<std::size_t>(part.sight.rows) * (shape.query_heads / part.view.kv_heads);
-    (vectors <= few_vectors || !tiles_fit(part.view) ? few : many).push_back(part);
+    const std::size_t own = static_cast<std::size_t>(part.sight.rows) * (shape.query_heads / part.view.kv_heads);
+    (own <= few_vectors || !tiles_fit(part.view) ? few : many).push_back(part);
   }
-  run_decode(launch, few, shape, q, outputs);
-  if (many.empty()) return;
-  const std::size_t rows = static_cast<std::size_t>(parts.back().packed + parts.back().sight.rows);
-  const std::size_t count = rows * shape.query_heads * parts.front().view.head_dim;
-  const Scratch packed(launch, count * 2);
-  pack_queries(launch, parts.front().view.type, q, packed.as<void>(), count);
-  run_prefill(launch, many, shape, packed.as<void>(), outputs);
+  run_decode(launch, few, shape, wide.q(), outputs);
+  if (!many.empty()) {
+    const std::size_t count = vectors * parts.front().view.head_dim;
+    const Scratch packed(launch, count * 2);
+    pack_queries(launch, parts.front().view.type, wide.q(), packed.as<void>(), count);
+    run_prefill(launch, many, shape, packed.as<void>(), outputs);
+  }
+  wide.finish(out);
 }
 
 void attention_decode(const Launch& launch, std::span<const KvSegment> segments, const float* q, const AttentionShape& shape,
                       const std::int32_t* positions, const AttentionOutputs& outputs) {
-  const std::vector<SightedRows> parts = sighted(launch, segments, shape, positions);
+  std::vector<SightedRows> parts = sighted(launch, segments, shape, positions);
   if (parts.empty()) return;
   launch.pointer(q, "q", 4);
   launch.pointer(outputs.out, "out", 4);
   if (outputs.scores != nullptr) {
-    const std::size_t rows = static_cast<std::size_t>(parts.back().packed + parts.back().sight.rows);
     for (const SightedRows& part : parts) {
       launch.require(part.view.max_length <= outputs.score_stride, KVSIFT_CUDA_SHAPE_MISMATCH, "scores have less room than a head has entries");
     }
-    const std::size_t count = rows * shape.query_heads * outputs.score_stride;
+    const std::size_t count = rows_of(parts) * shape.query_heads * outputs.score_stride;
     launch.check(start_kernel(fill_floats, Grid{blocks_for(launch, count, 256), 1, 1}, 256, 0, launch.stream, outputs.scores, lowest, count));
   }
-  run_decode(launch, parts, shape, q, outputs);
+  const auto lengths = trust(launch, parts, -1);
+  const WideHeads wide(launch, parts, q, rows_of(parts) * shape.query_heads);
+  run_decode(launch, parts, shape, wide.q(), {wide.results(outputs.out), outputs.log_sum_exp, outputs.scores, outputs.score_stride});
+  wide.finish(outputs.out);
 }
 
 void attention_columns(const Launch& launch, const float* q, std::size_t rows, const KvView& view, std::size_t n, bool maximum,
                        const ColumnArguments& arguments, float* out) {
-  const SightedRows part = column_rows(launch, rows, view, n, arguments);
+  std::vector<SightedRows> parts{column_rows(launch, rows, view, n, arguments)};
   if (n == 0) return;
   launch.pointer(out, "out", 4);
   const AttentionShape& shape = arguments.shape;
   if (rows == 0) return fill_bytes(launch, out, 0, shape.query_heads * n * sizeof(float));
   launch.pointer(q, "q", 4);
-  if (!tiles_fit(view)) {
-    each_batch(launch, q, part, n, shape, arguments.log_sum_exp, [&](int first, int batch, const float* logits, const float* sums) {
+  const auto lengths = trust(launch, parts, static_cast<int>(n));
+  const WideHeads wide(launch, parts, q, rows * shape.query_heads);
+  const SightedRows& part = parts.front();
+  if (!tiles_fit(part.view)) {
+    each_batch(launch, wide.q(), part, n, shape, arguments.log_sum_exp, [&](int first, int batch, const float* logits, const float* sums) {
       launch.check(start_kernel(column_fold, Grid{blocks_for(launch, n, 256), static_cast<unsigned>(shape.query_heads), 1}, 256, 0, launch.stream, logits,
                                 sums, batch, static_cast<int>(shape.query_heads), static_cast<int>(n), maximum, first == 0, out));
     });
     return;
   }
-  const std::size_t count = rows * shape.query_heads * view.head_dim;
+  const std::size_t count = rows * shape.query_heads * part.view.head_dim;
   const Scratch packed(launch, count * 2);
   const Scratch sums(launch, arguments.log_sum_exp == nullptr ? rows * shape.query_heads * sizeof(float) : 0);
-  pack_queries(launch, view.type, q, packed.as<void>(), count);
+  pack_queries(launch, part.view.type, wide.q(), packed.as<void>(), count);
   if (arguments.log_sum_exp == nullptr) run_prefill(launch, {&part, 1}, shape, packed.as<void>(), {nullptr, sums.as<float>(), nullptr, 0});
   run_columns(launch, part, shape, n, maximum, packed.as<void>(), arguments.log_sum_exp == nullptr ? sums.as<float>() : arguments.log_sum_exp, out);
 }
 
 void attention_rows(const Launch& launch, const float* q, std::size_t rows, const KvView& view, std::size_t n, const ColumnArguments& arguments,
                     float* out) {
-  const SightedRows part = column_rows(launch, rows, view, n, arguments);
+  std::vector<SightedRows> parts{column_rows(launch, rows, view, n, arguments)};
   if (n == 0 || rows == 0) return;
   launch.pointer(q, "q", 4);
   launch.pointer(out, "out", 4);
@@ -251,8 +276,10 @@ void attention_rows(const Launch& launch, const float* q, std::size_t rows, cons
   const Scratch logits(launch, count * sizeof(float));
   const Scratch sums(launch, rows * shape.query_heads * sizeof(float));
   launch.check(start_kernel(fill_floats, Grid{blocks_for(launch, count, 256), 1, 1}, 256, 0, launch.stream, logits.as<float>(), lowest, count));
+  const auto lengths = trust(launch, parts, static_cast<int>(n));
+  const WideHeads wide(launch, parts, q, rows * shape.query_heads);
   const bool known = arguments.log_sum_exp != nullptr;
-  run_decode(launch, {&part, 1}, shape, q, {nullptr, known ? nullptr : sums.as<float>(), logits.as<float>(), n});
+  run_decode(launch, parts, shape, wide.q(), {nullptr, known ? nullptr : sums.as<float>(), logits.as<float>(), n});
   const auto pairs = static_cast<unsigned>(std::min<std::size_t>(rows * shape.query_heads, 65535));
   launch.check(start_kernel(row_probabilities, Grid{blocks_for(launch, n, 256), pairs, 1}, 256, 0, launch.stream, logits.as<float>(),
                             known ? arguments.log_sum_exp : sums.as<float>(), static_cast<int>(rows), static_cast<int>(shape.query_heads),

@@ -1,6 +1,5 @@
 #include "launch/context.h"
 
-#include <cstdlib>
 #include <cstring>
 
 #include "launch/blas.h"
@@ -26,13 +25,14 @@ unsigned blocks_for(const Launch& launch, std::size_t count, std::size_t size) {
 
 void Launch::check(int error) const { require(error == 0, KVSIFT_CUDA_DEVICE_ERROR, "kernel start failed"); }
 
-Scratch::Scratch(const Launch& launch, std::size_t bytes) : launch_(launch), data_(std::aligned_alloc(256, ceil_div(bytes + 1, 256) * 256)) {
+Scratch::Scratch(const Launch& launch, std::size_t bytes) : launch_(launch), data_(take_memory(launch.stream, bytes)), bytes_(bytes) {
   launch.require(data_ != nullptr, KVSIFT_CUDA_OUT_OF_MEMORY, "no memory for scratch");
-  std::memset(data_, 0xff, bytes);
 }
-Scratch::~Scratch() { std::free(data_); }
+Scratch::~Scratch() { give_memory(launch_.stream, data_, bytes_); }
 
-void fill_bytes(const Launch&, void* to, int value, std::size_t bytes) { std::memset(to, value, bytes); }
+void fill_bytes(const Launch& launch, void* to, int value, std::size_t bytes) {
+  enqueue(launch.stream, [=] { std::memset(to, value, bytes); });
+}
 
 #else
 
@@ -42,7 +42,7 @@ void Launch::check(int error) const {
   refuse(code == cudaErrorMemoryAllocation ? KVSIFT_CUDA_OUT_OF_MEMORY : KVSIFT_CUDA_DEVICE_ERROR, cudaGetErrorString(code));
 }
 
-Scratch::Scratch(const Launch& launch, std::size_t bytes) : launch_(launch) {
+Scratch::Scratch(const Launch& launch, std::size_t bytes) : launch_(launch), bytes_(bytes) {
   launch.check(cudaMallocFromPoolAsync(&data_, bytes > 0 ? bytes : 1, static_cast<cudaMemPool_t>(launch.context.pool), launch.stream));
 }
 Scratch::~Scratch() { cudaFreeAsync(data_, launch_.stream); }

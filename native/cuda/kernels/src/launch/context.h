@@ -26,6 +26,8 @@ struct kvsift_cuda_context {
   /** Stream-ordered memory (a cudaMemPool_t). */
   void* pool = nullptr;
   /** Fault word, on the device. */
+  std::int32_t* own_faults = nullptr;
+  /** Where ops set their faults: the own word or the caller's. */
   std::int32_t* faults = nullptr;
   kvsift::KVSIFT_TARGET::Blas* blas = nullptr;
   std::string description;
@@ -82,6 +84,7 @@ class Scratch {
  private:
   const Launch& launch_;
   void* data_ = nullptr;
+  std::size_t bytes_;
 };
 
 /** Sets device memory in stream order. */

@@ -4,6 +4,7 @@
 
 #include "kernels/kv.cuh"
 #include "launch/attention.h"
+#include "launch/guard.h"
 
 namespace kvsift::KVSIFT_TARGET {
 
@@ -53,6 +54,7 @@ void kv_append(const Launch& launch, std::span<const kvsift_cuda_kv_segment> seg
     a.k = k;
     a.v = v;
     a.positions = positions;
+    a.faults = launch.context.faults;
     if (elements == 0) continue;
     launch.pointer(k, "k", 4);
     launch.pointer(v, "v", 4);
@@ -77,22 +79,37 @@ void kv_gather(const Launch& launch, const KvView& from, const kvsift_cuda_slot_
   const std::int32_t* offsets = selection != nullptr ? selection->offsets : nullptr;
   const std::size_t most = selection != nullptr ? selection->max_per_head : from.max_length;
   const int bytes = row_bytes(from);
-  launch.require(most * (bytes / 16) <= 0x7fffffff, KVSIFT_CUDA_UNSUPPORTED, "a head has too many entries for one launch");
-  if (most > 0) {
-    const auto blocks = static_cast<unsigned>(std::min<std::size_t>(ceil_div(most * (bytes / 16), 256), 4096));
-    launch.check(start_kernel(gather_rows, Grid{blocks, static_cast<unsigned>(from.kv_heads), 1}, 256, 0, launch.stream, from, to, indices, offsets, bytes));
-  }
-  launch.check(start_kernel(set_lengths, Grid{blocks_for(launch, to.kv_heads, 256), 1, 1}, 256, 0, launch.stream, from, to, offsets));
+  const Scratch lengths(launch, guard_bytes({&from, 1}));
+  const Scratch kept(launch, from.kv_heads * sizeof(std::int32_t));
+  KvView source = from;
+  guard(launch, {&source, 1}, -1, lengths.as<std::int32_t>());
+  guard_selection(launch, source, selection, to, kept.as<std::int32_t>());
+  const auto start = [&](auto kernel, std::size_t unit) {
+    const std::size_t count = most * (static_cast<std::size_t>(bytes) / unit);
+    launch.require(count <= 0x7fffffff, KVSIFT_CUDA_UNSUPPORTED, "a head has too many entries for one launch");
+    const auto blocks = static_cast<unsigned>(std::min<std::size_t>(ceil_div(count, 256), 4096));
+    launch.check(start_kernel(kernel, Grid{blocks, static_cast<unsigned>(from.kv_heads), 1}, 256, 0, launch.stream, source, to, indices, offsets,
+                              kept.as<std::int32_t>(), bytes, launch.context.faults));
+  };
+  if (most > 0) bytes % 16 == 0 ? start(gather_rows<Vector16>, 16) : start(gather_rows<std::uint16_t>, 2);
+  launch.check(start_kernel(set_lengths, Grid{blocks_for(launch, to.kv_heads, 256), 1, 1}, 256, 0, launch.stream, to, kept.as<std::int32_t>()));
 }
 
 void kv_compact(const Launch& launch, const KvView& view, const kvsift_cuda_slot_selection& selection) {
   check_view(launch, view, "view");
   check_selection(launch, selection);
   const int bytes = row_bytes(view);
+  launch.require(bytes % 16 == 0, KVSIFT_CUDA_UNSUPPORTED, "compaction in place needs a head dim that is a multiple of 8");
+  const Scratch lengths(launch, guard_bytes({&view, 1}));
+  const Scratch kept(launch, view.kv_heads * sizeof(std::int32_t));
+  KvView source = view;
+  guard(launch, {&source, 1}, -1, lengths.as<std::int32_t>());
+  guard_selection(launch, source, &selection, view, kept.as<std::int32_t>());
   const auto slices = static_cast<unsigned>(ceil_div(static_cast<std::size_t>(bytes), compact_slice));
   const Grid grid{2 * slices + (view.positions != nullptr ? 1 : 0), static_cast<unsigned>(view.kv_heads), 1};
-  launch.check(start_kernel(compact_rows, grid, compact_threads, 0, launch.stream, view, selection.indices, selection.offsets, bytes));
-  launch.check(start_kernel(set_lengths, Grid{blocks_for(launch, view.kv_heads, 256), 1, 1}, 256, 0, launch.stream, view, view, selection.offsets));
+  launch.check(start_kernel(compact_rows, grid, compact_threads, 0, launch.stream, source, selection.indices, selection.offsets, kept.as<std::int32_t>(),
+                            bytes, launch.context.faults));
+  launch.check(start_kernel(set_lengths, Grid{blocks_for(launch, view.kv_heads, 256), 1, 1}, 256, 0, launch.stream, view, kept.as<std::int32_t>()));
 }
 
 void kv_copy(const Launch& launch, const KvView& view, kvsift_cuda_kv_part part, std::size_t n, float* x, bool back) {
@@ -101,10 +118,13 @@ void kv_copy(const Launch& launch, const KvView& view, kvsift_cuda_kv_part part,
   if (n == 0) return;
   launch.pointer(x, "x", 4);
   const bool keys = part == KVSIFT_CUDA_KEYS;
+  const Scratch lengths(launch, guard_bytes({&view, 1}));
+  KvView trusted = view;
+  guard(launch, {&trusted, 1}, static_cast<int>(n), lengths.as<std::int32_t>());
   switch (view.type) {
-    case KVSIFT_CUDA_F32: return start_copy<F32>(launch, view, keys, n, x, back);
-    case KVSIFT_CUDA_F16: return start_copy<F16>(launch, view, keys, n, x, back);
-    default: return start_copy<BF16>(launch, view, keys, n, x, back);
+    case KVSIFT_CUDA_F32: return start_copy<F32>(launch, trusted, keys, n, x, back);
+    case KVSIFT_CUDA_F16: return start_copy<F16>(launch, trusted, keys, n, x, back);
+    default: return start_copy<BF16>(launch, trusted, keys, n, x, back);
   }
 }
 

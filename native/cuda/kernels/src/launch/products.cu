@@ -12,21 +12,31 @@ void few_row_product(const Launch& launch, const Weight& weight, const float* x,
     launch.check(start_kernel(kernel, grid, product_threads, 0, launch.stream, static_cast<Bytes>(weight.data), row_bytes, static_cast<int>(weight.rows),
                               static_cast<int>(weight.columns), x, static_cast<int>(rows), bias, residual, out));
   };
-  const auto choose = [&](auto one, auto four, auto eight) { rows == 1 ? start(one) : rows <= 4 ? start(four) : start(eight); };
+  // Formats that few files use come without the kernel for 2 to 4 rows: each kernel is compiled once per target.
 #define KVSIFT_FORMAT(type) \
-  case type: return choose(stored_product<type, 1>, stored_product<type, 4>, stored_product<type, 8>)
+  case type: return rows == 1 ? start(stored_product<type, 1>) : rows <= 4 ? start(stored_product<type, 4>) : start(stored_product<type, 8>)
+#define KVSIFT_RARE_FORMAT(type) \
+  case type: return rows == 1 ? start(stored_product<type, 1>) : start(stored_product<type, 8>)
   switch (weight.type) {
     KVSIFT_FORMAT(KVSIFT_CUDA_F32);
     KVSIFT_FORMAT(KVSIFT_CUDA_F16);
     KVSIFT_FORMAT(KVSIFT_CUDA_BF16);
     KVSIFT_FORMAT(KVSIFT_CUDA_Q4_0);
-    KVSIFT_FORMAT(KVSIFT_CUDA_Q4_1);
     KVSIFT_FORMAT(KVSIFT_CUDA_Q8_0);
     KVSIFT_FORMAT(KVSIFT_CUDA_Q4_K);
     KVSIFT_FORMAT(KVSIFT_CUDA_Q6_K);
+    KVSIFT_RARE_FORMAT(KVSIFT_CUDA_Q4_1);
+    KVSIFT_RARE_FORMAT(KVSIFT_CUDA_Q5_0);
+    KVSIFT_RARE_FORMAT(KVSIFT_CUDA_Q5_1);
+    KVSIFT_RARE_FORMAT(KVSIFT_CUDA_Q2_K);
+    KVSIFT_RARE_FORMAT(KVSIFT_CUDA_Q3_K);
+    KVSIFT_RARE_FORMAT(KVSIFT_CUDA_Q5_K);
+    KVSIFT_RARE_FORMAT(KVSIFT_CUDA_IQ4_NL);
+    KVSIFT_RARE_FORMAT(KVSIFT_CUDA_IQ4_XS);
     default: launch.refuse(KVSIFT_CUDA_UNSUPPORTED, "no product for this format");
   }
 #undef KVSIFT_FORMAT
+#undef KVSIFT_RARE_FORMAT
 }
 
 }  // namespace kvsift::KVSIFT_TARGET

@@ -24,8 +24,15 @@ void widen(const Launch& launch, const Weight& weight, const std::int32_t* ids, 
     case KVSIFT_CUDA_BF16: return start(widen_rows<KVSIFT_CUDA_BF16, Element>);
     case KVSIFT_CUDA_Q4_0: return start(widen_rows<KVSIFT_CUDA_Q4_0, Element>);
     case KVSIFT_CUDA_Q4_1: return start(widen_rows<KVSIFT_CUDA_Q4_1, Element>);
+    case KVSIFT_CUDA_Q5_0: return start(widen_rows<KVSIFT_CUDA_Q5_0, Element>);
+    case KVSIFT_CUDA_Q5_1: return start(widen_rows<KVSIFT_CUDA_Q5_1, Element>);
     case KVSIFT_CUDA_Q8_0: return start(widen_rows<KVSIFT_CUDA_Q8_0, Element>);
+    case KVSIFT_CUDA_Q2_K: return start(widen_rows<KVSIFT_CUDA_Q2_K, Element>);
+    case KVSIFT_CUDA_Q3_K: return start(widen_rows<KVSIFT_CUDA_Q3_K, Element>);
     case KVSIFT_CUDA_Q4_K: return start(widen_rows<KVSIFT_CUDA_Q4_K, Element>);
+    case KVSIFT_CUDA_Q5_K: return start(widen_rows<KVSIFT_CUDA_Q5_K, Element>);
+    case KVSIFT_CUDA_IQ4_NL: return start(widen_rows<KVSIFT_CUDA_IQ4_NL, Element>);
+    case KVSIFT_CUDA_IQ4_XS: return start(widen_rows<KVSIFT_CUDA_IQ4_XS, Element>);
     default: return start(widen_rows<KVSIFT_CUDA_Q6_K, Element>);
   }
 }
@@ -34,7 +41,7 @@ void widen(const Launch& launch, const Weight& weight, const std::int32_t* ids, 
 
 void check_weight(const Launch& launch, const Weight& weight) {
   const BlockLayout layout = block_layout(weight.type);
-  launch.require(layout.values > 0, KVSIFT_CUDA_UNSUPPORTED, "weights must be f32, f16, bf16, q8_0, q4_0, q4_1, q4_k or q6_k");
+  launch.require(layout.values > 0, KVSIFT_CUDA_UNSUPPORTED, "weights must be f32, f16, bf16 or blocks");
   launch.require(weight.columns % static_cast<std::size_t>(layout.values) == 0, KVSIFT_CUDA_SHAPE_MISMATCH,
                  "a row holds whole blocks of " + std::to_string(layout.values) + " values, not " + std::to_string(weight.columns) + " values");
   launch.require(weight.rows <= 0x7fffff00 && weight.columns <= 0x7fffff00, KVSIFT_CUDA_UNSUPPORTED, "too many rows or columns");

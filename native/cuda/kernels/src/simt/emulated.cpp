@@ -5,6 +5,7 @@
 
 #include <cstdio>
 #include <memory>
+#include <mutex>
 #include <vector>
 
 namespace kvsift::emulated {
@@ -183,6 +184,9 @@ void run_grid(Grid grid, unsigned threads, std::size_t shared_bytes, void (*body
   if (threads == 0 || threads > most_threads || threads % 32 != 0) fail("a block has 32 to 1024 threads, whole warps");
   // 99 KB on sm_89, less what kernels hold statically.
   if (shared_bytes > 101376 - 2048) fail("too much shared memory for sm_89");
+  // There is one machine, whatever the number of streams.
+  static std::mutex taken;
+  const std::lock_guard lock(taken);
   machine.body = body;
   machine.data = data;
   gridDim = grid;

@@ -6,6 +6,8 @@
 #include <cstring>
 #include <tuple>
 
+#include "simt/queue.h"
+
 // The host in the place of a GPU, for tests: kernels are compiled by the C++ compiler and run as written, the threads of a block as coroutines that
 // meet at barriers and warp operations, blocks one after another. Warps run as far apart as the barriers allow and asynchronous copies arrive as late as
 // the waits allow, so that a missing one shows. Tensor-core operations and ldmatrix follow the register layouts of the PTX manual. What this cannot
@@ -28,7 +30,6 @@ struct Index3 {
 inline Index3 threadIdx, blockIdx, blockDim, gridDim;
 
 using Grid = Index3;
-using Stream = void*;
 
 /** Waits until every thread of the block (or of the warp) has come here. */
 void wait_block();
@@ -146,12 +147,14 @@ void multiply_accumulate(float (&c)[4], const std::uint32_t (&a)[4], const std::
 // Runtime: what launchers need.
 
 template <class... Parameters, class... Arguments>
-int start_kernel(void (*kernel)(Parameters...), Grid grid, unsigned threads, std::size_t shared_bytes, Stream, const Arguments&... arguments) {
+int start_kernel(void (*kernel)(Parameters...), Grid grid, unsigned threads, std::size_t shared_bytes, Stream stream, const Arguments&... arguments) {
   struct Call {
     void (*kernel)(Parameters...);
     std::tuple<Parameters...> arguments;
   } call{kernel, {arguments...}};
-  run_grid(grid, threads, shared_bytes, [](void* data) { std::apply(static_cast<Call*>(data)->kernel, static_cast<Call*>(data)->arguments); }, &call);
+  enqueue(stream, [=]() mutable {
+    run_grid(grid, threads, shared_bytes, [](void* data) { std::apply(static_cast<Call*>(data)->kernel, static_cast<Call*>(data)->arguments); }, &call);
+  });
   return 0;
 }
 

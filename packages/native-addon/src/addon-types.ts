@@ -3,8 +3,8 @@ import type { MemoryUse } from '@kvsift/tensor';
 /** A tensor of the addon: a number that is never used twice; 0 stands for none. */
 export type TensorId = number;
 
-/** Makes the error that the addon throws or rejects with. */
-export type ErrorFactory = (code: string, message: string, op: string) => Error;
+/** Makes the error that the addon throws or rejects with. `wanted` and `available` are bytes, 0 where it is not about memory. */
+export type ErrorFactory = (code: string, message: string, op: string, wanted?: number, available?: number) => Error;
 
 /** `StoredTensor` as the addon reads it. */
 export interface NativeSource {
@@ -22,7 +22,6 @@ export interface NativeSource {
  * 11 numbers and segments 12, see `kv-numbers.ts`.
  */
 export interface NativeBackend {
-  describe(): { readonly threads: number; readonly isa: string };
   upload(dtype: string, shape: Float64Array, data: ArrayBufferView): TensorId;
   empty(dtype: string, shape: Float64Array): TensorId;
   write(x: TensorId, data: ArrayBufferView): void;
@@ -111,16 +110,3 @@ export type NativeColumnOptions = [
   behind: number,
   logSumExp: TensorId,
 ];
-
-/** The typed picture of `kvsift-cpu.node`. */
-export interface Addon {
-  readonly Backend: new (
-    createError: ErrorFactory,
-    threads: number,
-    isa: string,
-    compute: string,
-    memoryLimit: number,
-  ) => NativeBackend;
-  /** Instruction sets that this machine and this build can run, weakest first. */
-  supportedIsas(): string[];
-}

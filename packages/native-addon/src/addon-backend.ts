@@ -1,10 +1,10 @@
 import * as t from '@kvsift/tensor';
+import { AddonStream } from './addon-stream.js';
 import type { NativeBackend, NativeColumnOptions, TensorId } from './addon-types.js';
-import { CpuStream } from './cpu-stream.js';
 import { segmentNumbersOf, viewNumbersOf } from './kv-numbers.js';
 
 /** The Backend contract over the addon: checks arguments, enqueues, and returns handles. */
-export class CpuBackend extends CpuStream implements t.Backend {
+export class AddonBackend extends AddonStream implements t.Backend {
   constructor(
     native: NativeBackend,
     readonly info: t.BackendInfo,

@@ -4,12 +4,12 @@ import type { TensorId } from './addon-types.js';
 /** What a tensor needs of its backend. */
 export interface TensorOwner {
   readonly alive: boolean;
-  release(tensor: CpuTensor): void;
-  read(tensor: CpuTensor): Promise<HostArray>;
+  release(tensor: AddonTensor): void;
+  read(tensor: AddonTensor): Promise<HostArray>;
 }
 
 /** Handle of a tensor of the addon. */
-export class CpuTensor implements Tensor {
+export class AddonTensor implements Tensor {
   #alive = true;
 
   constructor(

@@ -1,6 +1,6 @@
 import * as t from '@kvsift/tensor';
+import { AddonTensor, hostView, type TensorOwner } from './addon-tensor.js';
 import type { NativeBackend, NativeSource, TensorId } from './addon-types.js';
-import { CpuTensor, hostView, type TensorOwner } from './cpu-tensor.js';
 
 function nativeSource(source: t.StoredTensor): NativeSource {
   const { name, path, dtype, shape, byteOffset, byteLength, rowOrder } = source;
@@ -8,7 +8,7 @@ function nativeSource(source: t.StoredTensor): NativeSource {
 }
 
 /** Memory and stream of the addon: tensors, weights, programs. */
-export class CpuStream implements TensorOwner {
+export class AddonStream implements TensorOwner {
   #alive = true;
   /** Frees what was forgotten. */
   readonly #forgotten = new FinalizationRegistry<TensorId>((id) => {
@@ -123,19 +123,19 @@ export class CpuStream implements TensorOwner {
   }
 
   /** Part of `TensorOwner`. */
-  release(tensor: CpuTensor): void {
+  release(tensor: AddonTensor): void {
     this.#forgotten.unregister(tensor);
     if (this.#alive) this.native.release(tensor.id);
   }
 
   /** Part of `TensorOwner`. */
-  async read(tensor: CpuTensor): Promise<t.HostArray> {
+  async read(tensor: AddonTensor): Promise<t.HostArray> {
     return hostView(tensor.dtype, await this.native.read(tensor.id));
   }
 
   /** A handle of a tensor that the addon has made. */
   protected hold(id: TensorId, dtype: t.DType, shape: t.Shape): t.Tensor {
-    const tensor = new CpuTensor(id, this, dtype, shape);
+    const tensor = new AddonTensor(id, this, dtype, shape);
     this.#forgotten.register(tensor, id, tensor);
     return tensor;
   }
@@ -143,7 +143,7 @@ export class CpuStream implements TensorOwner {
   /** Number of a living tensor of this backend. */
   protected readonly id = (x: t.Tensor): TensorId => {
     this.demandAlive();
-    if (!(x instanceof CpuTensor) || x.owner !== this) {
+    if (!(x instanceof AddonTensor) || x.owner !== this) {
       throw new t.KvsiftError('invalid_argument', 'this tensor belongs to another backend');
     }
     if (!x.alive) throw new t.KvsiftError('disposed', 'this tensor was disposed');

@@ -1,0 +1,22 @@
+#include "kvsift/linear.h"
+#include "launch/weight.h"
+
+namespace kvsift::launch {
+
+void settle(Context& context, Weight& weight, Compute compute) {
+  // An embedding stays where it is mapped.
+  if (!weight.for_products) return;
+  weight.packed = std::make_unique<PackedWeight>(context, weight.sources, compute);
+  weight.memory->add(weight.packed->bytes(), true);
+  weight.counted = weight.packed->bytes();
+}
+
+void settle_vector(Context& context, const WeightSource& rows, float* to) { kvsift::dequantize(context, std::span(&rows, 1), to); }
+
+bool takes_products(const Tensor& weight) { return weight.storage->weight && weight.storage->weight->for_products; }
+
+void product(Context& context, Compute compute, const Tensor& weight, const float* x, std::size_t rows, const float* bias, const float* residual, float* out) {
+  kvsift::linear(context, compute, *weight.storage->weight->packed, x, rows, bias, residual, out);
+}
+
+}  // namespace kvsift::launch

@@ -1,0 +1,71 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "runtime/check.h"
+#include "runtime/device.h"
+#include "runtime/upload.h"
+
+namespace kvsift {
+
+/** What ops run on: the stream of a device and its kernels. The executor's only. */
+class Context {
+ public:
+  explicit Context(std::shared_ptr<Device> device) : device_(std::move(device)), words_(std::make_shared<FaultWords>(device_)) {}
+
+  Device& device() const { return *device_; }
+  kvsift_cuda_context* kernels() const { return device_->kernels(); }
+  kvsift_cuda_stream stream() const { return device_->stream(); }
+
+  /** An op begins. */
+  void begin(const char* op) {
+    op_ = op;
+    own_ = nullptr;
+    watched_ = false;
+  }
+  const char* op() const { return op_; }
+  /** The fault word of the op that has run, where it asked for one. */
+  std::shared_ptr<Check> end();
+
+  /** The kernels that follow may set faults of this op. */
+  void watch();
+  /** @throws Fault where an op of the kernels was refused */
+  void run(kvsift_cuda_status status) const;
+
+  /** Keeps something until the device has passed what was enqueued so far. */
+  void keep(std::shared_ptr<const void> what) const;
+
+  /** While a program is captured its ops share `room` fault words on the device. */
+  void begin_capture(std::int32_t* words, std::size_t room);
+  void end_capture() { capturing_ = false; }
+  bool capturing() const { return capturing_; }
+  /** Words that ops of the capture have asked for so far. */
+  std::size_t captured_words() const { return captured_count_; }
+
+  /** Buffers for weights. */
+  UploadRing& uploads() {
+    if (!uploads_) uploads_ = std::make_unique<UploadRing>(*device_);
+    return *uploads_;
+  }
+
+  /** Ordinal of the last op whose checks are settled: the device has passed it (the waiter writes it). */
+  std::atomic<std::uint64_t>& passed() { return passed_; }
+
+ private:
+  std::shared_ptr<Device> device_;
+  std::shared_ptr<FaultWords> words_;
+  std::unique_ptr<UploadRing> uploads_;
+  const char* op_ = "";
+  std::shared_ptr<Check> own_;
+  bool watched_ = false;
+  bool capturing_ = false;
+  std::int32_t* captured_words_ = nullptr;
+  std::size_t captured_room_ = 0;
+  std::size_t captured_count_ = 0;
+  std::atomic<std::uint64_t> passed_{0};
+};
+
+}  // namespace kvsift

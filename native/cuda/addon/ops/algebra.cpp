@@ -1,0 +1,100 @@
+// The algebra of native/cpu/addon/ops on the kernels of the device.
+#include "kvsift/context.h"
+#include "ops/elementwise.h"
+#include "ops/layout.h"
+#include "ops/matmul.h"
+#include "ops/random.h"
+#include "ops/reduce.h"
+#include "ops/rows.h"
+
+namespace kvsift::ops {
+
+namespace {
+
+/** Numbers of up to four axes, the last ones of a shape; the others are `rest`. */
+struct Four {
+  std::size_t values[4];
+  Four(const Shape& shape, std::size_t rest) {
+    for (std::size_t axis = 0; axis < 4; axis++) values[axis] = axis + shape.rank() < 4 ? rest : shape[axis + shape.rank() - 4];
+  }
+};
+
+}  // namespace
+
+// The enumerations have the order of the C interface.
+void map(Context& context, UnaryOp op, const float* x, std::size_t count, float* out) {
+  context.run(kvsift_cuda_map(context.kernels(), context.stream(), static_cast<kvsift_cuda_unary_op>(op), x, count, out));
+}
+
+void zip(Context& context, BinaryOp op, const float* a, const Shape& a_shape, const float* b, const Shape& b_shape, const Shape& shape, float* out) {
+  const Four a_steps(broadcast_steps(a_shape, shape), 0);
+  const Four b_steps(broadcast_steps(b_shape, shape), 0);
+  context.run(kvsift_cuda_zip(context.kernels(), context.stream(), static_cast<kvsift_cuda_binary_op>(op), a, a_steps.values, b, b_steps.values,
+                              Four(shape, 1).values, out));
+}
+
+void zip(Context& context, BinaryOp op, const float* a, float b, std::size_t count, float* out) {
+  context.run(kvsift_cuda_zip_scalar(context.kernels(), context.stream(), static_cast<kvsift_cuda_binary_op>(op), a, b, count, out));
+}
+
+void to_float(Context& context, DType type, const void* x, std::size_t count, float* out) {
+  context.run(kvsift_cuda_to_float(context.kernels(), context.stream(), static_cast<kvsift_cuda_dtype>(type), x, count, out));
+}
+
+void to_int(Context& context, const float* x, std::size_t count, std::int32_t* out) {
+  context.run(kvsift_cuda_to_int(context.kernels(), context.stream(), x, count, out));
+}
+
+void copy_pieces(Context& context, const void* from, std::size_t from_stride, void* to, std::size_t to_stride, std::size_t bytes, std::size_t rows) {
+  context.run(kvsift_cuda_copy_pieces(context.kernels(), context.stream(), from, from_stride, to, to_stride, bytes, rows));
+}
+
+void transpose(Context& context, const void* x, std::size_t size, const Shape& shape, const Shape& order, void* out) {
+  // Axes that are not there come first and stay first.
+  const std::size_t missing = 4 - shape.rank();
+  std::size_t axes[4] = {0, 1, 2, 3};
+  for (std::size_t axis = 0; axis < order.rank(); axis++) axes[missing + axis] = missing + order[axis];
+  context.run(kvsift_cuda_transpose(context.kernels(), context.stream(), x, size, Four(shape, 1).values, axes, out));
+}
+
+void matmul(Context& context, const MatmulShape& shape, const float* a, const float* b, float* out) {
+  kvsift_cuda_matmul_shape own{};
+  own.rows = shape.rows;
+  own.inner = shape.inner;
+  own.columns = shape.columns;
+  own.transpose_b = shape.transpose_b ? 1 : 0;
+  for (std::size_t axis = 0; axis < 2; axis++) {
+    const bool there = axis + shape.lead.rank() >= 2;
+    const std::size_t at = axis + shape.lead.rank() - 2;
+    own.lead[axis] = there ? shape.lead[at] : 1;
+    own.a_steps[axis] = there ? shape.a_steps[at] : 0;
+    own.b_steps[axis] = there ? shape.b_steps[at] : 0;
+  }
+  context.run(kvsift_cuda_matmul(context.kernels(), context.stream(), &own, a, b, out));
+}
+
+void uniform(Context& context, const RandomKey& key, std::size_t rows, std::size_t columns, float* out) {
+  context.run(kvsift_cuda_uniform(context.kernels(), context.stream(), {key.seed, key.sequence, key.layer, key.purpose}, rows, columns, out));
+}
+
+void reduce(Context& context, ReduceOp op, const float* x, std::size_t before, std::size_t size, std::size_t after, float* out) {
+  context.run(kvsift_cuda_reduce(context.kernels(), context.stream(), static_cast<kvsift_cuda_reduce_op>(op), x, before, size, after, out));
+}
+
+void softmax(Context& context, const float* x, std::size_t rows, std::size_t columns, float* out) {
+  context.run(kvsift_cuda_softmax(context.kernels(), context.stream(), x, rows, columns, out));
+}
+
+void cumsum(Context& context, const float* x, std::size_t rows, std::size_t columns, float* out) {
+  context.run(kvsift_cuda_cumsum(context.kernels(), context.stream(), x, rows, columns, out));
+}
+
+void rank(Context& context, const float* x, std::size_t rows, std::size_t columns, float* out) {
+  context.run(kvsift_cuda_rank(context.kernels(), context.stream(), x, rows, columns, out));
+}
+
+void pool(Context& context, PoolKind kind, const float* x, std::size_t rows, std::size_t columns, std::size_t kernel_size, float* out) {
+  context.run(kvsift_cuda_pool(context.kernels(), context.stream(), static_cast<kvsift_cuda_pool_kind>(kind), x, rows, columns, kernel_size, out));
+}
+
+}  // namespace kvsift::ops

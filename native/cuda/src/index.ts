@@ -1,0 +1,1 @@
+export { type CudaBackendOptions, createCudaBackend } from './create-backend.js';

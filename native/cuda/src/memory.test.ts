@@ -1,0 +1,80 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { createCudaBackend } from './index.js';
+
+const MiB = 2 ** 20;
+
+describe('memory', () => {
+  const backend = createCudaBackend({ emulated: true });
+  afterAll(() => backend.dispose());
+
+  it('counts exactly, in stream order, and has two of a hundred results at a time', async () => {
+    await backend.finish();
+    const before = backend.memory().bytes;
+    backend.resetPeak();
+    let x = backend.upload(new Float32Array(1024), 'f32', [1024]);
+    for (let step = 0; step < 100; step++) {
+      const next = backend.map(x, 'neg');
+      x.dispose();
+      x = next;
+    }
+    x.dispose();
+    await backend.finish();
+    expect(backend.memory().bytes).toBe(before);
+    expect(backend.memory().peakBytes - before).toBe(8192);
+  });
+
+  it('brings weights up whole, in pieces and in another order, and counts them', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'kvsift-cuda-'));
+    try {
+      // Larger than all the buffers on the way together, and no multiple of one.
+      const [rows, columns] = [3501, 1001];
+      const values = Float32Array.from({ length: rows * columns }, (_, index) => (index % 65537) / 7);
+      const path = join(folder, 'weights.bin');
+      writeFileSync(path, values);
+      const stored = {
+        name: 'w',
+        dtype: 'f32',
+        shape: [rows, columns],
+        path,
+        byteOffset: 0,
+        byteLength: values.byteLength,
+      } as const;
+      const before = backend.memory();
+      const rowOrder = Int32Array.from({ length: rows }, (_, row) => rows - 1 - row);
+      const weight = await backend.load([stored, { ...stored, rowOrder }], 'linear');
+      expect(backend.memory().weightBytes - before.weightBytes).toBe(2 * values.byteLength);
+      using whole = backend.dequantize(weight);
+      const read = (await whole.read()) as Float32Array;
+      expect(Buffer.from(read.buffer, 0, values.byteLength).equals(Buffer.from(values.buffer))).toBe(true);
+      for (const row of [0, 1, 1750, rows - 1]) {
+        const at = (rows + row) * columns;
+        expect(read.subarray(at, at + columns)).toEqual(values.subarray((rows - 1 - row) * columns, (rows - row) * columns));
+      }
+      weight.dispose();
+      await backend.finish();
+      expect(backend.memory().weightBytes).toBe(before.weightBytes);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
+  it('goes on after a weight that does not fit, and gives its memory back', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'kvsift-cuda-'));
+    await using small = createCudaBackend({ emulated: true, memoryLimit: MiB });
+    try {
+      const path = join(folder, 'weights.bin');
+      writeFileSync(path, new Float32Array(MiB / 2));
+      const stored = { name: 'w', dtype: 'f32', shape: [512, 1024], path, byteOffset: 0, byteLength: 2 * MiB } as const;
+      await expect(small.load(stored, 'linear')).rejects.toMatchObject({ code: 'out_of_memory' });
+      await small.finish();
+      expect(small.memory()).toMatchObject({ bytes: 0, weightBytes: 0 });
+      using weight = await small.load({ ...stored, shape: [128, 1024], byteLength: MiB / 2 }, 'linear');
+      expect(weight.shape).toEqual([128, 1024]);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+});

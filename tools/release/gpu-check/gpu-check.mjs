@@ -1,0 +1,111 @@
+// ./gpu-check: runs all checks of the bundle on this machine's GPU, stage by stage, and writes gpu-check.json and gpu-check.md. Started again it goes on where
+// it stopped: what passed is not run again.
+import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { runInside } from './inside.mjs';
+import { report } from './report.mjs';
+import { bundle, stages } from './stages.mjs';
+
+const usage = `usage: ./gpu-check [--list] [--only <stage,...>] [--again] [--models <folder>] [--out <folder>]
+  --list    names the stages and what became of them
+  --only    runs these alone
+  --again   runs also what has passed
+  --models  folder of models that golden cases name; without it such cases are skipped
+  --out     where gpu-check.json and gpu-check.md are (default: here)`;
+
+/** Longest time of a stage. */
+const minutes = 8;
+
+const paths = bundle(fileURLToPath(new URL('..', import.meta.url)));
+const { values } = (() => {
+  try {
+    return parseArgs({
+      options: {
+        ...{ list: { type: 'boolean' }, only: { type: 'string' }, again: { type: 'boolean' }, help: { type: 'boolean' } },
+        ...{ models: { type: 'string' }, out: { type: 'string', default: process.cwd() }, inside: { type: 'string' } },
+      },
+    });
+  } catch (error) {
+    console.error(`${error.message}\n${usage}`);
+    process.exit(2);
+  }
+})();
+if (values.help) {
+  console.log(usage);
+  process.exit(0);
+}
+if (values.inside !== undefined) process.exit((await runInside(values.inside, paths)) ? 0 : 1);
+
+const all = stages(paths, { models: values.models });
+const wanted = values.only?.split(',');
+const unknown = wanted?.find((name) => !all.some((stage) => stage.name === name));
+if (unknown !== undefined) {
+  console.error(`gpu-check: there is no stage "${unknown}"; --list names them`);
+  process.exit(2);
+}
+const jsonPath = join(values.out, 'gpu-check.json');
+const results = readResults();
+if (values.list) {
+  for (const { name, what } of all) console.log(`${name.padEnd(32)} ${(results[name]?.outcome ?? 'not run').padEnd(8)} ${what}`);
+  process.exit(0);
+}
+
+for (const stage of all) {
+  if (wanted !== undefined && !wanted.includes(stage.name)) continue;
+  if (!values.again && results[stage.name]?.outcome === 'passed' && stage.name !== 'machine') {
+    console.log(`${stage.name}: passed before`);
+    continue;
+  }
+  const result = runStage(stage);
+  results[stage.name] = result;
+  save();
+  console.log(`${stage.name}: ${result.outcome} after ${result.seconds} s${result.last ? `: ${result.last}` : ''}`);
+  // Without a GPU or a build of the kernels nothing else can run.
+  if (result.outcome !== 'passed' && (stage.name === 'machine' || stage.name === 'build')) break;
+}
+const failed = Object.values(results).filter(({ outcome }) => outcome !== 'passed').length;
+console.log(`${jsonPath} and gpu-check.md: ${Object.keys(results).length} of ${all.length} stages run, ${failed} not passed`);
+process.exit(failed > 0 || Object.keys(results).length < (wanted?.length ?? all.length) ? 1 : 0);
+
+function readResults() {
+  if (!existsSync(jsonPath)) return {};
+  try {
+    return JSON.parse(readFileSync(jsonPath, 'utf8')).stages;
+  } catch {
+    console.error(`gpu-check: ${jsonPath} is not a result of gpu-check; move it away, or choose another folder with --out`);
+    process.exit(2);
+  }
+}
+
+function runStage(stage) {
+  const [program, ...args] = stage.inside ? [process.execPath, paths.check, '--inside', stage.name] : stage.command;
+  console.log(`> ${stage.name}: ${stage.what}`);
+  const started = Date.now();
+  const { status, signal, stdout, stderr, error } = spawnSync(program, args, {
+    encoding: 'utf8',
+    timeout: minutes * 60_000,
+    maxBuffer: 1 << 28,
+  });
+  const output = `${stdout ?? ''}${stderr ?? ''}`.trim();
+  const late = signal !== null && error?.code === 'ETIMEDOUT';
+  return {
+    outcome: late ? 'too long' : status === 0 ? 'passed' : 'failed',
+    seconds: Math.round((Date.now() - started) / 1000),
+    last: late ? `stopped after ${minutes} minutes` : (error?.message ?? output.split('\n').at(-1) ?? ''),
+    output: output.slice(-100_000),
+    at: new Date(started).toISOString(),
+  };
+}
+
+/** Whole files or none: a check that is stopped half-way loses nothing. */
+function save() {
+  const write = (path, text) => {
+    writeFileSync(`${path}.part`, text);
+    renameSync(`${path}.part`, path);
+  };
+  write(jsonPath, `${JSON.stringify({ stages: results }, null, 2)}\n`);
+  write(join(values.out, 'gpu-check.md'), report(all, results));
+}
