@@ -54,17 +54,18 @@ export function install() {
 /** Builds every package where a source file has changed. Turbo skips the packages that have not. */
 export function build() {
   const sources = fingerprint((name) => !/\.(test(-d|\.fixture)?\.ts|md|tsbuildinfo)$/.test(name));
-  whenChanged('build', sources, () =>
+  const work = () =>
     run('Building all packages (the native backend takes a minute or two the first time)', 'npx', [
       ...pnpmArguments('exec', 'turbo', 'run', 'build', '--output-logs=errors-only'),
-    ]),
-  );
+    ]);
+  whenChanged('build', sources, work, ['apps/runner/dist/cli.js', 'native/cpu/build/Release/kvsift-cpu.node']);
 }
 
-/** Runs `work` where the fingerprint differs from the one of the last success. */
-function whenChanged(name, value, work) {
+/** Runs `work` where the fingerprint differs from the one of the last success, or what it makes is not there. */
+function whenChanged(name, value, work, products = []) {
   const path = join(cacheFolder, name);
-  if (existsSync(path) && readFileSync(path, 'utf8') === value) return;
+  const there = products.every((product) => existsSync(join(root, product)));
+  if (there && existsSync(path) && readFileSync(path, 'utf8') === value) return;
   work();
   mkdirSync(cacheFolder, { recursive: true });
   writeFileSync(path, value);

@@ -58,7 +58,7 @@ async function untilStored(out: string, more: number, ended: Promise<unknown>): 
 describe('kvsift eval', () => {
   it('ends with the same results when it is killed ten times at random instants', async () => {
     // Enough samples that ten lives cannot finish them.
-    const [limit, total] = [40, 120];
+    const [limit, total] = [20, 60];
     expect((await start(...run('whole', limit)).ended).code).toBe(0);
     let kills = 0;
     for (let round = 0; kills < 10; round++) {
@@ -77,7 +77,7 @@ describe('kvsift eval', () => {
     expect(code).toBe(0);
     expect(JSON.parse(out)).toMatchObject({ outcome: { done: total, total, interrupted: false } });
     expect(await lasting('killed')).toEqual(await lasting('whole'));
-  }, 240_000);
+  }, 480_000);
 
   it('finishes the sample in flight at Ctrl-C, says how to go on, and goes on', async () => {
     const { child, ended } = start(...run('stopped'));
