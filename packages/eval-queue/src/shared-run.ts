@@ -128,10 +128,9 @@ export class SharedRun implements AsyncDisposable {
   async #pursue(jobId: string, data: QueuedRequest, signal: AbortSignal): Promise<never> {
     const backoff = { type: 'exponential', delay: this.options.backoff ?? 1000 };
     for (;;) {
-      if ((await this.#look(jobId)) === 'unknown') {
-        await new RunList(this.redis).publish({ ...this.options.facts, run: this.options.run, models: this.#models });
-        await this.queue.add('answer', data, { jobId, attempts: tries, backoff });
-      }
+      // Each time: a server may forget the run and keep the job that was queued just after.
+      await new RunList(this.redis).publish({ ...this.options.facts, run: this.options.run, models: this.#models });
+      if ((await this.#look(jobId)) === 'unknown') await this.queue.add('answer', data, { jobId, attempts: tries, backoff });
       await setTimeout(this.options.sweep ?? 5000, undefined, { signal });
     }
   }
