@@ -69,7 +69,8 @@ const gpu = findNvcc() !== undefined;
 if (!gpu) console.log('build:cuda: no nvcc on this machine: the kernels are built for the host alone.');
 const build = join(root, 'native/cuda/build', gpu ? 'gpu' : 'host');
 const built = buildAddon({ gpu, tests: true, targets, onStep: (title) => console.log(`> ${title}`) });
-if (built.status !== 0) stop(`the build failed:\n${built.output.slice(-8000)}`);
+const ptxas = /^.*(ptxas info|stack frame).*\n/gm;
+if (built.status !== 0) stop(`the build failed:\n${built.output.replaceAll(ptxas, '').slice(-8000)}`);
 
 // A second run compiles nothing, so what ptxas said is kept; where a kernel was compiled again, the last word counts.
 const logPath = join(build, 'ptxas.log');

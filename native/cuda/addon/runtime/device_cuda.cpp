@@ -164,7 +164,7 @@ class CudaDevice final : public Device {
 
  private:
   cudaStream_t stream() const { return static_cast<cudaStream_t>(stream_); }
-  cudaMemPool_t pool() const { return static_cast<cudaMemPool_t>(kvsift_cuda_pool(kernels_)); }
+  cudaMemPool_t pool() const { return static_cast<cudaMemPool_t>(kvsift_cuda_memory_pool(kernels_)); }
 
   int device_;
   bool capturing_ = false;

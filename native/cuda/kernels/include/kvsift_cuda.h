@@ -65,7 +65,7 @@ const char* kvsift_cuda_status_name(kvsift_cuda_status status);
 /* Device name, compute capability, multiprocessors, and where matrix products run; lives as long as the context. */
 const char* kvsift_cuda_description(const kvsift_cuda_context* context);
 /* The cudaMemPool_t that scratch memory comes from: a caller that takes its own memory from it shares what is free. Null without a device. */
-void* kvsift_cuda_pool(const kvsift_cuda_context* context);
+void* kvsift_cuda_memory_pool(const kvsift_cuda_context* context);
 /* Copies the fault word to `out` (host memory, pinned if the copy is to be asynchronous) in stream order and clears it. */
 kvsift_cuda_status kvsift_cuda_read_faults(kvsift_cuda_context* context, kvsift_cuda_stream stream, int32_t* out);
 /*
@@ -79,7 +79,7 @@ kvsift_cuda_status kvsift_cuda_use_cublas(kvsift_cuda_context* context);
 /* ---- cache ---- */
 
 /* `KvView`: entry `slot` of head g is row starts[g] + slot, or table[g · blocks_per_head + slot / block_size] · block_size + slot % block_size. */
-typedef struct {
+typedef struct kvsift_cuda_kv_view {
   kvsift_cuda_dtype type;   /* f32, f16 or bf16 */
   size_t kv_heads;
   size_t head_dim;          /* at most 256; others than multiples of 8 cost a copy of the cache in attention */

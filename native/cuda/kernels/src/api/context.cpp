@@ -29,7 +29,7 @@ const char* kvsift_cuda_message(const kvsift_cuda_context* context) { return con
 
 const char* kvsift_cuda_description(const kvsift_cuda_context* context) { return context == nullptr ? "" : context->description.c_str(); }
 
-void* kvsift_cuda_pool(const kvsift_cuda_context* context) { return context == nullptr ? nullptr : context->pool; }
+void* kvsift_cuda_memory_pool(const kvsift_cuda_context* context) { return context == nullptr ? nullptr : context->pool; }
 
 kvsift_cuda_status kvsift_cuda_use_cublas(kvsift_cuda_context* context) {
   if (context == nullptr) return KVSIFT_CUDA_INVALID_ARGUMENT;

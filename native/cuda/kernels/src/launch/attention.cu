@@ -1,7 +1,6 @@
 #include "launch/attention.h"
 
 #include <algorithm>
-#include <memory>
 #include <vector>
 
 #include "kernels/columns.cuh"
@@ -57,15 +56,24 @@ std::vector<SightedRows> sighted(const Launch& launch, std::span<const KvSegment
   return parts;
 }
 
-/** Replaces the lengths of the views by such that can be trusted; `exactly` as in `guard`. The memory of the lengths. */
-std::unique_ptr<Scratch> trust(const Launch& launch, std::vector<SightedRows>& parts, int exactly) {
+std::vector<KvView> views_of(const std::vector<SightedRows>& parts) {
   std::vector<KvView> views;
   for (const SightedRows& part : parts) views.push_back(part.view);
-  auto room = std::make_unique<Scratch>(launch, guard_bytes(views));
-  guard(launch, views, exactly, room->as<std::int32_t>());
-  for (std::size_t i = 0; i < parts.size(); i++) parts[i].view = views[i];
-  return room;
+  return views;
 }
+
+/** Replaces the lengths of the views by such that can be trusted, and holds their memory. `exactly` as in `guard`. */
+class Trusted {
+ public:
+  Trusted(const Launch& launch, std::vector<SightedRows>& parts, int exactly) : lengths_(launch, guard_bytes(views_of(parts))) {
+    std::vector<KvView> views = views_of(parts);
+    guard(launch, views, exactly, lengths_.as<std::int32_t>());
+    for (std::size_t i = 0; i < parts.size(); i++) parts[i].view = views[i];
+  }
+
+ private:
+  const Scratch lengths_;
+};
 
 /** All rows up to the last part's. */
 std::size_t rows_of(const std::vector<SightedRows>& parts) { return static_cast<std::size_t>(parts.back().packed + parts.back().sight.rows); }
@@ -200,7 +208,7 @@ void attention(const Launch& launch, std::span<const KvSegment> segments, const 
   if (parts.empty()) return;
   launch.pointer(q, "q", 4);
   launch.pointer(out, "out", 4);
-  const auto lengths = trust(launch, parts, -1);
+  const Trusted lengths(launch, parts, -1);
   const std::size_t vectors = rows_of(parts) * shape.query_heads;
   const WideHeads wide(launch, parts, q, vectors);
   const AttentionOutputs outputs{wide.results(out), log_sum_exp, nullptr, 0};
@@ -233,7 +241,7 @@ void attention_decode(const Launch& launch, std::span<const KvSegment> segments,
     const std::size_t count = rows_of(parts) * shape.query_heads * outputs.score_stride;
     launch.check(start_kernel(fill_floats, Grid{blocks_for(launch, count, 256), 1, 1}, 256, 0, launch.stream, outputs.scores, lowest, count));
   }
-  const auto lengths = trust(launch, parts, -1);
+  const Trusted lengths(launch, parts, -1);
   const WideHeads wide(launch, parts, q, rows_of(parts) * shape.query_heads);
   run_decode(launch, parts, shape, wide.q(), {wide.results(outputs.out), outputs.log_sum_exp, outputs.scores, outputs.score_stride});
   wide.finish(outputs.out);
@@ -247,7 +255,7 @@ void attention_columns(const Launch& launch, const float* q, std::size_t rows, c
   const AttentionShape& shape = arguments.shape;
   if (rows == 0) return fill_bytes(launch, out, 0, shape.query_heads * n * sizeof(float));
   launch.pointer(q, "q", 4);
-  const auto lengths = trust(launch, parts, static_cast<int>(n));
+  const Trusted lengths(launch, parts, static_cast<int>(n));
   const WideHeads wide(launch, parts, q, rows * shape.query_heads);
   const SightedRows& part = parts.front();
   if (!tiles_fit(part.view)) {
@@ -276,7 +284,7 @@ void attention_rows(const Launch& launch, const float* q, std::size_t rows, cons
   const Scratch logits(launch, count * sizeof(float));
   const Scratch sums(launch, rows * shape.query_heads * sizeof(float));
   launch.check(start_kernel(fill_floats, Grid{blocks_for(launch, count, 256), 1, 1}, 256, 0, launch.stream, logits.as<float>(), lowest, count));
-  const auto lengths = trust(launch, parts, static_cast<int>(n));
+  const Trusted lengths(launch, parts, static_cast<int>(n));
   const WideHeads wide(launch, parts, q, rows * shape.query_heads);
   const bool known = arguments.log_sum_exp != nullptr;
   run_decode(launch, parts, shape, wide.q(), {nullptr, known ? nullptr : sums.as<float>(), logits.as<float>(), n});

@@ -25,7 +25,9 @@ unsigned blocks_for(const Launch& launch, std::size_t count, std::size_t size) {
 
 void Launch::check(int error) const { require(error == 0, KVSIFT_CUDA_DEVICE_ERROR, "kernel start failed"); }
 
-Scratch::Scratch(const Launch& launch, std::size_t bytes) : launch_(launch), data_(take_memory(launch.stream, bytes)), bytes_(bytes) {
+Scratch::Scratch(const Launch& launch, std::size_t bytes) : launch_(launch), bytes_(bytes) {
+  if (bytes == 0) return;
+  data_ = take_memory(launch.stream, bytes);
   launch.require(data_ != nullptr, KVSIFT_CUDA_OUT_OF_MEMORY, "no memory for scratch");
 }
 Scratch::~Scratch() { give_memory(launch_.stream, data_, bytes_); }
@@ -43,9 +45,12 @@ void Launch::check(int error) const {
 }
 
 Scratch::Scratch(const Launch& launch, std::size_t bytes) : launch_(launch), bytes_(bytes) {
-  launch.check(cudaMallocFromPoolAsync(&data_, bytes > 0 ? bytes : 1, static_cast<cudaMemPool_t>(launch.context.pool), launch.stream));
+  if (bytes == 0) return;
+  launch.check(cudaMallocFromPoolAsync(&data_, bytes, static_cast<cudaMemPool_t>(launch.context.pool), launch.stream));
 }
-Scratch::~Scratch() { cudaFreeAsync(data_, launch_.stream); }
+Scratch::~Scratch() {
+  if (data_ != nullptr) cudaFreeAsync(data_, launch_.stream);
+}
 
 void fill_bytes(const Launch& launch, void* to, int value, std::size_t bytes) { launch.check(cudaMemsetAsync(to, value, bytes, launch.stream)); }
 

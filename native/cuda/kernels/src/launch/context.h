@@ -69,7 +69,7 @@ struct Launch {
   void pointer(const void* value, const char* name, std::size_t alignment) const;
 };
 
-/** Device memory for the ops of one call; given back in stream order. */
+/** Device memory for the ops of one call, none for 0 bytes; given back in stream order. */
 class Scratch {
  public:
   Scratch(const Launch& launch, std::size_t bytes);

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <memory>
 #include <vector>
 
 #include "launch/attention.h"
@@ -21,18 +20,21 @@ class WideHeads {
 
   const float* q() const { return q_; }
   /** Where the kernels write what is meant for `out` [vectors, head_dim]. */
-  float* results(float* out) const { return wide_out_ != nullptr ? wide_out_->as<float>() : out; }
+  float* results(float* out) const { return wide_out_ != nullptr ? wide_out_ : out; }
   /** Brings it there. */
   void finish(float* out) const;
 
  private:
-  Scratch& take(std::size_t bytes);
+  static std::size_t bytes_of(const std::vector<SightedRows>& parts, std::size_t vectors);
+  /** The next piece of the memory. */
+  void* take(std::size_t bytes);
   KvView widen(const KvView& view);
 
   const Launch& launch_;
-  std::vector<std::unique_ptr<Scratch>> memory_;
+  const Scratch memory_;
+  std::size_t used_ = 0;
   const float* q_;
-  const Scratch* wide_out_ = nullptr;
+  float* wide_out_ = nullptr;
   std::size_t vectors_;
   std::size_t head_dim_ = 0;
   std::size_t step_ = 0;
