@@ -46,6 +46,6 @@ export async function fastMode({ printer, model: path }: Setting, texts: string)
     means.push(all.reduce((sum, value) => sum + value, 0) / all.length);
   }
   const [fast = Number.NaN, exact = Number.NaN] = means;
-  printer.title(`mean loss: ${fast.toFixed(4)} with integer products, ${exact.toFixed(4)} exactly (nats/token)`);
+  printer.note(`Mean loss on held-out essays: ${fast.toFixed(4)} nats/token with integer products, ${exact.toFixed(4)} exactly.`);
   printer.atMost('loss of the fast mode above the exact one (nats/token)', Math.abs(fast - exact), 0.005);
 }

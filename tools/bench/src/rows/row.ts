@@ -14,6 +14,10 @@ export interface Row {
 
 /** Prints rows as they come. */
 export class Printer {
+  readonly rows: Row[] = [];
+  /** Lines for people that belong beside the table. */
+  readonly notes: string[] = [];
+
   constructor(private readonly json: boolean) {}
 
   /** A line for people only. */
@@ -21,7 +25,13 @@ export class Printer {
     if (!this.json) console.log(text);
   }
 
+  note(text: string): void {
+    this.notes.push(text);
+    this.title(text);
+  }
+
   row(row: Row): void {
+    this.rows.push(row);
     if (this.json) {
       console.log(JSON.stringify(row));
       return;
