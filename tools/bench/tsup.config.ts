@@ -1,5 +1,13 @@
 import { library } from '@kvsift/presets/tsup';
 
 export default library({
-  entry: ['src/peers.ts', 'src/peers/ours.ts', 'src/peers/llama.ts', 'src/policies.ts', 'src/memory.ts', 'src/quality.ts', 'src/gpu.ts'],
+  entry: [
+    'src/peers.ts',
+    'src/peers/ours.ts',
+    'src/peers/llama.ts',
+    'src/policies.ts',
+    'src/memory.ts',
+    'src/quality.ts',
+    'src/gpu.ts',
+  ],
 });

@@ -2,7 +2,18 @@
 // npm run bundle:gpu [-- <folder>]: one folder with which kvsift and all its checks run on a machine without a network that has an NVIDIA driver, the CUDA
 // toolkit, CMake and a C++ compiler. Node is in it, the kernels are compiled there. Models are not in it.
 import { execFileSync } from 'node:child_process';
-import { chmodSync, copyFileSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
 import { sourceAliases } from '@kvsift/presets/vitest';
@@ -54,7 +65,11 @@ async function bundleScripts() {
     // Addons of dependencies come along as they are.
     loader: { '.node': 'copy' },
     // Test suites of the testkit are registered by vitest, which a bundle has no use for.
-    alias: { ...alias, vitest: join(root, 'tools/release/gpu-check/no-vitest.mjs'), 'fast-check': join(root, 'tools/release/gpu-check/no-vitest.mjs') },
+    alias: {
+      ...alias,
+      vitest: join(root, 'tools/release/gpu-check/no-vitest.mjs'),
+      'fast-check': join(root, 'tools/release/gpu-check/no-vitest.mjs'),
+    },
     // What CommonJS modules expect to be there.
     banner: {
       js: [
@@ -68,13 +83,20 @@ async function bundleScripts() {
   // The command looks for the backend by its name, because elsewhere it is optional.
   const optional = join(target, 'node_modules/@kvsift/backend-cuda');
   mkdirSync(optional, { recursive: true });
-  writeFileSync(join(optional, 'package.json'), `${JSON.stringify({ name: '@kvsift/backend-cuda', type: 'module', exports: './index.js' })}\n`);
+  writeFileSync(
+    join(optional, 'package.json'),
+    `${JSON.stringify({ name: '@kvsift/backend-cuda', type: 'module', exports: './index.js' })}\n`,
+  );
   writeFileSync(join(optional, 'index.js'), "export * from '../../../lib/backend-cuda.js';\n");
   // The dictionaries of the word splitter that one of LongBench's scores needs.
   const words = createRequire(join(root, 'packages/eval-text/package.json'));
-  for (const name of ['dict.txt', 'idf.txt']) copyFileSync(join(dirname(words.resolve('@node-rs/jieba')), name), join(target, 'lib', name));
+  for (const name of ['dict.txt', 'idf.txt'])
+    copyFileSync(join(dirname(words.resolve('@node-rs/jieba')), name), join(target, 'lib', name));
   const { version } = JSON.parse(readFileSync(join(root, 'apps/runner/package.json'), 'utf8'));
-  writeFileSync(join(target, 'package.json'), `${JSON.stringify({ name: 'kvsift-gpu', version, private: true, type: 'module' }, null, 2)}\n`);
+  writeFileSync(
+    join(target, 'package.json'),
+    `${JSON.stringify({ name: 'kvsift-gpu', version, private: true, type: 'module' }, null, 2)}\n`,
+  );
 }
 
 /** What modules look for beside themselves, and the goldens. */
@@ -87,20 +109,38 @@ function copyData() {
   copyFileSync(join(root, 'tools/bench/python/gpu_peer.py'), join(target, 'python/gpu_peer.py'));
   const golden = join(root, '../shared/golden');
   if (!existsSync(golden)) return console.log('bundle:gpu: there is no ../shared/golden: the bundle goes without goldens');
-  execFileSync('tar', ['-cJf', join(target, 'golden.tar.xz'), '-C', dirname(golden), '--dereference', 'golden/forward', 'golden/policies']);
+  execFileSync('tar', [
+    '-cJf',
+    join(target, 'golden.tar.xz'),
+    '-C',
+    dirname(golden),
+    '--dereference',
+    'golden/forward',
+    'golden/policies',
+  ]);
 }
 
 /** What is needed to compile the kernels and the addon: sources and the headers of Node. */
 function copySources() {
   const native = join(target, 'src/native');
   const copy = (path) => cpSync(join(root, 'native', path), join(native, path), { recursive: true });
-  for (const path of ['cuda/CMakeLists.txt', 'cuda/addon', 'cuda/kernels', 'cpu/addon/launch', 'cpu/addon/node', 'cpu/addon/ops', 'cpu/addon/runtime']) copy(path);
+  for (const path of [
+    'cuda/CMakeLists.txt',
+    'cuda/addon',
+    'cuda/kernels',
+    'cpu/addon/launch',
+    'cpu/addon/node',
+    'cpu/addon/ops',
+    'cpu/addon/runtime',
+  ])
+    copy(path);
   for (const path of ['cpu/kernels/include', 'cpu/kernels/src/dtype.cpp']) copy(path);
   const headers = join(native, 'cuda/node-headers');
   const cuda = createRequire(join(root, 'native/cuda/package.json'));
   cpSync(join(dirname(cuda.resolve('node-api-headers/package.json')), 'include'), headers, { recursive: true });
   const wrapper = dirname(cuda.resolve('node-addon-api/package.json'));
-  for (const name of readdirSync(wrapper).filter((file) => file.endsWith('.h'))) copyFileSync(join(wrapper, name), join(headers, name));
+  for (const name of readdirSync(wrapper).filter((file) => file.endsWith('.h')))
+    copyFileSync(join(wrapper, name), join(headers, name));
   copyFileSync(join(root, 'LICENSE'), join(target, 'LICENSE'));
 }
 

@@ -64,7 +64,9 @@ if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.a
   const { status, output } = buildAddon({ gpu: process.argv.includes('--gpu') });
   if (status !== 0) {
     console.error(output.slice(0, 20_000));
-    console.error('The native part of @kvsift/backend-cuda could not be built. It needs CMake 3.25 or newer and a C++20 compiler.');
+    console.error(
+      'The native part of @kvsift/backend-cuda could not be built. It needs CMake 3.25 or newer and a C++20 compiler.',
+    );
     process.exit(1);
   }
 }

@@ -34,7 +34,14 @@ describe('memory', () => {
       const values = Float32Array.from({ length: rows * columns }, (_, index) => (index % 65537) / 7);
       const path = join(folder, 'weights.bin');
       writeFileSync(path, values);
-      const stored = { name: 'w', dtype: 'f32', shape: [rows, columns], path, byteOffset: 0, byteLength: values.byteLength } as const;
+      const stored = {
+        name: 'w',
+        dtype: 'f32',
+        shape: [rows, columns],
+        path,
+        byteOffset: 0,
+        byteLength: values.byteLength,
+      } as const;
       const before = backend.memory();
       const rowOrder = Int32Array.from({ length: rows }, (_, row) => rows - 1 - row);
       const weight = await backend.load([stored, { ...stored, rowOrder }], 'linear');

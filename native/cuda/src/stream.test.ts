@@ -52,7 +52,10 @@ describe('out of memory', () => {
     using held = backend.empty('f32', [2 ** 18]);
     using large = backend.empty('f32', [2 ** 20]);
     const error = await failure(large.read());
-    expect(error).toMatchObject({ code: 'out_of_memory', details: { op: 'empty', wantedBytes: 4 * 2 ** 20, availableBytes: 2 * 2 ** 20 } });
+    expect(error).toMatchObject({
+      code: 'out_of_memory',
+      details: { op: 'empty', wantedBytes: 4 * 2 ** 20, availableBytes: 2 * 2 ** 20 },
+    });
     expect(error.message).toMatch(/4\.00 MiB are wanted, 2\.00 MiB are free/);
     await failure(backend.finish());
     using fits = backend.zip(held, 1, 'add');
@@ -84,7 +87,9 @@ describe('createCudaBackend', () => {
     expect(() => createCudaBackend({ ...emulated, device: 3 })).toThrowError(
       expect.objectContaining({ code: 'backend_unavailable', message: expect.stringContaining('device 3') }),
     );
-    expect(() => createCudaBackend({ ...emulated, device: -1 })).toThrowError(expect.objectContaining({ code: 'invalid_argument' }));
+    expect(() => createCudaBackend({ ...emulated, device: -1 })).toThrowError(
+      expect.objectContaining({ code: 'invalid_argument' }),
+    );
   });
 
   it('says where it looked for its native part, and what to run', () => {

@@ -1,6 +1,6 @@
 import * as t from '@kvsift/tensor';
-import type { NativeBackend, NativeColumnOptions, TensorId } from './addon-types.js';
 import { AddonStream } from './addon-stream.js';
+import type { NativeBackend, NativeColumnOptions, TensorId } from './addon-types.js';
 import { segmentNumbersOf, viewNumbersOf } from './kv-numbers.js';
 
 /** The Backend contract over the addon: checks arguments, enqueues, and returns handles. */

@@ -1,6 +1,6 @@
 import * as t from '@kvsift/tensor';
-import type { NativeBackend, NativeSource, TensorId } from './addon-types.js';
 import { AddonTensor, hostView, type TensorOwner } from './addon-tensor.js';
+import type { NativeBackend, NativeSource, TensorId } from './addon-types.js';
 
 function nativeSource(source: t.StoredTensor): NativeSource {
   const { name, path, dtype, shape, byteOffset, byteLength, rowOrder } = source;

@@ -4,8 +4,8 @@ import { allPolicies } from '@kvsift/policies';
 import { type Backend, isKvsiftError } from '@kvsift/tensor';
 import { Command } from 'commander';
 import { measureCopy } from './gpu/copy-bandwidth.js';
-import { runTorch } from './gpu/torch.js';
 import { type ModelSize, size8B, syntheticModel } from './gpu/shape.js';
+import { runTorch } from './gpu/torch.js';
 import { promptIds } from './peers/protocol.js';
 
 const sizes: Readonly<Record<string, ModelSize>> = {
@@ -14,7 +14,9 @@ const sizes: Readonly<Record<string, ModelSize>> = {
 };
 
 const command = new Command('bench:gpu')
-  .description('Measures prefill, eviction and decoding of a model of 8B shape (random bf16 weights, made on the device) on a GPU.')
+  .description(
+    'Measures prefill, eviction and decoding of a model of 8B shape (random bf16 weights, made on the device) on a GPU.',
+  )
   .option('--json', 'print JSON lines')
   .option('--size <name>', '8b, or tiny to try the program', '8b')
   .option('--lengths <list>', 'prompt lengths', '4096,8192,16384,32768,65536,131072')
@@ -62,7 +64,13 @@ function open(): Backend {
   }
 }
 
-async function measure(backend: Backend, model: LanguageModel, expression: string, tokens: number, bandwidth: number): Promise<Row> {
+async function measure(
+  backend: Backend,
+  model: LanguageModel,
+  expression: string,
+  tokens: number,
+  bandwidth: number,
+): Promise<Row> {
   const policy = allPolicies().parse(expression);
   const budget = expression === 'full' ? '100%' : options.budget;
   const ids = promptIds(tokens).map((id) => id % model.decoder.config.vocabulary);
@@ -112,14 +120,22 @@ const lengths = options.lengths.split(',').map(Number);
 const size = sizes[options.size] ?? size8B;
 using model = await syntheticModel(backend, size, Math.max(...lengths) + 1024);
 const bandwidth = await measureCopy(backend, options.size === '8b' ? 2 ** 30 : 2 ** 16);
-console.log(options.json ? JSON.stringify({ device: backend.info.description, bandwidth }) : `${backend.info.description}; copies ${(bandwidth / 1e9).toFixed(0)} GB/s`);
+console.log(
+  options.json
+    ? JSON.stringify({ device: backend.info.description, bandwidth })
+    : `${backend.info.description}; copies ${(bandwidth / 1e9).toFixed(0)} GB/s`,
+);
 for (const tokens of lengths) {
   for (const expression of options.policies) {
     try {
       print(await measure(backend, model, expression, tokens, bandwidth));
     } catch (error) {
       if (!isKvsiftError(error)) throw error;
-      console.log(options.json ? JSON.stringify({ name: expression, tokens, error: error.message }) : `${expression} ${tokens}: ${error.message}`);
+      console.log(
+        options.json
+          ? JSON.stringify({ name: expression, tokens, error: error.message })
+          : `${expression} ${tokens}: ${error.message}`,
+      );
       await backend.finish().catch(() => {});
     }
   }

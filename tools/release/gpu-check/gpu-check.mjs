@@ -84,7 +84,11 @@ function runStage(stage) {
   const [program, ...args] = stage.inside ? [process.execPath, paths.check, '--inside', stage.name] : stage.command;
   console.log(`> ${stage.name}: ${stage.what}`);
   const started = Date.now();
-  const { status, signal, stdout, stderr, error } = spawnSync(program, args, { encoding: 'utf8', timeout: minutes * 60_000, maxBuffer: 1 << 28 });
+  const { status, signal, stdout, stderr, error } = spawnSync(program, args, {
+    encoding: 'utf8',
+    timeout: minutes * 60_000,
+    maxBuffer: 1 << 28,
+  });
   const output = `${stdout ?? ''}${stderr ?? ''}`.trim();
   const late = signal !== null && error?.code === 'ETIMEDOUT';
   return {

@@ -1,8 +1,8 @@
 // Stages of ./gpu-check that run in a process of their own but need no other program.
 import { spawnSync } from 'node:child_process';
-import { conformanceCases, defaultTolerance } from '@kvsift/backend-testkit';
 import { createCudaBackend } from '@kvsift/backend-cuda';
 import { createReferenceBackend } from '@kvsift/backend-reference';
+import { conformanceCases, defaultTolerance } from '@kvsift/backend-testkit';
 import { buildAddon, findNvcc } from '../../../native/cuda/addon/build.mjs';
 
 const first = (command, args) => {
@@ -16,18 +16,33 @@ function machine() {
     node: process.version,
     cmake: first('cmake', ['--version'])?.split('\n')[0],
     compiler: first('c++', ['--version'])?.split('\n')[0],
-    nvcc: findNvcc() && first(findNvcc(), ['--version'])?.split('\n').find((line) => line.includes('release')),
+    nvcc:
+      findNvcc() &&
+      first(findNvcc(), ['--version'])
+        ?.split('\n')
+        .find((line) => line.includes('release')),
     gpu: first('nvidia-smi', ['--query-gpu=name,driver_version,memory.total,compute_cap', '--format=csv,noheader']),
   };
   for (const [name, fact] of Object.entries(facts)) console.log(`${name}: ${fact ?? 'missing'}`);
-  if (!facts.gpu) console.log('There is no GPU on this machine, or no driver for it: nvidia-smi lists none. Nothing of this check can run here.');
-  else if (!facts.nvcc || !facts.cmake || !facts.compiler) console.log('The kernels cannot be compiled here: install what is missing above.');
+  if (!facts.gpu)
+    console.log(
+      'There is no GPU on this machine, or no driver for it: nvidia-smi lists none. Nothing of this check can run here.',
+    );
+  else if (!facts.nvcc || !facts.cmake || !facts.compiler)
+    console.log('The kernels cannot be compiled here: install what is missing above.');
   return Boolean(facts.gpu && facts.nvcc && facts.cmake && facts.compiler);
 }
 
 function build(paths) {
   const { status, output } = buildAddon({
-    ...{ root: paths.cuda, build: paths.build, gpu: true, tests: true, targets: 'native', jobs: String(navigator?.hardwareConcurrency ?? 4) },
+    ...{
+      root: paths.cuda,
+      build: paths.build,
+      gpu: true,
+      tests: true,
+      targets: 'native',
+      jobs: String(navigator?.hardwareConcurrency ?? 4),
+    },
     onStep: (title) => console.log(title),
   });
   if (status !== 0) console.log(output.slice(-8000));

@@ -16,7 +16,9 @@ function table(output) {
   if (rows.length === 0) return '';
   const cell = (value) => (typeof value === 'number' && !Number.isInteger(value) ? value.toPrecision(4) : String(value ?? ''));
   const line = (cells) => `| ${cells.join(' | ')} |`;
-  return [line(columns), line(columns.map(() => '---')), ...rows.map((row) => line(columns.map((name) => cell(row[name]))))].join('\n');
+  return [line(columns), line(columns.map(() => '---')), ...rows.map((row) => line(columns.map((name) => cell(row[name]))))].join(
+    '\n',
+  );
 }
 
 /** One table of all stages, then what each printed. */

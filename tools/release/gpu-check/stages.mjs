@@ -25,23 +25,46 @@ export function stages(paths, { models } = {}) {
   const verify = (suite, folder) => ({
     name: `golden-${suite}-${folder.split('/').at(-1)}`,
     what: `goldens of ${folder}`,
-    command: [node, paths.cli, 'verify', suite, join(paths.golden, folder), '--backend', 'cuda', ...(models ? ['--models', models] : [])],
+    command: [
+      node,
+      paths.cli,
+      'verify',
+      suite,
+      join(paths.golden, folder),
+      '--backend',
+      'cuda',
+      ...(models ? ['--models', models] : []),
+    ],
   });
   const policies = join(paths.golden, 'policies');
-  const folders = existsSync(policies) ? readdirSync(policies, { withFileTypes: true }).filter((entry) => entry.isDirectory()) : [];
+  const folders = existsSync(policies)
+    ? readdirSync(policies, { withFileTypes: true }).filter((entry) => entry.isDirectory())
+    : [];
   return [
     { name: 'machine', what: 'driver, GPU, toolkit and compiler', inside: true },
     { name: 'build', what: 'compiles the kernels for this GPU, and the addon on them', inside: true },
-    { name: 'kernels', what: 'every kernel against a float64 reference, on the host and on the GPU', command: [join(paths.build, 'kernels/tests/kvsift_cuda_tests')] },
+    {
+      name: 'kernels',
+      what: 'every kernel against a float64 reference, on the host and on the GPU',
+      command: [join(paths.build, 'kernels/tests/kvsift_cuda_tests')],
+    },
     { name: 'conformance', what: 'every op of the backend against the reference', inside: true },
     verify('forward', 'forward'),
     ...folders.map(({ name }) => verify('policies', `policies/${name}`)),
-    { name: 'bench-kernels', what: 'time and bandwidth of each kernel', command: [join(paths.build, 'kernels/bench/kvsift_cuda_bench')] },
+    {
+      name: 'bench-kernels',
+      what: 'time and bandwidth of each kernel',
+      command: [join(paths.build, 'kernels/bench/kvsift_cuda_bench')],
+    },
     ...lengths.map((tokens) => ({
       name: `bench-${tokens / 1024}k`,
       what: `8B shape, a prompt of ${tokens} tokens: prefill, eviction, decoding`,
       command: [node, paths.bench, '--json', '--lengths', String(tokens), '--no-peers'],
     })),
-    { name: 'bench-torch', what: 'the same beside PyTorch and transformers, where they are installed', command: [node, paths.bench, '--json', '--lengths', '4096,32768', '--policies', 'full'] },
+    {
+      name: 'bench-torch',
+      what: 'the same beside PyTorch and transformers, where they are installed',
+      command: [node, paths.bench, '--json', '--lengths', '4096,32768', '--policies', 'full'],
+    },
   ];
 }
