@@ -103,7 +103,10 @@ async function measure(
 }
 
 function print(row: Row): void {
-  if (options.json) return console.log(JSON.stringify(row));
+  if (options.json) {
+    console.log(JSON.stringify(row));
+    return;
+  }
   const gib = (bytes: number) => `${(bytes / 2 ** 30).toFixed(2)} GiB`;
   const percent = (value: number) => `${(100 * value).toFixed(1)} %`;
   console.log(
