@@ -53,9 +53,10 @@ void attention(Context& context, Compute compute, std::span<const KvSegment> seg
   context.run(kvsift_cuda_attention(context.kernels(), context.stream(), segments.data(), segments.size(), q, &own_shape, positions, out, log_sum_exp));
 }
 
-void attention_columns(Context& context, Compute, const float* q, std::size_t rows, const KvView& view, std::size_t n, ColumnStatistic statistic,
+void attention_columns(Context& context, Compute compute, const float* q, std::size_t rows, const KvView& view, std::size_t n, ColumnStatistic statistic,
                        const ColumnArguments& arguments, float* out) {
-  const kvsift_cuda_column_arguments own_arguments = device_arguments(arguments);
+  kvsift_cuda_column_arguments own_arguments = device_arguments(arguments);
+  own_arguments.exact = compute == Compute::f32 ? 1 : 0;
   context.watch();
   context.run(kvsift_cuda_attention_columns(context.kernels(), context.stream(), q, rows, &view, n,
                                             statistic == ColumnStatistic::sum ? KVSIFT_CUDA_COLUMN_SUM : KVSIFT_CUDA_COLUMN_MAX, &own_arguments, out));

@@ -159,6 +159,7 @@ typedef struct {
   const int32_t* ends;        /* [rows] or null: entries that each row sees, instead of the causal rule (sampled rows) */
   const int32_t* positions;   /* [rows], needed with a window */
   const float* log_sum_exp;   /* [rows, query_heads] where known under the same mask, or null */
+  int exact;                  /* not 0: in f32 from logits in batches of rows, whatever the cache's type */
 } kvsift_cuda_column_arguments;
 
 /* Σ or max over the query rows of the probability of each key: [query_heads, n]; never holds a rows × n matrix. All heads hold n entries. */

@@ -258,7 +258,7 @@ void attention_columns(const Launch& launch, const float* q, std::size_t rows, c
   const Trusted lengths(launch, parts, static_cast<int>(n));
   const WideHeads wide(launch, parts, q, rows * shape.query_heads);
   const SightedRows& part = parts.front();
-  if (!tiles_fit(part.view)) {
+  if (arguments.exact != 0 || !tiles_fit(part.view)) {
     each_batch(launch, wide.q(), part, n, shape, arguments.log_sum_exp, [&](int first, int batch, const float* logits, const float* sums) {
       launch.check(start_kernel(column_fold, Grid{blocks_for(launch, n, 256), static_cast<unsigned>(shape.query_heads), 1}, 256, 0, launch.stream, logits,
                                 sums, batch, static_cast<int>(shape.query_heads), static_cast<int>(n), maximum, first == 0, out));
