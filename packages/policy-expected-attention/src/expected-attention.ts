@@ -95,12 +95,14 @@ function statistics(view: LayerView, sinks: number, covariance: boolean): { mean
   const [rows = 0] = all.shape;
   // Buffered decode rows no longer contain the sinks.
   const first = rows === view.seen ? sinks : 0;
-  const wide = backend.reshape(backend.slice(all, 0, first, rows), [rows - first, model.queryHeads, model.headDim]);
-  const queries = backend.transpose(wide, [1, 0, 2]);
-  const mean = backend.reduce(queries, 1, 'mean');
-  if (!covariance) return { mean };
-  const centred = backend.zip(queries, backend.reshape(mean, [model.queryHeads, 1, model.headDim]), 'sub');
-  const products = backend.matmul(backend.transpose(centred, [0, 2, 1]), centred);
+  const { queryHeads, headDim } = model;
+  const wide = backend.reshape(backend.slice(all, 0, first, rows), [rows - first, queryHeads, headDim]);
+  if (!covariance) return { mean: backend.reduce(wide, 0, 'mean') };
+  // Channels before rows: the one copy that both sums can read.
+  const channels = backend.transpose(wide, [1, 2, 0]);
+  const mean = backend.reduce(channels, 2, 'mean');
+  const centred = backend.zip(channels, backend.reshape(mean, [queryHeads, headDim, 1]), 'sub');
+  const products = backend.matmul(centred, centred, { transposeB: true });
   return { mean, spread: backend.zip(products, rows - first, 'div') };
 }
 
