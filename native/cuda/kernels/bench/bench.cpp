@@ -180,7 +180,7 @@ void select_and_compact(double bandwidth) {
   top.length = n;
   top.keep = top.max = keep;
   top.total = heads * keep;
-  const kvsift_cuda_slot_selection selection{indices.get(), offsets.get(), keep, indices.size()};
+  const kvsift_cuda_slot_selection selection{indices.get(), offsets.get(), keep, heads * keep};
   const auto pick = [&] { good(kvsift_cuda_top(context, stream, &top, indices.get(), offsets.get())); };
   const auto move = [&] { good(kvsift_cuda_kv_compact(context, stream, &cache.view, &selection)); };
   report("top", "8 heads x 131072 to 20 %", seconds(pick), heads * n * 4.0, "GB/s", bandwidth);

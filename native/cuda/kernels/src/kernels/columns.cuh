@@ -19,8 +19,9 @@ struct ColumnWork {
   float* out;                // [query_heads, n]
 };
 
+/** One block a multiprocessor is enough: left to itself ptxas saves registers for a fifth one and spills (sm_90a, head dim 64). */
 template <class Element, int head_dim>
-__global__ void __launch_bounds__(tile_threads) column_work(const __grid_constant__ ColumnWork a) {
+__global__ void __launch_bounds__(tile_threads, 1) column_work(const __grid_constant__ ColumnWork a) {
   constexpr int steps = head_dim / 16;
   constexpr int stride = tile_stride<head_dim>;
   const int base = static_cast<int>(blockIdx.x) * tile_rows;
