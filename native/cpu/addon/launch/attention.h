@@ -17,7 +17,7 @@ struct Attended {
 };
 /** `column_sums`: f32 [query_heads, at least the entries], added to; of one uniform segment. */
 Attended attention(Backend& backend, const Tensor& q, std::vector<Segment> segments, const AttentionOptions& options, bool log_sum_exp,
-                   const std::optional<Tensor>& column_sums);
+                   const std::optional<Tensor>& column_sums = {});
 
 struct ColumnOptions : AttentionOptions {
   ColumnMask mask = ColumnMask::causal;
