@@ -54,7 +54,7 @@ void test_cache(Report& report) {
   double total = 0;
   report.check(finish(backend) == nullptr, "attend and add up columns");
   for (std::size_t i = 0; i < 6; i++) total += sums.floats()[i];
-  report.check(std::abs(total - 5) < 1e-3 && sums.floats()[5] == 0, "each of five rows gives 1 in all");
+  report.check(std::abs(total - 5) < 0.05 && sums.floats()[5] == 0, "each of five rows gives 1 in all");
 
   const launch::View kept = make_view(backend, 4, 2);
   const launch::SelectionTensors selection{upload(backend, std::vector<std::int32_t>{0, 3, 1, 4}, {4}), upload(backend, std::vector<std::int32_t>{0, 2, 4}, {3})};
