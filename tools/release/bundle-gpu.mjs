@@ -90,8 +90,14 @@ async function bundleScripts() {
   writeFileSync(join(optional, 'index.js'), "export * from '../../../lib/backend-cuda.js';\n");
   // The dictionaries of the word splitter that one of LongBench's scores needs.
   const words = createRequire(join(root, 'packages/eval-text/package.json'));
-  for (const name of ['dict.txt', 'idf.txt'])
-    copyFileSync(join(dirname(words.resolve('@node-rs/jieba')), name), join(target, 'lib', name));
+  execFileSync('tar', [
+    '-cJf',
+    join(target, 'words.tar.xz'),
+    '-C',
+    dirname(words.resolve('@node-rs/jieba')),
+    'dict.txt',
+    'idf.txt',
+  ]);
   const { version } = JSON.parse(readFileSync(join(root, 'apps/runner/package.json'), 'utf8'));
   writeFileSync(
     join(target, 'package.json'),
@@ -164,6 +170,7 @@ function writeStarters() {
       '# Unpacked once, whole or not at all.',
       'if [ ! -x "$here/node" ]; then xz -dc "$here/node.xz" > "$here/node.$$" && chmod +x "$here/node.$$" && mv "$here/node.$$" "$here/node" || exit 1; fi',
       'if [ -f "$here/golden.tar.xz" ] && [ ! -d "$here/golden" ]; then mkdir "$here/golden.$$" && tar -xJf "$here/golden.tar.xz" -C "$here/golden.$$" && mv "$here/golden.$$/golden" "$here/golden" && rmdir "$here/golden.$$" || exit 1; fi',
+      'if [ ! -f "$here/lib/idf.txt" ]; then mkdir "$here/words.$$" && tar -xJf "$here/words.tar.xz" -C "$here/words.$$" && mv "$here/words.$$/dict.txt" "$here/words.$$/idf.txt" "$here/lib/" && rmdir "$here/words.$$" || exit 1; fi',
       `exec "$here/node" "$here/lib/${script}.js" "$@"`,
       '',
     ].join('\n');

@@ -4,7 +4,7 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
 const own = fileURLToPath(new URL('..', import.meta.url));
@@ -60,7 +60,9 @@ export function buildAddon({ root = own, gpu = false, build = join(root, 'build'
   return run('Building (minutes the first time)', ['--build', build, '--parallel', jobs]);
 }
 
-if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {
+// Bundled into another program (gpu-check) this file has that program's address, but not its name.
+const program = process.argv[1];
+if (program !== undefined && basename(program) === 'build.mjs' && import.meta.url === pathToFileURL(program).href) {
   const { status, output } = buildAddon({ gpu: process.argv.includes('--gpu') });
   if (status !== 0) {
     console.error(output.slice(0, 20_000));
