@@ -95,7 +95,7 @@ export class LanguageModel implements Disposable {
       kvType,
       ...(options.policy && { policy: options.policy }),
       ...(budget && { budget }),
-      chunkRows: chunkRows(this.files.config),
+      chunkRows: chunkRows(this.files.config, this.decoder.backend.info.chunk),
     });
   }
 

@@ -8,7 +8,7 @@ import {
   type Observation,
   type PolicyRun,
 } from '@kvsift/policy';
-import type { Backend, KvView, Tensor } from '@kvsift/tensor';
+import type { Backend, ChunkSize, KvView, Tensor } from '@kvsift/tensor';
 import { throwIfAborted } from './abort.js';
 import { applyDecision, attentionShape, describeLayer } from './layer-view.js';
 import { RowCollector } from './observed-rows.js';
@@ -29,6 +29,8 @@ export interface EvictionCost {
   readonly seconds: number;
   /** Largest memory beyond what the layer held before: scores, selection, the compacted copy. */
   readonly extraBytes: number;
+  /** Largest memory of the backend since the measurement before this one, which reset its peak. */
+  readonly peakBytes: number;
 }
 
 /** A cache of its own that takes part in another one's reading. */
@@ -57,12 +59,14 @@ export interface PrefillOptions {
   readonly expectedLength?: number;
 }
 
-/** Token rows that one chunk holds: few enough that a chunk takes a fraction of the time an abort may take. */
-export function chunkRows(config: ModelConfig): number {
+/** What suits a few cores: a chunk takes a fraction of the time an abort may take. */
+const usualChunk: ChunkSize = { rows: 512, work: 1.2e10 };
+
+/** Token rows that one chunk holds. */
+export function chunkRows(config: ModelConfig, { rows, work }: ChunkSize = usualChunk): number {
   const { hidden, intermediate, queryHeads, kvHeads, headDim } = config;
   const layerWeights = hidden * (headDim * (2 * queryHeads + 2 * kvHeads) + 3 * intermediate);
-  const rows = 2 ** Math.floor(Math.log2(1.2e10 / layerWeights));
-  return Math.min(512, Math.max(32, rows));
+  return Math.min(rows, Math.max(32, 2 ** Math.floor(Math.log2(work / layerWeights))));
 }
 
 /**
@@ -76,7 +80,7 @@ export async function prefill(model: DecoderModel, cache: KvCache, ids: Int32Arr
   const observe = joinObservations([run, ...(branches ?? []).map((branch) => branch.run)].map((one) => one?.observe ?? {}));
   const count = ids.length;
   const first = cache.nextPosition;
-  const rows = chunkRows(model.config);
+  const rows = chunkRows(model.config, backend.info.chunk);
   const starts = Array.from({ length: Math.ceil(count / rows) }, (_, index) => index * rows);
   const positions: Tensor[] = [];
   let hidden: Tensor[] = [];
@@ -137,13 +141,14 @@ function advance({ cache, run }: Branch, first: number, count: number): void {
 
 async function measured(backend: Backend, layer: number, work: () => Promise<void>): Promise<EvictionCost> {
   await backend.finish();
+  const { bytes, peakBytes } = backend.memory();
   backend.resetPeak();
-  const before = backend.memory().bytes;
   const started = performance.now();
   await work();
   await backend.finish();
   const seconds = (performance.now() - started) / 1000;
-  return { layer, seconds, extraBytes: Math.max(0, backend.memory().peakBytes - before) };
+  const evicting = backend.memory().peakBytes;
+  return { layer, seconds, extraBytes: Math.max(0, evicting - bytes), peakBytes: Math.max(peakBytes, evicting) };
 }
 
 /** One layer reading the chunks of one sequence. */

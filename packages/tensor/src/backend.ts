@@ -13,6 +13,14 @@ export interface MemoryUse {
   readonly weightBytes: number;
 }
 
+/** Size of the chunks in which a layer reads a prompt: enough to use the whole device, few enough that an abort soon takes effect. */
+export interface ChunkSize {
+  /** Most token rows. */
+  readonly rows: number;
+  /** Most multiply-adds with the weights of a layer. */
+  readonly work: number;
+}
+
 export interface BackendInfo {
   readonly name: 'reference' | 'cpu' | 'cuda' | (string & {});
   /** What computes: kernel path, threads, device. Goes into manifests. */
@@ -20,6 +28,8 @@ export interface BackendInfo {
   readonly threads: number;
   /** 'f32': products in float32 (float64 in the reference). 'int8': activations quantised per block for integer dot products. */
   readonly compute: 'f32' | 'int8' | 'bf16';
+  /** How much of a prompt the backend wants at once. Absent: what suits a few cores. */
+  readonly chunk?: ChunkSize;
 }
 
 /** Softmax attention as the model defines it. */

@@ -1,5 +1,7 @@
 // Stages of ./gpu-check that run in a process of their own but need no other program.
-import { spawnSync } from 'node:child_process';
+import { execFile, spawnSync } from 'node:child_process';
+import { availableParallelism } from 'node:os';
+import { promisify } from 'node:util';
 import { createCudaBackend } from '@kvsift/backend-cuda';
 import { createReferenceBackend } from '@kvsift/backend-reference';
 import { conformanceCases, defaultTolerance } from '@kvsift/backend-testkit';
@@ -33,6 +35,12 @@ function machine() {
   return Boolean(facts.gpu && facts.nvcc && facts.cmake && facts.compiler);
 }
 
+/** What to compile for: instructions that only Hopper has are in a target of their own, which `native` does not name. */
+function targets() {
+  const capability = first('nvidia-smi', ['--query-gpu=compute_cap', '--format=csv,noheader'])?.split('\n')[0];
+  return capability === '9.0' ? '90a-real' : 'native';
+}
+
 function build(paths) {
   const { status, output } = buildAddon({
     ...{
@@ -40,8 +48,8 @@ function build(paths) {
       build: paths.build,
       gpu: true,
       tests: true,
-      targets: 'native',
-      jobs: String(navigator?.hardwareConcurrency ?? 4),
+      targets: targets(),
+      jobs: String(availableParallelism()),
     },
     onStep: (title) => console.log(title),
   });
@@ -49,13 +57,13 @@ function build(paths) {
   return status === 0;
 }
 
-async function conformance() {
+/** The cases of one op. */
+async function conformanceOf(op) {
   const actual = createCudaBackend();
   const reference = createReferenceBackend();
   const bench = { reference, actual, tolerance: defaultTolerance(actual.info.compute), another: async () => createCudaBackend() };
-  console.log(actual.info.description);
   let [passed, failed] = [0, 0];
-  for (const { op, title, run } of conformanceCases()) {
+  for (const { title, run } of conformanceCases().filter((test) => test.op === op)) {
     try {
       await run(bench);
       passed += 1;
@@ -65,14 +73,38 @@ async function conformance() {
       await actual.finish().catch(() => {});
     }
   }
-  console.log(`${passed} passed, ${failed} failed, 0 skipped`);
+  console.log(`${passed} passed, ${failed} failed`);
   await actual.dispose();
   return failed === 0;
+}
+
+/** Every op in a process of its own: after an error of the device a process can do nothing more with it. */
+async function conformance(paths) {
+  const backend = createCudaBackend();
+  console.log(backend.info.description);
+  await backend.dispose();
+  const waiting = [...new Set(conformanceCases().map(({ op }) => op))];
+  const total = { passed: 0, failed: 0 };
+  const work = async () => {
+    for (let op = waiting.shift(); op !== undefined; op = waiting.shift()) {
+      const command = [paths.check, '--inside', `conformance:${op}`];
+      const { stdout, stderr } = await promisify(execFile)(process.execPath, command, { maxBuffer: 1 << 26 }).catch((error) => error);
+      const [, passed, failed] = /(\d+) passed, (\d+) failed\n$/.exec(stdout) ?? [];
+      if (failed === undefined) console.log(`failed: ${op}: the process ended early: ${stdout}${stderr}`.trimEnd());
+      else process.stdout.write(stdout.replace(/[^\n]*\n$/, ''));
+      total.passed += Number(passed ?? 0);
+      total.failed += Number(failed ?? 1);
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(8, availableParallelism()) }, work));
+  console.log(`${total.passed} passed, ${total.failed} failed, 0 skipped`);
+  return total.failed === 0;
 }
 
 /** Runs one of them; true where it went well. */
 export async function runInside(name, paths) {
   if (name === 'machine') return machine();
   if (name === 'build') return build(paths);
-  return conformance();
+  if (name.startsWith('conformance:')) return conformanceOf(name.slice('conformance:'.length));
+  return conformance(paths);
 }

@@ -4,7 +4,7 @@
 
 #include "check.h"
 
-// All tests, on the host and, where there is one, on device 0. An argument runs the tests whose names contain it.
+// All tests, on the host and, where there is one, on device 0. An argument runs the tests whose names contain it; --device leaves out those on the host.
 
 namespace kvsift::tests {
 
@@ -71,9 +71,11 @@ void run(const char* machine, const std::vector<Test>& tests, const char* only, 
 
 int main(int argc, char** argv) {
   using namespace kvsift::tests;
-  const char* only = argc > 1 ? argv[1] : nullptr;
+  const bool host = argc < 2 || std::strcmp(argv[1], "--device") != 0;
+  const int name = host ? 1 : 2;
+  const char* only = argc > name ? argv[name] : nullptr;
   Counts counts;
-  run("host", host_tests(), only, counts);
+  if (host) run("host", host_tests(), only, counts);
 #ifdef KVSIFT_WITH_DEVICE
   const std::string why = device::missing();
   if (why.empty()) {

@@ -111,4 +111,72 @@ __global__ void __launch_bounds__(product_threads) stored_product(Bytes __restri
   }
 }
 
+/** 8 values of 16 bytes. */
+template <class Element>
+__device__ __forceinline__ void widen8(Vector16 word, float (&out)[8]) {
+  const std::uint32_t pairs[4] = {word.x, word.y, word.z, word.w};
+#pragma unroll
+  for (int i = 0; i < 4; i++) {
+    out[2 * i] = Element{static_cast<std::uint16_t>(pairs[i])}.widen();
+    out[2 * i + 1] = Element{static_cast<std::uint16_t>(pairs[i] >> 16)}.widen();
+  }
+}
+
+/**
+ * The same for rows of 16-bit elements that are whole pieces of 16 bytes: `ahead` pieces of each of a warp's `outputs` weight rows are on their way before
+ * the first is used, which is what it takes to read at the speed of the memory. `columns` is a multiple of 8.
+ */
+template <class Element, int batch, int outputs, int ahead>
+__global__ void __launch_bounds__(product_threads) streamed_product(const Element* __restrict__ weight, int weight_rows, int columns,
+                                                                    const float* __restrict__ x, int rows, const float* __restrict__ bias,
+                                                                    const float* residual, float* out) {
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  const int first = (static_cast<int>(blockIdx.x) * (product_threads / 32) + static_cast<int>(threadIdx.x) / 32) * outputs;
+  if (first >= weight_rows) return;
+  const Element* from[outputs];
+#pragma unroll
+  for (int o = 0; o < outputs; o++) from[o] = weight + static_cast<std::size_t>(first + o < weight_rows ? first + o : weight_rows - 1) * columns;
+  float sums[outputs][batch] = {};
+  for (int base = lane * 8; base < columns; base += 256 * ahead) {
+    Vector16 w[ahead][outputs];
+#pragma unroll
+    for (int u = 0; u < ahead; u++) {
+      const int at = base + 256 * u < columns ? base + 256 * u : base;
+#pragma unroll
+      for (int o = 0; o < outputs; o++) w[u][o] = load16_once(from[o] + at);
+    }
+#pragma unroll
+    for (int u = 0; u < ahead; u++) {
+      const int at = base + 256 * u;
+      if (at >= columns) break;
+      float values[outputs][8];
+#pragma unroll
+      for (int o = 0; o < outputs; o++) widen8<Element>(w[u][o], values[o]);
+#pragma unroll
+      for (int r = 0; r < batch; r++) {
+        // Rows that are not there repeat the last one: their sums are dropped.
+        const float* row = x + static_cast<std::size_t>(r < rows ? r : rows - 1) * columns + at;
+        const Vector16 low = load16(row);
+        const Vector16 high = load16(row + 4);
+        const std::uint32_t bits[8] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
+#pragma unroll
+        for (int o = 0; o < outputs; o++) {
+#pragma unroll
+          for (int i = 0; i < 8; i++) sums[o][r] = fmaf(values[o][i], same_bits<float>(bits[i]), sums[o][r]);
+        }
+      }
+    }
+  }
+#pragma unroll
+  for (int o = 0; o < outputs; o++) {
+#pragma unroll
+    for (int r = 0; r < batch; r++) {
+      const float sum = warp_sum<32>(sums[o][r]);
+      if (lane != 0 || r >= rows || first + o >= weight_rows) continue;
+      const std::size_t to = static_cast<std::size_t>(r) * weight_rows + first + o;
+      out[to] = sum + (bias != nullptr ? bias[first + o] : 0.0f) + (residual != nullptr ? residual[to] : 0.0f);
+    }
+  }
+}
+
 }  // namespace kvsift::KVSIFT_TARGET

@@ -3,10 +3,32 @@
 
 namespace kvsift::KVSIFT_TARGET {
 
+namespace {
+
+/** Where rows of 16-bit elements lie on boundaries of 16 bytes. */
+template <class Element>
+void start_streamed(const Launch& launch, const Weight& weight, const float* x, std::size_t rows, const float* bias, const float* residual, float* out) {
+  const auto start = [&](auto kernel, std::size_t outputs) {
+    const Grid grid{blocks_for(launch, weight.rows, product_threads / 32 * outputs), 1, 1};
+    launch.check(start_kernel(kernel, grid, product_threads, 0, launch.stream, static_cast<const Element*>(weight.data), static_cast<int>(weight.rows),
+                              static_cast<int>(weight.columns), x, static_cast<int>(rows), bias, residual, out));
+  };
+  if (rows == 1) return start(streamed_product<Element, 1, 2, 4>, 2);
+  // Many rows of x pass through the first cache for each row of the weight, so more of these share them.
+  if (rows <= 4) return start(streamed_product<Element, 4, 4, 2>, 4);
+  start(streamed_product<Element, 8, 4, 2>, 4);
+}
+
+}  // namespace
+
 void few_row_product(const Launch& launch, const Weight& weight, const float* x, std::size_t rows, const float* bias, const float* residual, float* out) {
   const BlockLayout layout = block_layout(weight.type);
   const std::size_t row_bytes = weight.columns / layout.values * layout.bytes;
   launch.pointer(x, "x", weight.columns % 4 == 0 ? 16 : 4);
+  if (layout.values == 1 && layout.bytes == 2 && row_bytes % 16 == 0 && reinterpret_cast<std::uintptr_t>(weight.data) % 16 == 0) {
+    return weight.type == KVSIFT_CUDA_F16 ? start_streamed<F16>(launch, weight, x, rows, bias, residual, out)
+                                          : start_streamed<BF16>(launch, weight, x, rows, bias, residual, out);
+  }
   const Grid grid{blocks_for(launch, weight.rows, product_threads / 32 * product_outputs), 1, 1};
   const auto start = [&](auto kernel) {
     launch.check(start_kernel(kernel, grid, product_threads, 0, launch.stream, static_cast<Bytes>(weight.data), row_bytes, static_cast<int>(weight.rows),

@@ -47,6 +47,12 @@ __device__ __forceinline__ Vector16 load16(const void* from) {
   const uint4 v = *static_cast<const uint4*>(from);
   return {v.x, v.y, v.z, v.w};
 }
+/** The same for memory that is read once and not written meanwhile: it takes no room in the first cache. */
+__device__ __forceinline__ Vector16 load16_once(const void* from) {
+  Vector16 v;
+  asm volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "l"(from));
+  return v;
+}
 __device__ __forceinline__ void store16(void* to, Vector16 v) { *static_cast<uint4*>(to) = make_uint4(v.x, v.y, v.z, v.w); }
 
 __device__ __forceinline__ std::uint32_t shared_address(const void* pointer) {
