@@ -90,14 +90,18 @@ __global__ void __launch_bounds__(256) decode_plan(const __grid_constant__ Decod
   }
 }
 
-/** 8 channels of a row. */
+/** 8 channels of a row, on their way through shared memory: each thread reads what it copied itself, so no barrier is needed. */
 template <class Element>
 struct Channels {
-  Vector16 words[sizeof(Element) * 8 / 16];
-  __device__ void load(const Element* from, bool valid) {
-    constexpr int count = sizeof(Element) * 8 / 16;
+  static constexpr int count = sizeof(Element) * 8 / 16;
+  Vector16 words[count];
+  __device__ static void fetch(Vector16* room, const Element* from, bool valid) {
 #pragma unroll
-    for (int i = 0; i < count; i++) words[i] = valid ? load16(reinterpret_cast<const unsigned char*>(from) + 16 * i) : Vector16{0, 0, 0, 0};
+    for (int i = 0; i < count; i++) copy_async(room + i * decode_threads, reinterpret_cast<const unsigned char*>(from) + 16 * i, valid);
+  }
+  __device__ void load(const Vector16* room) {
+#pragma unroll
+    for (int i = 0; i < count; i++) words[i] = room[i * decode_threads];
   }
   __device__ void widen(float (&out)[8]) const {
     const auto two = [&](std::uint32_t word, int at) {
@@ -110,7 +114,7 @@ struct Channels {
     };
     constexpr int step = 4 / sizeof(Element);
 #pragma unroll
-    for (int i = 0; i < static_cast<int>(sizeof(Element)) / 2; i++) {
+    for (int i = 0; i < count; i++) {
       two(words[i].x, i * 4 * step);
       two(words[i].y, i * 4 * step + step);
       two(words[i].z, i * 4 * step + 2 * step);
@@ -119,6 +123,18 @@ struct Channels {
   }
 };
 
+/** Entries of a set of lanes that are read together, and how many such reads are on their way at once. */
+template <class Element, int vectors>
+constexpr int decode_ahead = vectors >= 8 || sizeof(Element) == 4 ? 2 : 4;
+constexpr int decode_stages = 3;
+
+/** Shared memory of decode_work: entries on their way, and afterwards what the sets of lanes have summed up. */
+template <class Element, int vectors>
+constexpr std::size_t decode_bytes = std::size_t{decode_threads} * 8 *
+                                     (2 * decode_stages * decode_ahead<Element, vectors> * sizeof(Element) > vectors * sizeof(float)
+                                          ? 2 * decode_stages * decode_ahead<Element, vectors> * sizeof(Element)
+                                          : vectors * sizeof(float));
+
 /**
  * One piece of work per block: `lanes` lanes hold one row of the cache, 8 channels each, and each such set of lanes keeps its own running softmax
  * of `vectors` queries; the sets meet at the end.
@@ -126,7 +142,8 @@ struct Channels {
 template <class Element, int lanes, int vectors>
 __global__ void __launch_bounds__(decode_threads) decode_work(const __grid_constant__ DecodeArguments a) {
   constexpr int sets = decode_threads / lanes;
-  constexpr int ahead = vectors >= 8 || sizeof(Element) == 4 ? 2 : 4;  // entries of a set in flight
+  constexpr int ahead = decode_ahead<Element, vectors>;
+  constexpr int count = Channels<Element>::count;
   const int work = static_cast<int>(blockIdx.x);
   if (work >= a.first[a.items]) return;
   const int item = item_of(a.first, a.items, work);
@@ -169,17 +186,35 @@ __global__ void __launch_bounds__(decode_threads) decode_work(const __grid_const
 
   const auto* keys = static_cast<const Element*>(view.keys);
   const auto* values = static_cast<const Element*>(view.values);
-  for (int base = begin; base < end; base += sets * ahead) {
+  auto* const room = dynamic_shared<Vector16>() + threadIdx.x;
+  const auto place = [&](int stage, int u, bool value) { return room + ((stage * ahead + u) * 2 + (value ? 1 : 0)) * count * decode_threads; };
+  const auto fetch = [&](int base) {
+    if (base < end) {
+      const int stage = (base - begin) / (sets * ahead) % decode_stages;
+#pragma unroll
+      for (int u = 0; u < ahead; u++) {
+        const int slot = base + u * sets + set;
+        const bool valid = inside && slot < end;
+        const std::size_t from = valid ? static_cast<std::size_t>(row_of(view, head, static_cast<unsigned>(slot))) * a.head_dim + channel : 0;
+        Channels<Element>::fetch(place(stage, u, false), keys + from, valid);
+        if (a.out != nullptr) Channels<Element>::fetch(place(stage, u, true), values + from, valid);
+      }
+    }
+    copy_commit();
+  };
+#pragma unroll
+  for (int stage = 0; stage < decode_stages; stage++) fetch(begin + stage * sets * ahead);
+  int stage = 0;
+  for (int base = begin; base < end; base += sets * ahead, stage = stage + 1 == decode_stages ? 0 : stage + 1) {
+    copy_wait<decode_stages - 1>();
     Channels<Element> key[ahead];
     Channels<Element> value[ahead];
 #pragma unroll
     for (int u = 0; u < ahead; u++) {
-      const int slot = base + u * sets + set;
-      const bool valid = inside && slot < end;
-      const std::size_t from = valid ? static_cast<std::size_t>(row_of(view, head, static_cast<unsigned>(slot))) * a.head_dim + channel : 0;
-      key[u].load(keys + from, valid);
-      value[u].load(values + from, valid && a.out != nullptr);
+      key[u].load(place(stage, u, false));
+      if (a.out != nullptr) value[u].load(place(stage, u, true));
     }
+    fetch(base + decode_stages * sets * ahead);
     float logit[ahead][vectors];
 #pragma unroll
     for (int u = 0; u < ahead; u++) {
@@ -213,11 +248,14 @@ __global__ void __launch_bounds__(decode_threads) decode_work(const __grid_const
       float higher = top[v];
 #pragma unroll
       for (int u = 0; u < ahead; u++) higher = fmaxf(higher, logit[u][v]);
-      const float kept = weight_of(top[v], higher);
-      top[v] = higher;
-      sum[v] *= kept;
+      // Seldom after the first entries.
+      if (higher != top[v]) {
+        const float kept = weight_of(top[v], higher);
+        top[v] = higher;
+        sum[v] *= kept;
 #pragma unroll
-      for (int c = 0; c < 8; c++) acc[v][c] *= kept;
+        for (int c = 0; c < 8; c++) acc[v][c] *= kept;
+      }
 #pragma unroll
       for (int u = 0; u < ahead; u++) {
         logit[u][v] = weight_of(logit[u][v], higher);
@@ -239,9 +277,11 @@ __global__ void __launch_bounds__(decode_threads) decode_work(const __grid_const
     }
   }
 
+  copy_wait<0>();
+  sync_block();
   __shared__ float tops[sets][vectors];
   __shared__ float sums[sets][vectors];
-  __shared__ float accs[sets][vectors][lanes * 8];
+  float* const accs = dynamic_shared<float>();  // [sets, vectors, 8 · lanes]
 #pragma unroll
   for (int v = 0; v < vectors; v++) {
     if (channel == 0) {
@@ -249,7 +289,7 @@ __global__ void __launch_bounds__(decode_threads) decode_work(const __grid_const
       sums[set][v] = sum[v];
     }
 #pragma unroll
-    for (int c = 0; c < 8; c++) accs[set][v][channel + c] = acc[v][c];
+    for (int c = 0; c < 8; c++) accs[(set * vectors + v) * 8 * lanes + channel + c] = acc[v][c];
   }
   sync_block();
   for (int index = static_cast<int>(threadIdx.x); index < used * a.head_dim; index += decode_threads) {
@@ -262,7 +302,7 @@ __global__ void __launch_bounds__(decode_threads) decode_work(const __grid_const
     for (int s = 0; s < sets; s++) {
       const float weight = weight_of(tops[s][v], highest);
       total = fmaf(weight, sums[s][v], total);
-      mixed = fmaf(weight, accs[s][v][c], mixed);
+      mixed = fmaf(weight, accs[(s * vectors + v) * 8 * lanes + c], mixed);
     }
     a.partial[(static_cast<std::size_t>(work) * vectors + v) * a.head_dim + c] = mixed;
     if (c == 0) {
@@ -272,8 +312,12 @@ __global__ void __launch_bounds__(decode_threads) decode_work(const __grid_const
   }
 }
 
-/** Joins the pieces of each item: one block per item and vector. */
-__global__ void __launch_bounds__(128) decode_join(const __grid_constant__ DecodeArguments a, int vectors) {
+constexpr unsigned join_threads = 256;
+
+/** Joins the pieces of each item: one block per item and vector. Its threads share the pieces out, 4 channels each. */
+__global__ void __launch_bounds__(join_threads) decode_join(const __grid_constant__ DecodeArguments a, int vectors) {
+  __shared__ float room[33];
+  __shared__ float parts[join_threads * 4];
   const int item = static_cast<int>(blockIdx.x);
   const int v = static_cast<int>(blockIdx.y);
   const DecodeItem at = decode_item(a, item, vectors);
@@ -281,25 +325,44 @@ __global__ void __launch_bounds__(128) decode_join(const __grid_constant__ Decod
   if (at.vector + v >= piece.rows * a.group) return;
   const int first = a.first[item];
   const int last = a.first[item + 1];
+  const auto thread = static_cast<int>(threadIdx.x);
+  constexpr auto threads = static_cast<int>(join_threads);
+  const auto state = [&](int work) { return a.state + (static_cast<std::size_t>(work) * vectors + v) * 2; };
   float highest = lowest;
-  for (int work = first; work < last; work++) highest = fmaxf(highest, a.state[(static_cast<std::size_t>(work) * vectors + v) * 2]);
+  for (int work = first + thread; work < last; work += threads) highest = fmaxf(highest, state(work)[0]);
+  highest = block_max(highest, room);
   float total = 0;
-  for (int work = first; work < last; work++) {
-    const float* state = a.state + (static_cast<std::size_t>(work) * vectors + v) * 2;
-    total = fmaf(weight_of(state[0], highest), state[1], total);
-  }
+  for (int work = first + thread; work < last; work += threads) total = fmaf(weight_of(state(work)[0], highest), state(work)[1], total);
+  total = block_sum(total, room);
   const std::size_t row = static_cast<std::size_t>(piece.packed + piece.row + (at.vector + v) / a.group);
   const std::size_t to = row * (a.kv_heads * a.group) + at.head * a.group + (at.vector + v) % a.group;
-  if (threadIdx.x == 0 && a.log_sum_exp != nullptr) a.log_sum_exp[to] = log_sum_of(highest, total);
+  if (thread == 0 && a.log_sum_exp != nullptr) a.log_sum_exp[to] = log_sum_of(highest, total);
   if (a.out == nullptr) return;
-  const float share = highest == lowest ? 0.0f : 1 / total;
-  for (int c = static_cast<int>(threadIdx.x); c < a.head_dim; c += static_cast<int>(blockDim.x)) {
-    float mixed = 0;
-    for (int work = first; work < last; work++) {
-      const std::size_t from = static_cast<std::size_t>(work) * vectors + v;
-      mixed = fmaf(weight_of(a.state[from * 2], highest), a.partial[from * a.head_dim + c], mixed);
+
+  const int quarters = a.head_dim / 4;
+  const int shares = threads / quarters;
+  const int quarter = thread % quarters;
+  const int share = thread / quarters;
+  float mixed[4] = {};
+  if (share < shares) {
+#pragma unroll 4
+    for (int work = first + share; work < last; work += shares) {
+      const float weight = weight_of(state(work)[0], highest);
+      const Vector16 part = load16(a.partial + (static_cast<std::size_t>(work) * vectors + v) * a.head_dim + quarter * 4);
+      mixed[0] = fmaf(weight, same_bits<float>(part.x), mixed[0]);
+      mixed[1] = fmaf(weight, same_bits<float>(part.y), mixed[1]);
+      mixed[2] = fmaf(weight, same_bits<float>(part.z), mixed[2]);
+      mixed[3] = fmaf(weight, same_bits<float>(part.w), mixed[3]);
     }
-    a.out[to * a.head_dim + c] = mixed * share;
+#pragma unroll
+    for (int c = 0; c < 4; c++) parts[share * a.head_dim + quarter * 4 + c] = mixed[c];
+  }
+  sync_block();
+  const float scale = highest == lowest ? 0.0f : 1 / total;
+  for (int c = thread; c < a.head_dim; c += threads) {
+    float sum = 0;
+    for (int s = 0; s < shares; s++) sum += parts[s * a.head_dim + c];
+    a.out[to * a.head_dim + c] = sum * scale;
   }
 }
 

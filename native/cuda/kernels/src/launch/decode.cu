@@ -13,7 +13,7 @@ constexpr int most_items = 8192;
 
 template <class Element, int lanes, int vectors>
 void start_work(const Launch& launch, const DecodeArguments& a, unsigned work) {
-  launch.check(start_kernel(decode_work<Element, lanes, vectors>, Grid{work, 1, 1}, decode_threads, 0, launch.stream, a));
+  launch.check(start_kernel(decode_work<Element, lanes, vectors>, Grid{work, 1, 1}, decode_threads, decode_bytes<Element, vectors>, launch.stream, a));
 }
 
 template <class Element, int lanes>
@@ -47,7 +47,8 @@ void start(const Launch& launch, DecodeArguments& a, int vectors) {
     default: start_lanes<BF16>(launch, a, work, vectors); break;
   }
   if (a.out == nullptr && a.log_sum_exp == nullptr) return;
-  launch.check(start_kernel(decode_join, Grid{static_cast<unsigned>(a.items), static_cast<unsigned>(vectors), 1}, 128, 0, launch.stream, a, vectors));
+  launch.check(start_kernel(decode_join, Grid{static_cast<unsigned>(a.items), static_cast<unsigned>(vectors), 1}, join_threads, 0, launch.stream, a,
+                            vectors));
 }
 
 }  // namespace

@@ -94,7 +94,8 @@ __device__ __forceinline__ void multiply_accumulate(float (&c)[4], const std::ui
 /** Starts a kernel; a cudaError_t, 0 where it went well. */
 template <class... Parameters, class... Arguments>
 int start_kernel(void (*kernel)(Parameters...), Grid grid, unsigned threads, std::size_t shared_bytes, Stream stream, const Arguments&... arguments) {
-  if (shared_bytes > 48 * 1024) {
+  // 48 KB are there without asking, less what the kernel has of its own.
+  if (shared_bytes > 32 * 1024) {
     const cudaError_t raised =
         cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes));
     if (raised != cudaSuccess) return raised;
