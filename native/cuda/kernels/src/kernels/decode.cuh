@@ -20,6 +20,11 @@ struct DecodePiece {
   int first_item; // items before this piece's
 };
 
+/** Entries begin ... end of an item, for one block. */
+struct alignas(16) DecodeTask {
+  int item, begin, end;
+};
+
 struct DecodeArguments {
   DecodePiece pieces[decode_pieces];
   int piece_count;
@@ -27,12 +32,12 @@ struct DecodeArguments {
   int kv_heads;
   int group;      // query heads per KV head
   int head_dim;
-  int target;
+  int target;     // blocks that run at once
   LogitRule rule;
   const float* q;
-  std::int32_t* first;   // [items + 1]: first piece of work of each item
+  DecodeTask* tasks;     // [target + items]
+  std::int32_t* first;   // [items + 1]: first task of each item
   std::int32_t* ranges;  // [items, 2]: entries of each item
-  std::int32_t* chunk;   // [1]
   float* partial;        // [work, vectors, head_dim]
   float* state;          // [work, vectors, 2]: maximum and sum
   float* out;            // or null
@@ -74,7 +79,15 @@ __global__ void __launch_bounds__(256) decode_plan(const __grid_constant__ Decod
     a.ranges[2 * item + 1] = range.end;
     entries += range.end - range.first;
   }
-  const SplitPlan plan = split_plan(block_sum(entries, room), a.target);
+  SplitPlan plan = split_plan(block_sum(entries, room), a.target);
+  for (int turn = 0; a.items < a.target && turn < most_coarser; turn++) {
+    int pieces = 0;
+    for (int item = static_cast<int>(threadIdx.x); item < a.items; item += static_cast<int>(blockDim.x)) {
+      pieces += pieces_of(plan, a.ranges[2 * item + 1] - a.ranges[2 * item]);
+    }
+    if (block_sum(pieces, counts) <= a.target) break;
+    plan = coarser(plan);
+  }
   int before = 0;
   for (int base = 0; base < a.items; base += static_cast<int>(blockDim.x)) {
     const int item = base + static_cast<int>(threadIdx.x);
@@ -84,9 +97,13 @@ __global__ void __launch_bounds__(256) decode_plan(const __grid_constant__ Decod
     if (item < a.items) a.first[item] = before + at;
     before += total;
   }
-  if (threadIdx.x == 0) {
-    a.first[a.items] = before;
-    *a.chunk = plan.chunk;
+  if (threadIdx.x == 0) a.first[a.items] = before;
+  sync_block();
+  for (int work = static_cast<int>(threadIdx.x); work < before; work += static_cast<int>(blockDim.x)) {
+    const int item = item_of(a.first, a.items, work);
+    const int begin = a.ranges[2 * item] + (work - a.first[item]) * plan.chunk;
+    const int end = begin + plan.chunk < a.ranges[2 * item + 1] ? begin + plan.chunk : a.ranges[2 * item + 1];
+    a.tasks[work] = {item, begin, end};
   }
 }
 
@@ -146,14 +163,11 @@ __global__ void __launch_bounds__(decode_threads) decode_work(const __grid_const
   constexpr int count = Channels<Element>::count;
   const int work = static_cast<int>(blockIdx.x);
   if (work >= a.first[a.items]) return;
-  const int item = item_of(a.first, a.items, work);
+  const auto [item, begin, end] = a.tasks[work];
   const DecodeItem at = decode_item(a, item, vectors);
   const DecodePiece& piece = a.pieces[at.piece];
   const KvView& view = piece.view;
   const auto head = static_cast<unsigned>(at.head);
-  const int begin = a.ranges[2 * item] + (work - a.first[item]) * *a.chunk;
-  const int limit = a.ranges[2 * item + 1];
-  const int end = begin + *a.chunk < limit ? begin + *a.chunk : limit;
   const int used = piece.rows * a.group - at.vector < vectors ? piece.rows * a.group - at.vector : vectors;
   const int set = static_cast<int>(threadIdx.x) / lanes;
   const int channel = static_cast<int>(threadIdx.x) % lanes * 8;
@@ -188,7 +202,7 @@ __global__ void __launch_bounds__(decode_threads) decode_work(const __grid_const
   const auto* values = static_cast<const Element*>(view.values);
   auto* const room = dynamic_shared<Vector16>() + threadIdx.x;
   const auto place = [&](int stage, int u, bool value) { return room + ((stage * ahead + u) * 2 + (value ? 1 : 0)) * count * decode_threads; };
-  const auto fetch = [&](int base) {
+  const auto fetch = [&, begin = begin, end = end](int base) {
     if (base < end) {
       const int stage = (base - begin) / (sets * ahead) % decode_stages;
 #pragma unroll

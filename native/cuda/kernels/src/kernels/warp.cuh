@@ -12,6 +12,14 @@ __device__ __forceinline__ T warp_sum(T value) {
   return value;
 }
 
+/** Sum over the lanes whose numbers are the same modulo `step` (a power of two), in all of them. */
+template <unsigned step, class T>
+__device__ __forceinline__ T sum_across(T value) {
+#pragma unroll
+  for (unsigned by = step; by < 32; by *= 2) value += shuffle_xor(value, by);
+  return value;
+}
+
 template <class T>
 __device__ __forceinline__ T warp_max(T value) {
 #pragma unroll

@@ -93,15 +93,19 @@ __device__ inline float log_sum_of(float top, float sum) { return top == lowest 
 
 /** How the entries of many heads are cut into pieces of work: by their sum, so that a long head becomes many pieces and a short one stays whole. */
 struct SplitPlan {
-  int chunk;  // entries of a piece, a multiple of 32
+  int chunk;  // entries of a piece, a multiple of 64
 };
 
 /** @param total entries of all items  @param target pieces that fill the device */
 KVSIFT_BOTH SplitPlan split_plan(std::int64_t total, int target) {
   const std::int64_t even = (total + target - 1) / target;
-  const std::int64_t chunk = (even + 31) / 32 * 32;
+  const std::int64_t chunk = (even + 63) / 64 * 64;
   return {static_cast<int>(chunk < 64 ? 64 : chunk)};
 }
+
+/** Larger pieces, where the last ones of the items have made more pieces than can run at once: one that starts late costs a whole turn. */
+KVSIFT_BOTH SplitPlan coarser(const SplitPlan& plan) { return {plan.chunk + (plan.chunk / 32 + 63) / 64 * 64}; }
+constexpr int most_coarser = 24;
 
 /** Pieces of an item with `entries` entries; at most target + items of them in all. */
 KVSIFT_BOTH int pieces_of(const SplitPlan& plan, int entries) { return (entries + plan.chunk - 1) / plan.chunk; }

@@ -91,15 +91,28 @@ __device__ __forceinline__ void multiply_accumulate(float (&c)[4], const std::ui
   }
 }
 
+/** 48 KB are there without asking, less what the kernel has of its own. @returns a cudaError_t */
+template <class... Parameters>
+int ask_for_shared(void (*kernel)(Parameters...), std::size_t shared_bytes) {
+  if (shared_bytes <= 32 * 1024) return cudaSuccess;
+  return cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes));
+}
+
+/** Blocks of a kernel that a multiprocessor holds at once; 1 where the device does not say. */
+template <class... Parameters>
+int resident_blocks(void (*kernel)(Parameters...), unsigned threads, std::size_t shared_bytes) {
+  int blocks = 0;
+  if (ask_for_shared(kernel, shared_bytes) != cudaSuccess) return 1;
+  const cudaError_t asked =
+      cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, reinterpret_cast<const void*>(kernel), static_cast<int>(threads), shared_bytes);
+  return asked == cudaSuccess && blocks > 0 ? blocks : 1;
+}
+
 /** Starts a kernel; a cudaError_t, 0 where it went well. */
 template <class... Parameters, class... Arguments>
 int start_kernel(void (*kernel)(Parameters...), Grid grid, unsigned threads, std::size_t shared_bytes, Stream stream, const Arguments&... arguments) {
-  // 48 KB are there without asking, less what the kernel has of its own.
-  if (shared_bytes > 32 * 1024) {
-    const cudaError_t raised =
-        cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes));
-    if (raised != cudaSuccess) return raised;
-  }
+  const int asked = ask_for_shared(kernel, shared_bytes);
+  if (asked != cudaSuccess) return asked;
   cudaLaunchConfig_t config{};
   config.gridDim = grid;
   config.blockDim = dim3(threads);

@@ -147,6 +147,11 @@ void multiply_accumulate(float (&c)[4], const std::uint32_t (&a)[4], const std::
 
 // Runtime: what launchers need.
 
+template <class... Parameters>
+int resident_blocks(void (*)(Parameters...), unsigned, std::size_t) {
+  return 4;
+}
+
 template <class... Parameters, class... Arguments>
 int start_kernel(void (*kernel)(Parameters...), Grid grid, unsigned threads, std::size_t shared_bytes, Stream stream, const Arguments&... arguments) {
   struct Call {
