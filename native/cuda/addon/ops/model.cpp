@@ -22,6 +22,10 @@ void softcap(Context& context, const float* x, std::size_t count, float cap, flo
 }
 
 void split_columns(Context& context, const float* x, std::size_t rows, std::span<const std::size_t> widths, std::span<float* const> out) {
+  // A call splits into at most four.
+  if (widths.size() <= 4) {
+    return context.run(kvsift_cuda_split_columns(context.kernels(), context.stream(), x, rows, widths.size(), widths.data(), out.data()));
+  }
   std::size_t columns = 0;
   for (const std::size_t width : widths) columns += width;
   std::size_t first = 0;

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <limits>
+#include <memory>
 #include <numeric>
 
 #include "check.h"
@@ -7,7 +8,7 @@
 namespace KVSIFT_TEST_SPACE {
 
 KVSIFT_TEST(rms_norms, "rms_norm: odd sizes, weight offset, in place") {
-  for (const std::size_t columns : {std::size_t{1}, std::size_t{37}, std::size_t{701}}) {
+  for (const std::size_t columns : {std::size_t{1}, std::size_t{37}, std::size_t{701}, std::size_t{1540}}) {
     Numbers numbers(1);
     const auto x = numbers.normal(3 * columns, 20);
     const auto weight = numbers.normal(columns);
@@ -80,6 +81,35 @@ KVSIFT_TEST(ropes, "rope: whole and partial rotary, in place and not, long posit
     expect_near(out.read(), want, 3e-6, 1e-6, "rope");
     expect_near(device.read(), want, 3e-6, 1e-6, "rope in place");
   }
+}
+
+KVSIFT_TEST(splits, "split_columns: widths on and off boundaries of 16 bytes, empty ones, no rows") {
+  for (const auto& widths : {std::vector<std::size_t>{12, 4, 8}, {5, 0, 3}, {7}, {0, 300, 4, 1024}, {4, 0}}) {
+    for (const std::size_t rows : {std::size_t{0}, std::size_t{1}, std::size_t{3}}) {
+      const std::size_t columns = std::accumulate(widths.begin(), widths.end(), std::size_t{0});
+      const auto x = Numbers(4).normal(rows * columns);
+      Buffer<float> device(x);
+      std::vector<std::unique_ptr<Buffer<float>>> parts;
+      std::vector<float*> out;
+      for (const std::size_t width : widths) {
+        parts.push_back(std::make_unique<Buffer<float>>(rows * width));
+        out.push_back(parts.back()->get());
+      }
+      good(kvsift_cuda_split_columns(context(), nullptr, device.get(), rows, widths.size(), widths.data(), out.data()));
+      std::size_t first = 0;
+      for (std::size_t i = 0; i < widths.size(); i++) {
+        std::vector<float> want;
+        for (std::size_t row = 0; row < rows; row++) {
+          for (std::size_t c = 0; c < widths[i]; c++) want.push_back(x[row * columns + first + c]);
+        }
+        expect_same(parts[i]->read(), want, "part");
+        first += widths[i];
+      }
+    }
+  }
+  const std::vector<std::size_t> widths(5, 1);
+  const std::vector<float*> out(5);
+  expect(kvsift_cuda_split_columns(context(), nullptr, nullptr, 1, 5, widths.data(), out.data()) == KVSIFT_CUDA_UNSUPPORTED, "five parts");
 }
 
 namespace {

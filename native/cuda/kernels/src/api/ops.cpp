@@ -132,6 +132,14 @@ kvsift_cuda_status kvsift_cuda_softcap(kvsift_cuda_context* context, kvsift_cuda
   });
 }
 
+kvsift_cuda_status kvsift_cuda_split_columns(kvsift_cuda_context* context, kvsift_cuda_stream stream, const float* x, size_t rows, size_t count, const size_t* widths, float* const* out) {
+  return guarded(context, "split_columns", stream, [&](const Launch& launch) {
+    launch.require(widths != nullptr, KVSIFT_CUDA_INVALID_ARGUMENT, "widths is null");
+    launch.require(out != nullptr, KVSIFT_CUDA_INVALID_ARGUMENT, "out is null");
+    kvsift::KVSIFT_TARGET::split_columns(launch, x, rows, count, widths, out);
+  });
+}
+
 kvsift_cuda_status kvsift_cuda_rope(kvsift_cuda_context* context, kvsift_cuda_stream stream, const float* x, size_t rows, size_t heads, size_t head_dim, const int32_t* positions, const float* inverse_frequencies, size_t rotary, float scale, float* out) {
   return guarded(context, "rope", stream, [&](const Launch& launch) {
     kvsift::KVSIFT_TARGET::rope(launch, x, rows, heads, head_dim, positions, inverse_frequencies, rotary, scale, out);

@@ -5,15 +5,39 @@
 
 namespace kvsift::KVSIFT_TARGET {
 
-/** One block per row. */
-__global__ void __launch_bounds__(256) norm_rows(const float* x, int columns, const float* __restrict__ weight, float epsilon, float weight_offset,
-                                                 float* out) {
+constexpr unsigned norm_threads = 1024;
+
+/** One block per row. `Part`: a float, or four of them where rows lie on boundaries of 16 bytes; `count` of them make a row. */
+template <class Part>
+__global__ void __launch_bounds__(norm_threads) norm_rows(const Part* x, int count, const Part* __restrict__ weight, float epsilon, float weight_offset,
+                                                          Part* out) {
+  constexpr int width = sizeof(Part) / sizeof(float);
   __shared__ float room[33];
-  const std::size_t at = static_cast<std::size_t>(blockIdx.x) * columns;
+  const Part* row = x + static_cast<std::size_t>(blockIdx.x) * count;
+  Part* to = out + static_cast<std::size_t>(blockIdx.x) * count;
+  const auto first = static_cast<int>(threadIdx.x);
+  const auto step = static_cast<int>(blockDim.x);
   float squares = 0;
-  for (int c = static_cast<int>(threadIdx.x); c < columns; c += static_cast<int>(blockDim.x)) squares = fmaf(x[at + c], x[at + c], squares);
-  const float factor = 1 / sqrtf(block_sum(squares, room) / static_cast<float>(columns) + epsilon);
-  for (int c = static_cast<int>(threadIdx.x); c < columns; c += static_cast<int>(blockDim.x)) out[at + c] = x[at + c] * factor * (weight[c] + weight_offset);
+  for (int at = first; at < count; at += step) {
+    float values[width];
+    const Part part = row[at];
+    memcpy(values, &part, sizeof part);
+#pragma unroll
+    for (int i = 0; i < width; i++) squares = fmaf(values[i], values[i], squares);
+  }
+  const float factor = 1 / sqrtf(block_sum(squares, room) / static_cast<float>(count * width) + epsilon);
+  for (int at = first; at < count; at += step) {
+    float values[width];
+    float factors[width];
+    Part part = row[at];
+    const Part weights = weight[at];
+    memcpy(values, &part, sizeof part);
+    memcpy(factors, &weights, sizeof weights);
+#pragma unroll
+    for (int i = 0; i < width; i++) values[i] *= factor * (factors[i] + weight_offset);
+    memcpy(&part, values, sizeof part);
+    to[at] = part;
+  }
 }
 
 __global__ void __launch_bounds__(256) gate_rows(const float* __restrict__ x, std::size_t count, std::size_t half, kvsift_cuda_activation kind,
@@ -29,7 +53,7 @@ __global__ void __launch_bounds__(256) cap_values(const float* x, std::size_t co
   if (at < count) out[at] = cap * tanhf(x[at] / cap);
 }
 
-/** One block per row; cos and sin of each pair are made once for all heads. Dynamic shared memory: a Rotation per pair. */
+/** Grid: rows, shares of the heads; cos and sin of each pair are made once for all heads of a share. Dynamic shared memory: a Rotation per pair. */
 __global__ void __launch_bounds__(256) rope_rows(const float* x, int heads, int head_dim, const std::int32_t* __restrict__ positions,
                                                  const float* __restrict__ frequencies, int half, float scale, float* out) {
   auto* turns = dynamic_shared<Rotation>();
@@ -37,11 +61,14 @@ __global__ void __launch_bounds__(256) rope_rows(const float* x, int heads, int 
     turns[pair] = rotation(positions[blockIdx.x], frequencies[pair], scale);
   }
   sync_block();
-  const std::size_t row = static_cast<std::size_t>(blockIdx.x) * heads * head_dim;
-  const int rest = head_dim - 2 * half;
-  for (int at = static_cast<int>(threadIdx.x); at < heads * (half + rest); at += static_cast<int>(blockDim.x)) {
-    const std::size_t head = row + static_cast<std::size_t>(at / (half + rest)) * head_dim;
-    const int c = at % (half + rest);
+  const int width = head_dim - half;  // pairs, and what is not turned
+  const int share = (heads + static_cast<int>(gridDim.y) - 1) / static_cast<int>(gridDim.y);
+  const int first = static_cast<int>(blockIdx.y) * share;
+  const int own = first + share < heads ? share : heads - first;
+  const std::size_t row = (static_cast<std::size_t>(blockIdx.x) * heads + first) * head_dim;
+  for (int at = static_cast<int>(threadIdx.x); at < own * width; at += static_cast<int>(blockDim.x)) {
+    const std::size_t head = row + static_cast<std::size_t>(at / width) * head_dim;
+    const int c = at % width;
     if (c < half) {
       const float a = x[head + c];
       const float b = x[head + half + c];
@@ -50,6 +77,26 @@ __global__ void __launch_bounds__(256) rope_rows(const float* x, int heads, int 
     } else {
       out[head + half + c] = x[head + half + c];
     }
+  }
+}
+
+constexpr int most_split = 4;
+
+struct SplitArguments {
+  void* out[most_split];
+  unsigned widths[most_split];  // in units
+};
+
+/** The columns of each row to a matrix of their own, a `Unit` at a time. Grid: units of a row, rows. */
+template <class Unit>
+__global__ void __launch_bounds__(256) split_rows(const Unit* __restrict__ x, unsigned units, std::size_t rows, const SplitArguments a) {
+  unsigned column = blockIdx.x * blockDim.x + threadIdx.x;
+  if (column >= units) return;
+  const unsigned from = column;
+  int part = 0;
+  while (column >= a.widths[part]) column -= a.widths[part++];
+  for (std::size_t row = blockIdx.y; row < rows; row += gridDim.y) {
+    static_cast<Unit*>(a.out[part])[row * a.widths[part] + column] = x[row * units + from];
   }
 }
 

@@ -7,13 +7,56 @@ namespace kvsift::KVSIFT_TARGET {
 
 constexpr unsigned sample_threads = 512;
 
+constexpr std::size_t sample_shares = 64;
+
+/** What one share of a row's tokens holds: the best of them as a key, and the sum of all their exponentials over its own. */
+struct SampleShare {
+  Count best_key;
+  double sum;
+};
+
+/** Rises with the logit and, where logits are equal, with lower ids. */
+__device__ inline Count sample_key(float logit, int id) { return Count{~descending(logit)} << 32 | ~static_cast<std::uint32_t>(id); }
+__device__ inline int id_of_key(Count key) { return static_cast<int>(~static_cast<std::uint32_t>(key)); }
+__device__ inline float logit_at(const float* x, int id) { return x[id] != x[id] ? lowest : x[id]; }
+__device__ inline double odds(float logit, float best) {
+  return logit == best ? 1.0 : exp(static_cast<double>(logit) - static_cast<double>(best));
+}
+
+/** Best token and sum of each share of a row: one block is too few for the exponentials of a whole vocabulary. Grid: shares, rows. */
+__global__ void __launch_bounds__(sample_threads) sample_bests(const float* __restrict__ logits, int vocabulary, std::size_t rows,
+                                                               SampleShare* __restrict__ out) {
+  __shared__ Count counts[33];
+  __shared__ double sums[33];
+  const int share = (vocabulary + static_cast<int>(gridDim.x) - 1) / static_cast<int>(gridDim.x);
+  const int begin = static_cast<int>(blockIdx.x) * share;
+  const int end = begin + share < vocabulary ? begin + share : vocabulary;
+  for (std::size_t row = blockIdx.y; row < rows; row += gridDim.y) {
+    const float* x = logits + row * vocabulary;
+    Count key = 0;
+    for (int id = begin + static_cast<int>(threadIdx.x); id < end; id += static_cast<int>(blockDim.x)) {
+      const Count own = sample_key(x[id], id);
+      key = own > key ? own : key;
+    }
+    key = block_max(key, counts);
+    double sum = 0;
+    if (begin < end) {
+      const float best = logit_at(x, id_of_key(key));
+      for (int id = begin + static_cast<int>(threadIdx.x); id < end; id += static_cast<int>(blockDim.x)) sum += odds(logit_at(x, id), best);
+    }
+    sum = block_sum(sum, sums);
+    if (threadIdx.x == 0) out[row * gridDim.x + blockIdx.x] = {key, sum};
+  }
+}
+
 /**
  * One block per row. top-k, top-p and min-p each keep a prefix of the tokens in falling order, so the set kept is the shortest of three prefixes,
  * and drawing from it is one more walk along the running weight: no sort.
  * @param weights [rows, vocabulary] scratch
  */
 __global__ void __launch_bounds__(sample_threads) sample_rows(const float* __restrict__ logits, int vocabulary,
-                                                              const kvsift_cuda_sampling_rule* __restrict__ rules, Count* __restrict__ weights,
+                                                              const kvsift_cuda_sampling_rule* __restrict__ rules,
+                                                              const SampleShare* __restrict__ shares, int share_count, Count* __restrict__ weights,
                                                               std::int32_t* __restrict__ ids, float* __restrict__ log_probs) {
   __shared__ DescendRoom room;
   __shared__ Count counts[33];
@@ -25,19 +68,13 @@ __global__ void __launch_bounds__(sample_threads) sample_rows(const float* __res
   const int first = static_cast<int>(threadIdx.x);
   const int step = static_cast<int>(blockDim.x);
 
-  Count best_key = 0;
-  for (int id = first; id < vocabulary; id += step) {
-    const Count key = Count{~descending(x[id])} << 32 | ~static_cast<std::uint32_t>(id);
-    best_key = key > best_key ? key : best_key;
-  }
+  const SampleShare* own = shares + static_cast<std::size_t>(blockIdx.x) * share_count;
+  Count best_key = first < share_count ? own[first].best_key : 0;
   best_key = block_max(best_key, counts);
-  const auto greedy = static_cast<int>(~static_cast<std::uint32_t>(best_key));
-  const float best = x[greedy] != x[greedy] ? lowest : x[greedy];
+  const int greedy = id_of_key(best_key);
+  const float best = logit_at(x, greedy);
   double sum = 0;
-  for (int id = first; id < vocabulary; id += step) {
-    const float value = x[id] != x[id] ? lowest : x[id];
-    sum += value == best ? 1.0 : exp(static_cast<double>(value) - static_cast<double>(best));
-  }
+  if (first < share_count && own[first].best_key != 0) sum = own[first].sum * odds(logit_at(x, id_of_key(own[first].best_key)), best);
   sum = block_sum(sum, sums);
   if (threadIdx.x == 0) chosen = greedy;
 
@@ -94,7 +131,7 @@ __global__ void __launch_bounds__(sample_threads) sample_rows(const float* __res
   }
   sync_block();
   if (threadIdx.x == 0) {
-    const float value = x[chosen] != x[chosen] ? lowest : x[chosen];
+    const float value = logit_at(x, chosen);
     ids[blockIdx.x] = chosen;
     log_probs[blockIdx.x] = static_cast<float>((value == best ? 0.0 : static_cast<double>(value) - static_cast<double>(best)) - log(sum));
   }

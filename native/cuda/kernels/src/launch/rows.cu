@@ -1,5 +1,7 @@
 #include "launch/rows.h"
 
+#include <algorithm>
+
 #include "kernels/rows.cuh"
 #include "kernels/sample.cuh"
 
@@ -7,7 +9,9 @@ namespace kvsift::KVSIFT_TARGET {
 
 namespace {
 constexpr std::size_t largest = 0x7fffffff - 4096;
-}
+
+bool aligned(const void* pointer) { return reinterpret_cast<std::uintptr_t>(pointer) % 16 == 0; }
+}  // namespace
 
 void rms_norm(const Launch& launch, const float* x, std::size_t rows, std::size_t columns, const float* weight, float epsilon, float weight_offset,
               float* out) {
@@ -16,8 +20,16 @@ void rms_norm(const Launch& launch, const float* x, std::size_t rows, std::size_
   launch.pointer(x, "x", 4);
   launch.pointer(weight, "weight", 4);
   launch.pointer(out, "out", 4);
-  launch.check(start_kernel(norm_rows, Grid{blocks_for(launch, rows, 1), 1, 1}, 256, 0, launch.stream, x, static_cast<int>(columns), weight, epsilon,
-                            weight_offset, out));
+  const bool wide = columns % 4 == 0 && aligned(x) && aligned(weight) && aligned(out);
+  const std::size_t parts = wide ? columns / 4 : columns;
+  // Few rows: more threads for each.
+  const unsigned threads = rows < 512 && parts > 256 ? norm_threads : 256;
+  const auto start = [&]<class Part>(const Part* from, const Part* factors, Part* to) {
+    launch.check(start_kernel(norm_rows<Part>, Grid{blocks_for(launch, rows, 1), 1, 1}, threads, 0, launch.stream, from, static_cast<int>(parts), factors,
+                              epsilon, weight_offset, to));
+  };
+  if (!wide) return start(x, weight, out);
+  start(reinterpret_cast<const Vector16*>(x), reinterpret_cast<const Vector16*>(weight), reinterpret_cast<Vector16*>(out));
 }
 
 void gated(const Launch& launch, const float* x, std::size_t rows, std::size_t half, kvsift_cuda_activation activation, float* out) {
@@ -46,8 +58,36 @@ void rope(const Launch& launch, const float* x, std::size_t rows, std::size_t he
   launch.pointer(positions, "positions", 4);
   if (rotary > 0) launch.pointer(inverse_frequencies, "inverse_frequencies", 4);
   launch.pointer(out, "out", 4);
-  launch.check(start_kernel(rope_rows, Grid{blocks_for(launch, rows, 1), 1, 1}, 256, rotary / 2 * sizeof(Rotation), launch.stream, x,
-                            static_cast<int>(heads), static_cast<int>(head_dim), positions, inverse_frequencies, static_cast<int>(rotary / 2), scale, out));
+  const std::size_t shares = std::min(heads, std::max<std::size_t>(1, 4 * static_cast<std::size_t>(launch.context.multiprocessors) / rows));
+  const Grid grid{blocks_for(launch, rows, 1), static_cast<unsigned>(std::min<std::size_t>(shares, 65535)), 1};
+  launch.check(start_kernel(rope_rows, grid, 256, rotary / 2 * sizeof(Rotation), launch.stream, x, static_cast<int>(heads), static_cast<int>(head_dim),
+                            positions, inverse_frequencies, static_cast<int>(rotary / 2), scale, out));
+}
+
+void split_columns(const Launch& launch, const float* x, std::size_t rows, std::size_t count, const std::size_t* widths, float* const* out) {
+  launch.require(count > 0 && count <= most_split, KVSIFT_CUDA_UNSUPPORTED, "1 to " + std::to_string(most_split) + " parts");
+  std::size_t columns = 0;
+  bool wide = aligned(x);
+  for (std::size_t i = 0; i < count; i++) {
+    columns += widths[i];
+    wide = wide && widths[i] % 4 == 0 && aligned(out[i]);
+  }
+  launch.require(columns <= largest, KVSIFT_CUDA_UNSUPPORTED, "too many columns");
+  if (rows * columns == 0) return;
+  launch.pointer(x, "x", 4);
+  SplitArguments a{};
+  for (std::size_t i = 0; i < count; i++) {
+    if (widths[i] > 0) launch.pointer(out[i], "out", 4);
+    a.out[i] = out[i];
+    a.widths[i] = static_cast<unsigned>(wide ? widths[i] / 4 : widths[i]);
+  }
+  const auto units = static_cast<unsigned>(wide ? columns / 4 : columns);
+  const Grid grid{blocks_for(launch, units, 256), static_cast<unsigned>(std::min<std::size_t>(rows, 65535)), 1};
+  if (wide) {
+    launch.check(start_kernel(split_rows<Vector16>, grid, 256, 0, launch.stream, reinterpret_cast<const Vector16*>(x), units, rows, a));
+  } else {
+    launch.check(start_kernel(split_rows<float>, grid, 256, 0, launch.stream, x, units, rows, a));
+  }
 }
 
 void sample(const Launch& launch, const float* logits, std::size_t rows, std::size_t vocabulary, const kvsift_cuda_sampling_rule* rules,
@@ -59,9 +99,13 @@ void sample(const Launch& launch, const float* logits, std::size_t rows, std::si
   launch.pointer(rules, "rules", alignof(kvsift_cuda_sampling_rule));
   launch.pointer(ids, "ids", 4);
   launch.pointer(log_probs, "log_probs", 4);
+  const std::size_t shares = std::min<std::size_t>(sample_shares, ceil_div(vocabulary, sample_threads));
   const Scratch weights(launch, rows * vocabulary * sizeof(Count));
+  const Scratch bests(launch, rows * shares * sizeof(SampleShare));
+  const Grid grid{static_cast<unsigned>(shares), static_cast<unsigned>(std::min<std::size_t>(rows, 65535)), 1};
+  launch.check(start_kernel(sample_bests, grid, sample_threads, 0, launch.stream, logits, static_cast<int>(vocabulary), rows, bests.as<SampleShare>()));
   launch.check(start_kernel(sample_rows, Grid{blocks_for(launch, rows, 1), 1, 1}, sample_threads, 0, launch.stream, logits, static_cast<int>(vocabulary),
-                            rules, weights.as<Count>(), ids, log_probs));
+                            rules, bests.as<SampleShare>(), static_cast<int>(shares), weights.as<Count>(), ids, log_probs));
 }
 
 }  // namespace kvsift::KVSIFT_TARGET
