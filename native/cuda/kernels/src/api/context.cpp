@@ -1,3 +1,4 @@
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <new>
@@ -5,6 +6,7 @@
 
 #include "launch/blas.h"
 #include "launch/context.h"
+#include "launch/rows.h"
 
 #ifdef KVSIFT_EMULATED
 namespace kvsift::emulated {
@@ -64,6 +66,7 @@ kvsift_cuda_status kvsift_cuda_open(int device, kvsift_cuda_context** out) {
 void kvsift_cuda_close(kvsift_cuda_context* context) {
   if (context == nullptr) return;
   delete context->own_faults;
+  for (const auto& block : context->blocks.clear()) std::free(block.data);
   delete context;
 }
 
@@ -87,6 +90,7 @@ kvsift_cuda_status kvsift_cuda_open(int device, kvsift_cuda_context** out) {
   context->device = device;
   context->multiprocessors = properties.multiProcessorCount;
   context->shared_bytes = properties.sharedMemPerBlockOptin;
+  context->early = properties.major >= 9 && compiled_for_early_start();
   context->description = std::string(properties.name) + ", compute capability " + std::to_string(properties.major) + "." + std::to_string(properties.minor) +
                          ", " + std::to_string(properties.multiProcessorCount) + " multiprocessors";
   cudaMemPoolProps pool{};
@@ -110,6 +114,7 @@ kvsift_cuda_status kvsift_cuda_open(int device, kvsift_cuda_context** out) {
 void kvsift_cuda_close(kvsift_cuda_context* context) {
   if (context == nullptr) return;
   delete context->blas;
+  for (const auto& block : context->blocks.clear()) cudaFree(block.data);
   cudaFree(context->own_faults);
   if (context->pool != nullptr) cudaMemPoolDestroy(static_cast<cudaMemPool_t>(context->pool));
   delete context;

@@ -61,6 +61,7 @@ __device__ inline DecodeItem decode_item(const DecodeArguments& a, int item, int
 
 /** Lays the work out: one block. */
 __global__ void __launch_bounds__(256) decode_plan(const __grid_constant__ DecodeArguments a, int vectors) {
+  await_previous();
   __shared__ long long room[33];
   __shared__ int counts[33];
   long long entries = 0;
@@ -158,6 +159,7 @@ constexpr std::size_t decode_bytes = std::size_t{decode_threads} * 8 *
  */
 template <class Element, int lanes, int vectors>
 __global__ void __launch_bounds__(decode_threads) decode_work(const __grid_constant__ DecodeArguments a) {
+  await_previous();
   constexpr int sets = decode_threads / lanes;
   constexpr int ahead = decode_ahead<Element, vectors>;
   constexpr int count = Channels<Element>::count;
@@ -330,6 +332,7 @@ constexpr unsigned join_threads = 256;
 
 /** Joins the pieces of each item: one block per item and vector. Its threads share the pieces out, 4 channels each. */
 __global__ void __launch_bounds__(join_threads) decode_join(const __grid_constant__ DecodeArguments a, int vectors) {
+  await_previous();
   __shared__ float room[33];
   __shared__ float parts[join_threads * 4];
   const int item = static_cast<int>(blockIdx.x);

@@ -47,6 +47,7 @@ __device__ __forceinline__ std::uint32_t transposed(std::uint32_t pair) {
 /** `columns`: 8 query vectors each. */
 template <class Element, int head_dim, int columns>
 __global__ void __launch_bounds__(decode_threads) decode_tiles(const __grid_constant__ DecodeArguments a, int vectors) {
+  await_previous();
   constexpr int steps = head_dim / 16;
   constexpr int stages = decode_tile_stages(head_dim);
   constexpr int elements = decode_tile_entries * tile_stride<head_dim>;

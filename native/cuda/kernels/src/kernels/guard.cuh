@@ -34,6 +34,7 @@ struct GuardArguments {
 
 /** Lengths of the heads of several views, 0 where they cannot be. Grid: heads, views. */
 __global__ void __launch_bounds__(guard_threads) guard_lengths(const __grid_constant__ GuardArguments a) {
+  await_previous();
   __shared__ int room[33];
   const KvView& view = a.views[blockIdx.y];
   const unsigned head = blockIdx.x;

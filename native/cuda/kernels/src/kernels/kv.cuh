@@ -18,6 +18,7 @@ struct AppendArguments {
 /** Grid: elements of a segment, segments. */
 template <class Element>
 __global__ void __launch_bounds__(256) append_rows(const __grid_constant__ AppendArguments a) {
+  await_previous();
   const KvView& view = a.segments[blockIdx.y].view;
   const std::size_t width = view.kv_heads * view.head_dim;
   const std::size_t at = static_cast<std::size_t>(blockIdx.x) * blockDim.x + threadIdx.x;
@@ -39,6 +40,7 @@ __global__ void __launch_bounds__(256) append_rows(const __grid_constant__ Appen
 
 /** Lengthens the views, after their rows are written. Grid: heads, segments. */
 __global__ void __launch_bounds__(256) append_lengths(const __grid_constant__ AppendArguments a) {
+  await_previous();
   const kvsift_cuda_kv_segment& segment = a.segments[blockIdx.y];
   const unsigned head = blockIdx.x * blockDim.x + threadIdx.x;
   if (head >= segment.view.kv_heads || segment.rows == 0) return;

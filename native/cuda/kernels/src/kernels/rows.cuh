@@ -11,6 +11,7 @@ constexpr unsigned norm_threads = 1024;
 template <class Part>
 __global__ void __launch_bounds__(norm_threads) norm_rows(const Part* x, int count, const Part* __restrict__ weight, float epsilon, float weight_offset,
                                                           Part* out) {
+  await_previous();
   constexpr int width = sizeof(Part) / sizeof(float);
   __shared__ float room[33];
   const Part* row = x + static_cast<std::size_t>(blockIdx.x) * count;
@@ -42,6 +43,7 @@ __global__ void __launch_bounds__(norm_threads) norm_rows(const Part* x, int cou
 
 __global__ void __launch_bounds__(256) gate_rows(const float* __restrict__ x, std::size_t count, std::size_t half, kvsift_cuda_activation kind,
                                                  float* __restrict__ out) {
+  await_previous();
   const std::size_t at = static_cast<std::size_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (at >= count) return;
   const float* row = x + at / half * 2 * half;
@@ -49,6 +51,7 @@ __global__ void __launch_bounds__(256) gate_rows(const float* __restrict__ x, st
 }
 
 __global__ void __launch_bounds__(256) cap_values(const float* x, std::size_t count, float cap, float* out) {
+  await_previous();
   const std::size_t at = static_cast<std::size_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (at < count) out[at] = cap * tanhf(x[at] / cap);
 }
@@ -56,6 +59,7 @@ __global__ void __launch_bounds__(256) cap_values(const float* x, std::size_t co
 /** Grid: rows, shares of the heads; cos and sin of each pair are made once for all heads of a share. Dynamic shared memory: a Rotation per pair. */
 __global__ void __launch_bounds__(256) rope_rows(const float* x, int heads, int head_dim, const std::int32_t* __restrict__ positions,
                                                  const float* __restrict__ frequencies, int half, float scale, float* out) {
+  await_previous();
   auto* turns = dynamic_shared<Rotation>();
   for (int pair = static_cast<int>(threadIdx.x); pair < half; pair += static_cast<int>(blockDim.x)) {
     turns[pair] = rotation(positions[blockIdx.x], frequencies[pair], scale);
@@ -90,6 +94,7 @@ struct SplitArguments {
 /** The columns of each row to a matrix of their own, a `Unit` at a time. Grid: units of a row, rows. */
 template <class Unit>
 __global__ void __launch_bounds__(256) split_rows(const Unit* __restrict__ x, unsigned units, std::size_t rows, const SplitArguments a) {
+  await_previous();
   unsigned column = blockIdx.x * blockDim.x + threadIdx.x;
   if (column >= units) return;
   const unsigned from = column;

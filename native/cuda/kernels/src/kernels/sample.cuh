@@ -26,6 +26,7 @@ __device__ inline double odds(float logit, float best) {
 /** Best token and sum of each share of a row: one block is too few for the exponentials of a whole vocabulary. Grid: shares, rows. */
 __global__ void __launch_bounds__(sample_threads) sample_bests(const float* __restrict__ logits, int vocabulary, std::size_t rows,
                                                                SampleShare* __restrict__ out) {
+  await_previous();
   __shared__ Count counts[33];
   __shared__ double sums[33];
   const int share = (vocabulary + static_cast<int>(gridDim.x) - 1) / static_cast<int>(gridDim.x);
@@ -58,6 +59,7 @@ __global__ void __launch_bounds__(sample_threads) sample_rows(const float* __res
                                                               const kvsift_cuda_sampling_rule* __restrict__ rules,
                                                               const SampleShare* __restrict__ shares, int share_count, Count* __restrict__ weights,
                                                               std::int32_t* __restrict__ ids, float* __restrict__ log_probs) {
+  await_previous();
   __shared__ DescendRoom room;
   __shared__ Count counts[33];
   __shared__ double sums[33];

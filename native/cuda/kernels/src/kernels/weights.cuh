@@ -58,6 +58,7 @@ template <Dtype type, int batch>
 __global__ void __launch_bounds__(product_threads) stored_product(Bytes __restrict__ weight, std::size_t row_bytes, int outputs, int columns,
                                                                   const float* __restrict__ x, int rows, const float* __restrict__ bias,
                                                                   const float* residual, float* out) {
+  await_previous();
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const int first = (static_cast<int>(blockIdx.x) * (product_threads / 32) + static_cast<int>(threadIdx.x) / 32) * product_outputs;
   if (first >= outputs) return;
@@ -132,19 +133,26 @@ __global__ void __launch_bounds__(product_threads) streamed_product(const Elemen
                                                                     const float* residual, float* out) {
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const int first = (static_cast<int>(blockIdx.x) * (product_threads / 32) + static_cast<int>(threadIdx.x) / 32) * outputs;
-  if (first >= weight_rows) return;
+  if (first >= weight_rows) return await_previous();
   const Element* from[outputs];
 #pragma unroll
   for (int o = 0; o < outputs; o++) from[o] = weight + static_cast<std::size_t>(first + o < weight_rows ? first + o : weight_rows - 1) * columns;
   float sums[outputs][batch] = {};
-  for (int base = lane * 8; base < columns; base += 256 * ahead) {
-    Vector16 w[ahead][outputs];
+  Vector16 w[ahead][outputs];
+  const auto fetch = [&](int base) {
 #pragma unroll
     for (int u = 0; u < ahead; u++) {
       const int at = base + 256 * u < columns ? base + 256 * u : base;
 #pragma unroll
       for (int o = 0; o < outputs; o++) w[u][o] = load16_once(from[o] + at);
     }
+  };
+  // Weights are there before any kernel: while those before this one still work, the first of them come.
+  const int own = lane * 8;
+  if (own < columns) fetch(own);
+  await_previous();
+  for (int base = own; base < columns; base += 256 * ahead) {
+    if (base != own) fetch(base);
 #pragma unroll
     for (int u = 0; u < ahead; u++) {
       const int at = base + 256 * u;

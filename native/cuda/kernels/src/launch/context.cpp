@@ -1,5 +1,6 @@
 #include "launch/context.h"
 
+#include <cstdlib>
 #include <cstring>
 
 #include "launch/blas.h"
@@ -25,12 +26,14 @@ unsigned blocks_for(const Launch& launch, std::size_t count, std::size_t size) {
 
 void Launch::check(int error) const { require(error == 0, KVSIFT_CUDA_DEVICE_ERROR, "kernel start failed"); }
 
-Scratch::Scratch(const Launch& launch, std::size_t bytes) : launch_(launch), bytes_(bytes) {
-  if (bytes == 0) return;
-  data_ = take_memory(launch.stream, bytes);
-  launch.require(data_ != nullptr, KVSIFT_CUDA_OUT_OF_MEMORY, "no memory for scratch");
-}
-Scratch::~Scratch() { give_memory(launch_.stream, data_, bytes_); }
+namespace {
+
+/** Memory that outlives a graph in which it is first used. */
+void* take_lasting(const Launch&, std::size_t bytes) { return std::aligned_alloc(256, ceil_div(bytes, 256) * 256); }
+void* take_passing(const Launch& launch, std::size_t bytes) { return take_memory(launch.stream, bytes); }
+void give_passing(const Launch& launch, ScratchBlocks::Block block) { give_memory(launch.stream, block.data, block.bytes); }
+
+}  // namespace
 
 void fill_bytes(const Launch& launch, void* to, int value, std::size_t bytes) {
   enqueue(launch.stream, [=] { std::memset(to, value, bytes); });
@@ -44,16 +47,52 @@ void Launch::check(int error) const {
   refuse(code == cudaErrorMemoryAllocation ? KVSIFT_CUDA_OUT_OF_MEMORY : KVSIFT_CUDA_DEVICE_ERROR, cudaGetErrorString(code));
 }
 
-Scratch::Scratch(const Launch& launch, std::size_t bytes) : launch_(launch), bytes_(bytes) {
-  if (bytes == 0) return;
-  launch.check(cudaMallocFromPoolAsync(&data_, bytes, static_cast<cudaMemPool_t>(launch.context.pool), launch.stream));
+namespace {
+
+void* take_passing(const Launch& launch, std::size_t bytes) {
+  void* data = nullptr;
+  launch.check(cudaMallocFromPoolAsync(&data, bytes, static_cast<cudaMemPool_t>(launch.context.pool), launch.stream));
+  return data;
 }
-Scratch::~Scratch() {
-  if (data_ != nullptr) cudaFreeAsync(data_, launch_.stream);
+/** Memory that outlives a graph in which it is first used. */
+void* take_lasting(const Launch& launch, std::size_t bytes) {
+  cudaStreamCaptureStatus capturing = cudaStreamCaptureStatusNone;
+  launch.check(cudaStreamIsCapturing(launch.stream, &capturing));
+  if (capturing == cudaStreamCaptureStatusNone) return take_passing(launch, bytes);
+  void* data = nullptr;
+  launch.check(cudaMalloc(&data, bytes));
+  return data;
 }
+void give_passing(const Launch& launch, ScratchBlocks::Block block) { cudaFreeAsync(block.data, launch.stream); }
+
+}  // namespace
 
 void fill_bytes(const Launch& launch, void* to, int value, std::size_t bytes) { launch.check(cudaMemsetAsync(to, value, bytes, launch.stream)); }
 
 #endif
+
+Scratch::Scratch(const Launch& launch, std::size_t bytes) : launch_(launch), block_{nullptr, bytes} {
+  if (bytes == 0) return;
+  if (ScratchBlocks::keeps(bytes)) {
+    block_ = launch.context.blocks.take(launch.stream, bytes);
+    if (block_.data == nullptr) block_.data = take_lasting(launch, block_.bytes);
+  } else {
+    block_.data = take_passing(launch, bytes);
+  }
+  launch.require(block_.data != nullptr, KVSIFT_CUDA_OUT_OF_MEMORY, "no memory for scratch");
+#ifdef KVSIFT_EMULATED
+  // What an op reads before it wrote it must not look like a number.
+  fill_bytes(launch, block_.data, 0xff, block_.bytes);
+#endif
+}
+
+Scratch::~Scratch() {
+  if (block_.data == nullptr) return;
+  if (ScratchBlocks::keeps(block_.bytes)) {
+    launch_.context.blocks.give(launch_.stream, block_);
+  } else {
+    give_passing(launch_, block_);
+  }
+}
 
 }  // namespace kvsift::KVSIFT_TARGET

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "kvsift_cuda.h"
+#include "launch/scratch_blocks.h"
 #include "simt/simt.h"
 
 namespace kvsift::KVSIFT_TARGET {
@@ -23,8 +24,12 @@ struct kvsift_cuda_context {
   int multiprocessors = 4;
   /** Most shared memory of a block, bytes. */
   std::size_t shared_bytes = 101376;
+  /** The device can start a kernel before the one in front of it has ended, and the kernels were compiled for that. */
+  bool early = true;
   /** Stream-ordered memory (a cudaMemPool_t). */
   void* pool = nullptr;
+  /** Small scratch memory of earlier ops. */
+  kvsift::KVSIFT_TARGET::ScratchBlocks blocks;
   /** Fault word, on the device. */
   std::int32_t* own_faults = nullptr;
   /** Where ops set their faults: the own word or the caller's. */
@@ -65,11 +70,19 @@ struct Launch {
   }
   /** @throws Refusal where a runtime call or a kernel start failed */
   void check(int error) const;
+  /** Starts a kernel that calls `await_previous`. @throws Refusal */
+  template <class... Parameters, class... Arguments>
+  void start_early(void (*kernel)(Parameters...), Grid grid, unsigned threads, std::size_t shared_bytes, const Arguments&... arguments) const {
+    check(start_kernel_when(context.early, kernel, grid, threads, shared_bytes, stream, arguments...));
+  }
   /** A pointer that the op reads or writes: present and on its boundary. */
   void pointer(const void* value, const char* name, std::size_t alignment) const;
 };
 
-/** Device memory for the ops of one call, none for 0 bytes; given back in stream order. */
+/**
+ * Device memory for the ops of one call, none for 0 bytes; given back in stream order. Small pieces stay with the context, so that what is captured into a
+ * graph takes and frees nothing: only kernels that follow each other directly overlap.
+ */
 class Scratch {
  public:
   Scratch(const Launch& launch, std::size_t bytes);
@@ -78,13 +91,12 @@ class Scratch {
   Scratch& operator=(const Scratch&) = delete;
   template <class T>
   T* as() const {
-    return static_cast<T*>(data_);
+    return static_cast<T*>(block_.data);
   }
 
  private:
   const Launch& launch_;
-  void* data_ = nullptr;
-  std::size_t bytes_;
+  ScratchBlocks::Block block_;
 };
 
 /** Sets device memory in stream order. */

@@ -30,11 +30,10 @@ void start_steps(const Launch& launch, DecodeArguments& a, int vectors, Kernel k
   a.ranges = a.first + a.items + 1;
   a.partial = partial.as<float>();
   a.state = a.partial + cells * a.head_dim;
-  launch.check(start_kernel(decode_plan, Grid{1, 1, 1}, 256, 0, launch.stream, a, vectors));
-  launch.check(start_kernel(kernel, Grid{work, 1, 1}, decode_threads, shared_bytes, launch.stream, a, more...));
+  launch.start_early(decode_plan, Grid{1, 1, 1}, 256, 0, a, vectors);
+  launch.start_early(kernel, Grid{work, 1, 1}, decode_threads, shared_bytes, a, more...);
   if (a.out == nullptr && a.log_sum_exp == nullptr) return;
-  launch.check(start_kernel(decode_join, Grid{static_cast<unsigned>(a.items), static_cast<unsigned>(vectors), 1}, join_threads, 0, launch.stream, a,
-                            vectors));
+  launch.start_early(decode_join, Grid{static_cast<unsigned>(a.items), static_cast<unsigned>(vectors), 1}, join_threads, 0, a, vectors);
 }
 
 template <class Element, int lanes>

@@ -28,7 +28,7 @@ void guard(const Launch& launch, std::span<KvView> views, int exactly, std::int3
     a.exactly = exactly;
     a.faults = launch.context.faults;
     const Grid grid{static_cast<unsigned>(heads), static_cast<unsigned>(count), 1};
-    launch.check(start_kernel(guard_lengths, grid, guard_threads, 0, launch.stream, a));
+    launch.start_early(guard_lengths, grid, guard_threads, 0, a);
   }
 }
 

@@ -19,7 +19,7 @@ void check_selection(const Launch& launch, const kvsift_cuda_slot_selection& sel
 
 template <class Element>
 void start_append(const Launch& launch, const AppendArguments& a, std::size_t elements, unsigned count) {
-  launch.check(start_kernel(append_rows<Element>, Grid{blocks_for(launch, elements, 256), count, 1}, 256, 0, launch.stream, a));
+  launch.start_early(append_rows<Element>, Grid{blocks_for(launch, elements, 256), count, 1}, 256, 0, a);
 }
 
 template <class Element>
@@ -64,7 +64,7 @@ void kv_append(const Launch& launch, std::span<const kvsift_cuda_kv_segment> seg
       default: start_append<BF16>(launch, a, elements, static_cast<unsigned>(count)); break;
     }
     const Grid grid{blocks_for(launch, heads, 256), static_cast<unsigned>(count), 1};
-    launch.check(start_kernel(append_lengths, grid, 256, 0, launch.stream, a));
+    launch.start_early(append_lengths, grid, 256, 0, a);
   }
 }
 

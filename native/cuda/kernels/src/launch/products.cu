@@ -10,8 +10,8 @@ template <class Element>
 void start_streamed(const Launch& launch, const Weight& weight, const float* x, std::size_t rows, const float* bias, const float* residual, float* out) {
   const auto start = [&](auto kernel, std::size_t outputs) {
     const Grid grid{blocks_for(launch, weight.rows, product_threads / 32 * outputs), 1, 1};
-    launch.check(start_kernel(kernel, grid, product_threads, 0, launch.stream, static_cast<const Element*>(weight.data), static_cast<int>(weight.rows),
-                              static_cast<int>(weight.columns), x, static_cast<int>(rows), bias, residual, out));
+    launch.start_early(kernel, grid, product_threads, 0, static_cast<const Element*>(weight.data), static_cast<int>(weight.rows),
+                       static_cast<int>(weight.columns), x, static_cast<int>(rows), bias, residual, out);
   };
   if (rows == 1) return start(streamed_product<Element, 1, 2, 4>, 2);
   // Many rows of x pass through the first cache for each row of the weight, so more of these share them.
@@ -31,8 +31,8 @@ void few_row_product(const Launch& launch, const Weight& weight, const float* x,
   }
   const Grid grid{blocks_for(launch, weight.rows, product_threads / 32 * product_outputs), 1, 1};
   const auto start = [&](auto kernel) {
-    launch.check(start_kernel(kernel, grid, product_threads, 0, launch.stream, static_cast<Bytes>(weight.data), row_bytes, static_cast<int>(weight.rows),
-                              static_cast<int>(weight.columns), x, static_cast<int>(rows), bias, residual, out));
+    launch.start_early(kernel, grid, product_threads, 0, static_cast<Bytes>(weight.data), row_bytes, static_cast<int>(weight.rows),
+                       static_cast<int>(weight.columns), x, static_cast<int>(rows), bias, residual, out);
   };
   // Formats that few files use come without the kernel for 2 to 4 rows: each kernel is compiled once per target.
 #define KVSIFT_FORMAT(type) \

@@ -13,6 +13,15 @@ constexpr std::size_t largest = 0x7fffffff - 4096;
 bool aligned(const void* pointer) { return reinterpret_cast<std::uintptr_t>(pointer) % 16 == 0; }
 }  // namespace
 
+#ifndef KVSIFT_EMULATED
+bool compiled_for_early_start() {
+  cudaFuncAttributes attributes{};
+  const auto* kernel = reinterpret_cast<const void*>(norm_rows<float>);
+  // All kernels are compiled for the same targets.
+  return cudaFuncGetAttributes(&attributes, kernel) == cudaSuccess && attributes.ptxVersion >= 90;
+}
+#endif
+
 void rms_norm(const Launch& launch, const float* x, std::size_t rows, std::size_t columns, const float* weight, float epsilon, float weight_offset,
               float* out) {
   launch.require(columns <= largest, KVSIFT_CUDA_UNSUPPORTED, "too many columns");
@@ -25,8 +34,8 @@ void rms_norm(const Launch& launch, const float* x, std::size_t rows, std::size_
   // Few rows: more threads for each.
   const unsigned threads = rows < 512 && parts > 256 ? norm_threads : 256;
   const auto start = [&]<class Part>(const Part* from, const Part* factors, Part* to) {
-    launch.check(start_kernel(norm_rows<Part>, Grid{blocks_for(launch, rows, 1), 1, 1}, threads, 0, launch.stream, from, static_cast<int>(parts), factors,
-                              epsilon, weight_offset, to));
+    launch.start_early(norm_rows<Part>, Grid{blocks_for(launch, rows, 1), 1, 1}, threads, 0, from, static_cast<int>(parts), factors, epsilon,
+                       weight_offset, to);
   };
   if (!wide) return start(x, weight, out);
   start(reinterpret_cast<const Vector16*>(x), reinterpret_cast<const Vector16*>(weight), reinterpret_cast<Vector16*>(out));
@@ -38,7 +47,7 @@ void gated(const Launch& launch, const float* x, std::size_t rows, std::size_t h
   if (count == 0) return;
   launch.pointer(x, "x", 4);
   launch.pointer(out, "out", 4);
-  launch.check(start_kernel(gate_rows, Grid{blocks_for(launch, count, 256), 1, 1}, 256, 0, launch.stream, x, count, half, activation, out));
+  launch.start_early(gate_rows, Grid{blocks_for(launch, count, 256), 1, 1}, 256, 0, x, count, half, activation, out);
 }
 
 void softcap(const Launch& launch, const float* x, std::size_t count, float cap, float* out) {
@@ -46,7 +55,7 @@ void softcap(const Launch& launch, const float* x, std::size_t count, float cap,
   if (count == 0) return;
   launch.pointer(x, "x", 4);
   launch.pointer(out, "out", 4);
-  launch.check(start_kernel(cap_values, Grid{blocks_for(launch, count, 256), 1, 1}, 256, 0, launch.stream, x, count, cap, out));
+  launch.start_early(cap_values, Grid{blocks_for(launch, count, 256), 1, 1}, 256, 0, x, count, cap, out);
 }
 
 void rope(const Launch& launch, const float* x, std::size_t rows, std::size_t heads, std::size_t head_dim, const std::int32_t* positions,
@@ -60,8 +69,8 @@ void rope(const Launch& launch, const float* x, std::size_t rows, std::size_t he
   launch.pointer(out, "out", 4);
   const std::size_t shares = std::min(heads, std::max<std::size_t>(1, 4 * static_cast<std::size_t>(launch.context.multiprocessors) / rows));
   const Grid grid{blocks_for(launch, rows, 1), static_cast<unsigned>(std::min<std::size_t>(shares, 65535)), 1};
-  launch.check(start_kernel(rope_rows, grid, 256, rotary / 2 * sizeof(Rotation), launch.stream, x, static_cast<int>(heads), static_cast<int>(head_dim),
-                            positions, inverse_frequencies, static_cast<int>(rotary / 2), scale, out));
+  launch.start_early(rope_rows, grid, 256, rotary / 2 * sizeof(Rotation), x, static_cast<int>(heads), static_cast<int>(head_dim),
+                     positions, inverse_frequencies, static_cast<int>(rotary / 2), scale, out);
 }
 
 void split_columns(const Launch& launch, const float* x, std::size_t rows, std::size_t count, const std::size_t* widths, float* const* out) {
@@ -84,9 +93,9 @@ void split_columns(const Launch& launch, const float* x, std::size_t rows, std::
   const auto units = static_cast<unsigned>(wide ? columns / 4 : columns);
   const Grid grid{blocks_for(launch, units, 256), static_cast<unsigned>(std::min<std::size_t>(rows, 65535)), 1};
   if (wide) {
-    launch.check(start_kernel(split_rows<Vector16>, grid, 256, 0, launch.stream, reinterpret_cast<const Vector16*>(x), units, rows, a));
+    launch.start_early(split_rows<Vector16>, grid, 256, 0, reinterpret_cast<const Vector16*>(x), units, rows, a);
   } else {
-    launch.check(start_kernel(split_rows<float>, grid, 256, 0, launch.stream, x, units, rows, a));
+    launch.start_early(split_rows<float>, grid, 256, 0, x, units, rows, a);
   }
 }
 
@@ -103,9 +112,9 @@ void sample(const Launch& launch, const float* logits, std::size_t rows, std::si
   const Scratch weights(launch, rows * vocabulary * sizeof(Count));
   const Scratch bests(launch, rows * shares * sizeof(SampleShare));
   const Grid grid{static_cast<unsigned>(shares), static_cast<unsigned>(std::min<std::size_t>(rows, 65535)), 1};
-  launch.check(start_kernel(sample_bests, grid, sample_threads, 0, launch.stream, logits, static_cast<int>(vocabulary), rows, bests.as<SampleShare>()));
-  launch.check(start_kernel(sample_rows, Grid{blocks_for(launch, rows, 1), 1, 1}, sample_threads, 0, launch.stream, logits, static_cast<int>(vocabulary),
-                            rules, bests.as<SampleShare>(), static_cast<int>(shares), weights.as<Count>(), ids, log_probs));
+  launch.start_early(sample_bests, grid, sample_threads, 0, logits, static_cast<int>(vocabulary), rows, bests.as<SampleShare>());
+  launch.start_early(sample_rows, Grid{blocks_for(launch, rows, 1), 1, 1}, sample_threads, 0, logits, static_cast<int>(vocabulary), rules,
+                     bests.as<SampleShare>(), static_cast<int>(shares), weights.as<Count>(), ids, log_probs);
 }
 
 }  // namespace kvsift::KVSIFT_TARGET

@@ -4,6 +4,11 @@
 
 namespace kvsift::KVSIFT_TARGET {
 
+#ifndef KVSIFT_EMULATED
+/** True where `await_previous` waits: the code that the current device runs was made for a target of 9.0 or newer. */
+bool compiled_for_early_start();
+#endif
+
 void rms_norm(const Launch& launch, const float* x, std::size_t rows, std::size_t columns, const float* weight, float epsilon, float weight_offset,
               float* out);
 void gated(const Launch& launch, const float* x, std::size_t rows, std::size_t half, kvsift_cuda_activation activation, float* out);

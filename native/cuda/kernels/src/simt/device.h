@@ -91,6 +91,17 @@ __device__ __forceinline__ void multiply_accumulate(float (&c)[4], const std::ui
   }
 }
 
+/**
+ * First statement of a kernel that is started early (`start_early`), but for reads of what no kernel writes: the next kernel may be put on the device
+ * now, and what the ones before wrote is there from here on. So the start of a kernel costs no time of the device.
+ */
+__device__ __forceinline__ void await_previous() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
 /** 48 KB are there without asking, less what the kernel has of its own. @returns a cudaError_t */
 template <class... Parameters>
 int ask_for_shared(void (*kernel)(Parameters...), std::size_t shared_bytes) {
@@ -108,9 +119,13 @@ int resident_blocks(void (*kernel)(Parameters...), unsigned threads, std::size_t
   return asked == cudaSuccess && blocks > 0 ? blocks : 1;
 }
 
-/** Starts a kernel; a cudaError_t, 0 where it went well. */
+/**
+ * Starts a kernel; a cudaError_t, 0 where it went well.
+ * @param early before the kernel in front of it has ended: it calls `await_previous`, and was compiled for a target that has it
+ */
 template <class... Parameters, class... Arguments>
-int start_kernel(void (*kernel)(Parameters...), Grid grid, unsigned threads, std::size_t shared_bytes, Stream stream, const Arguments&... arguments) {
+int start_kernel_when(bool early, void (*kernel)(Parameters...), Grid grid, unsigned threads, std::size_t shared_bytes, Stream stream,
+                      const Arguments&... arguments) {
   const int asked = ask_for_shared(kernel, shared_bytes);
   if (asked != cudaSuccess) return asked;
   cudaLaunchConfig_t config{};
@@ -118,7 +133,17 @@ int start_kernel(void (*kernel)(Parameters...), Grid grid, unsigned threads, std
   config.blockDim = dim3(threads);
   config.dynamicSmemBytes = shared_bytes;
   config.stream = stream;
+  cudaLaunchAttribute attribute{};
+  attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  attribute.val.programmaticStreamSerializationAllowed = 1;
+  config.attrs = &attribute;
+  config.numAttrs = early ? 1 : 0;
   return cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...);
+}
+
+template <class... Parameters, class... Arguments>
+int start_kernel(void (*kernel)(Parameters...), Grid grid, unsigned threads, std::size_t shared_bytes, Stream stream, const Arguments&... arguments) {
+  return start_kernel_when(false, kernel, grid, threads, shared_bytes, stream, arguments...);
 }
 
 #endif

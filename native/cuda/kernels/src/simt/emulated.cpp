@@ -38,6 +38,7 @@ struct Thread {
   std::unique_ptr<unsigned char[]> stack;
   bool begun = false;
   bool ended = false;
+  bool awaited = false;
 };
 
 struct Machine {
@@ -51,6 +52,7 @@ struct Machine {
   bool moved = false;
   std::uint32_t turn = 1;
   bool backwards = true;
+  bool early = false;
   void (*body)(void*) = nullptr;
   void* data = nullptr;
 };
@@ -83,6 +85,7 @@ void wait(Meeting& meeting) {
 void thread_main() {
   machine.body(machine.data);
   Thread& thread = machine.threads[machine.current];
+  if (machine.early && !thread.awaited) fail("a kernel that was started early did not await the one before");
   thread.ended = true;
   machine.moved = true;
   machine.block.members--;
@@ -114,7 +117,7 @@ void run_block(unsigned count) {
   for (unsigned index = 0; index < count; index++) {
     Thread& thread = machine.threads[index];
     if (!thread.stack) thread.stack = std::make_unique_for_overwrite<unsigned char[]>(stack_bytes);
-    thread.begun = thread.ended = false;
+    thread.begun = thread.ended = thread.awaited = false;
     thread.copies.clear();
     getcontext(&thread.start);
     thread.start.uc_stack.ss_sp = thread.stack.get();
@@ -153,6 +156,8 @@ void run_block(unsigned count) {
 
 }  // namespace
 
+void await_previous() { machine.threads[machine.current].awaited = true; }
+
 void wait_block() { wait(machine.block); }
 void wait_warp() { wait(machine.warps[machine.current / 32]); }
 
@@ -180,13 +185,14 @@ void wait_copies(unsigned pending) {
   thread.copies.erase(thread.copies.begin(), thread.copies.begin() + static_cast<std::ptrdiff_t>(done));
 }
 
-void run_grid(Grid grid, unsigned threads, std::size_t shared_bytes, void (*body)(void*), void* data) {
+void run_grid(bool early, Grid grid, unsigned threads, std::size_t shared_bytes, void (*body)(void*), void* data) {
   if (threads == 0 || threads > most_threads || threads % 32 != 0) fail("a block has 32 to 1024 threads, whole warps");
   // 99 KB on sm_89, less what kernels hold statically.
   if (shared_bytes > 101376 - 2048) fail("too much shared memory for sm_89");
   // There is one machine, whatever the number of streams.
   static std::mutex taken;
   const std::lock_guard lock(taken);
+  machine.early = early;
   machine.body = body;
   machine.data = data;
   gridDim = grid;

@@ -37,7 +37,10 @@ void wait_warp();
 /** Puts down up to 32 bytes for the other lanes of the warp, waits for all of them, and returns where lane 0's lie (32 bytes apart). */
 const unsigned char* exchange(const void* value, std::size_t bytes);
 
-void run_grid(Grid grid, unsigned threads, std::size_t shared_bytes, void (*body)(void*), void* data);
+/** @param early every thread must call `await_previous` */
+void run_grid(bool early, Grid grid, unsigned threads, std::size_t shared_bytes, void (*body)(void*), void* data);
+/** Kernels run one after another here: what is looked at is that those started early do call it. */
+void await_previous();
 inline unsigned char* dynamic_shared_memory = nullptr;
 
 inline void sync_block() { wait_block(); }
@@ -153,15 +156,22 @@ int resident_blocks(void (*)(Parameters...), unsigned, std::size_t) {
 }
 
 template <class... Parameters, class... Arguments>
-int start_kernel(void (*kernel)(Parameters...), Grid grid, unsigned threads, std::size_t shared_bytes, Stream stream, const Arguments&... arguments) {
+int start_kernel_when(bool early, void (*kernel)(Parameters...), Grid grid, unsigned threads, std::size_t shared_bytes, Stream stream,
+                      const Arguments&... arguments) {
   struct Call {
     void (*kernel)(Parameters...);
     std::tuple<Parameters...> arguments;
   } call{kernel, {arguments...}};
   enqueue(stream, [=]() mutable {
-    run_grid(grid, threads, shared_bytes, [](void* data) { std::apply(static_cast<Call*>(data)->kernel, static_cast<Call*>(data)->arguments); }, &call);
+    run_grid(early, grid, threads, shared_bytes, [](void* data) { std::apply(static_cast<Call*>(data)->kernel, static_cast<Call*>(data)->arguments); },
+             &call);
   });
   return 0;
+}
+
+template <class... Parameters, class... Arguments>
+int start_kernel(void (*kernel)(Parameters...), Grid grid, unsigned threads, std::size_t shared_bytes, Stream stream, const Arguments&... arguments) {
+  return start_kernel_when(false, kernel, grid, threads, shared_bytes, stream, arguments...);
 }
 
 }  // namespace kvsift::emulated
