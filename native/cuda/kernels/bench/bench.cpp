@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <functional>
 #include <numeric>
 #include <random>
@@ -157,6 +158,9 @@ void prefill(int n, double rate) {
   const double pairs = static_cast<double>(rows) * (rows + 1) / 2 * heads * dim;
   const auto attend = [&] { good(kvsift_cuda_attention(context, stream, &segment, 1, q.get(), &shape, nullptr, out.get(), sums.get())); };
   report("attention prefill", label, seconds(attend), 4 * pairs, "GFLOP/s", rate);
+  kvsift_cuda_use_warpgroups(context, 0);
+  report("attention prefill without warpgroup products", label, seconds(attend), 4 * pairs, "GFLOP/s", rate);
+  kvsift_cuda_use_warpgroups(context, 1);
   kvsift_cuda_column_arguments arguments{};
   arguments.shape = shape;
   arguments.log_sum_exp = sums.get();
@@ -166,6 +170,12 @@ void prefill(int n, double rate) {
                                        columns.get()));
   };
   report("column sums, last 32 queries", label, seconds([&] { column(32); }), 2.0 * 32 * rows * heads * dim, "GFLOP/s", rate);
+  arguments.log_sum_exp = nullptr;
+  report("attention of the last 32 queries", label, seconds([&] {
+           good(kvsift_cuda_attention_columns(context, stream, q.get() + (rows - 32) * heads * dim, 32, &cache.view, rows, KVSIFT_CUDA_COLUMN_SUM, &arguments,
+                                              columns.get()));
+         }),
+         4.0 * 32 * rows * heads * dim, "GFLOP/s", rate);
   report("column sums, all queries", label, seconds([&] { column(rows); }), 2 * pairs, "GFLOP/s", rate);
 }
 
@@ -203,7 +213,9 @@ void stored_product(const char* name, kvsift_cuda_dtype type, double bytes_per_v
 
 }  // namespace
 
-int main() {
+/** Without an argument everything is measured; else what it names: decode, prefill, select or linear. */
+int main(int argc, char** argv) {
+  const auto wanted = [&](const char* what) { return argc < 2 || std::strcmp(argv[1], what) == 0; };
   int count = 0;
   if (cudaGetDeviceCount(&count) != cudaSuccess || count == 0) {
     std::printf("No CUDA device: nothing measured.\n");
@@ -220,15 +232,21 @@ int main() {
   } else {
     std::fprintf(stderr, "%s\n", kvsift_cuda_message(context));
   }
-  decode("131072 x 8 heads x 128, group 4, bf16, dense", std::vector<int>(8, 131072), bandwidth);
-  decode("ragged heads, the same total", {524288, 262144, 131072, 65536, 32768, 16384, 8192, 8192}, bandwidth);
-  decode("heads of 50 beside one of 50000", {50, 50000, 50, 50, 50, 50, 50, 50}, bandwidth);
-  prefill(8192, rate);
-  prefill(32768, rate);
-  select_and_compact(bandwidth);
-  stored_product("q8_0", KVSIFT_CUDA_Q8_0, 34.0 / 32, bandwidth);
-  stored_product("q4_0", KVSIFT_CUDA_Q4_0, 18.0 / 32, bandwidth);
-  stored_product("q4_k", KVSIFT_CUDA_Q4_K, 144.0 / 256, bandwidth);
-  stored_product("q6_k", KVSIFT_CUDA_Q6_K, 210.0 / 256, bandwidth);
+  if (wanted("decode")) {
+    decode("131072 x 8 heads x 128, group 4, bf16, dense", std::vector<int>(8, 131072), bandwidth);
+    decode("ragged heads, the same total", {524288, 262144, 131072, 65536, 32768, 16384, 8192, 8192}, bandwidth);
+    decode("heads of 50 beside one of 50000", {50, 50000, 50, 50, 50, 50, 50, 50}, bandwidth);
+  }
+  if (wanted("prefill")) {
+    prefill(8192, rate);
+    prefill(32768, rate);
+  }
+  if (wanted("select")) select_and_compact(bandwidth);
+  if (wanted("linear")) {
+    stored_product("q8_0", KVSIFT_CUDA_Q8_0, 34.0 / 32, bandwidth);
+    stored_product("q4_0", KVSIFT_CUDA_Q4_0, 18.0 / 32, bandwidth);
+    stored_product("q4_k", KVSIFT_CUDA_Q4_K, 144.0 / 256, bandwidth);
+    stored_product("q6_k", KVSIFT_CUDA_Q6_K, 210.0 / 256, bandwidth);
+  }
   kvsift_cuda_close(context);
 }

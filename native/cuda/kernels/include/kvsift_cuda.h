@@ -73,6 +73,8 @@ kvsift_cuda_status kvsift_cuda_read_faults(kvsift_cuda_context* context, kvsift_
  * is rare), or null for the context's own word. Lets the caller tell ops apart.
  */
 kvsift_cuda_status kvsift_cuda_faults_at(kvsift_cuda_context* context, int32_t* word);
+/* Whether prefill attention runs on warpgroup products where the device has them (Hopper): it does after kvsift_cuda_open. */
+kvsift_cuda_status kvsift_cuda_use_warpgroups(kvsift_cuda_context* context, int use);
 /* Loads cuBLASLt if it is found; OK or UNSUPPORTED with a message that names the places tried. Products use it from then on. */
 kvsift_cuda_status kvsift_cuda_use_cublas(kvsift_cuda_context* context);
 

@@ -216,6 +216,29 @@ KVSIFT_TEST(prefill_layouts, "attention: a chunk of queries over a longer ragged
   in_all_layouts({KVSIFT_CUDA_F16, 64, {150, 12}, 2, {40}}, false);
 }
 
+/** With warpgroup products in use meanwhile; false where there are none, on devices other than Hopper. */
+class Warpgroups {
+ public:
+  explicit Warpgroups(bool use) : there_(kvsift_cuda_use_warpgroups(context(), use ? 1 : 0) == KVSIFT_CUDA_OK) {}
+  ~Warpgroups() { kvsift_cuda_use_warpgroups(context(), 0); }
+  Warpgroups(const Warpgroups&) = delete;
+  Warpgroups& operator=(const Warpgroups&) = delete;
+  explicit operator bool() const { return there_; }
+
+ private:
+  bool there_;
+};
+
+KVSIFT_TEST(prefill_wide, "attention: warpgroup products, f16 and bf16, chunks over longer ragged caches, windows, in every layout") {
+  const Warpgroups use(true);
+  if (!use) return;
+  in_all_layouts({KVSIFT_CUDA_BF16, 128, {300, 419}, 2, {130}}, false);
+  in_all_layouts({KVSIFT_CUDA_F16, 64, {260, 131}, 1, {131}}, false);
+  attention_case({KVSIFT_CUDA_F16, 128, {129}, 1, {129}}, Layout::dense, false);
+  attention_case({KVSIFT_CUDA_BF16, 64, {257, 300}, 2, {257}, 0, 37}, Layout::paged, false);
+  attention_case({KVSIFT_CUDA_BF16, 128, {90, 270, 0}, 1, {140, 20, 66}, 0, 200}, Layout::flattened, false);
+}
+
 KVSIFT_TEST(prefill_window, "attention: sliding window, softcap, rows that see nothing, a batch that mixes long and short") {
   attention_case({KVSIFT_CUDA_BF16, 64, {150}, 2, {100}, 0.0F, 41}, Layout::dense, false);
   attention_case({KVSIFT_CUDA_F16, 64, {60, 20}, 1, {30, 1, 33}, 2.0F, 0}, Layout::flattened, false);

@@ -19,6 +19,8 @@ kvsift_cuda_context* context() {
     kvsift_cuda_context* made = nullptr;
     const kvsift_cuda_status status = kvsift_cuda_open(0, &made);
     expect(status == KVSIFT_CUDA_OK, std::string("the device cannot be opened: ") + kvsift_cuda_status_name(status));
+    // Tests of the kernels for warpgroups switch them on.
+    kvsift_cuda_use_warpgroups(made, 0);
     return made;
   }();
   return opened;

@@ -97,6 +97,12 @@ KVSIFT_TEST(top_ragged, "top: counts of each head, none and all included, with p
   top_case(301, {20, 301, 12, 150}, 4, 7, true, true, 2);
 }
 
+KVSIFT_TEST(top_long, "top: heads that many blocks select from, with ties across their borders, none and all included, protected entries") {
+  top_case(9001, {1800, 1800}, 0, 0, false, false, 4);
+  top_case(8193, {0, 8193, 7, 5000}, 0, 0, false, true, 5);
+  top_case(8705, {40, 8705, 4000}, 4, 7, true, true, 6);
+}
+
 KVSIFT_TEST(top_faults, "top: counts that do not fit set a fault and write nothing outside") {
   Buffer<float> scores(awkward(2 * 40, 3));
   Buffer<std::int32_t> counts(std::vector<std::int32_t>{50, -3});
@@ -123,7 +129,8 @@ KVSIFT_TEST(top_faults, "top: counts that do not fit set a fault and write nothi
 KVSIFT_TEST(shares, "top_shares: the best of all heads by score, head, index") {
   for (unsigned seed = 0; seed < 4; seed++) {
     const std::size_t heads = 5;
-    const std::size_t length = 211;
+    // The second one is what many blocks count.
+    const std::size_t length = seed % 2 == 0 ? 211 : 2003;
     const auto scores = awkward(heads * length, seed);
     std::vector<std::size_t> order(scores.size());
     std::iota(order.begin(), order.end(), std::size_t{0});

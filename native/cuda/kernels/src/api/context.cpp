@@ -46,6 +46,14 @@ kvsift_cuda_status kvsift_cuda_use_cublas(kvsift_cuda_context* context) {
   return KVSIFT_CUDA_OK;
 }
 
+kvsift_cuda_status kvsift_cuda_use_warpgroups(kvsift_cuda_context* context, int use) {
+  if (context == nullptr) return KVSIFT_CUDA_INVALID_ARGUMENT;
+  context->warpgroups = use != 0 && context->has_warpgroups;
+  if (use == 0 || context->warpgroups) return KVSIFT_CUDA_OK;
+  context->message = "use_warpgroups: the device has none (they need compute capability 9.0), or the library was not compiled for 90a";
+  return KVSIFT_CUDA_UNSUPPORTED;
+}
+
 kvsift_cuda_status kvsift_cuda_faults_at(kvsift_cuda_context* context, int32_t* word) {
   if (context == nullptr) return KVSIFT_CUDA_INVALID_ARGUMENT;
   context->faults = word != nullptr ? word : context->own_faults;
@@ -91,6 +99,9 @@ kvsift_cuda_status kvsift_cuda_open(int device, kvsift_cuda_context** out) {
   context->multiprocessors = properties.multiProcessorCount;
   context->shared_bytes = properties.sharedMemPerBlockOptin;
   context->early = properties.major >= 9 && compiled_for_early_start();
+#ifdef KVSIFT_WARPGROUPS
+  context->warpgroups = context->has_warpgroups = properties.major == 9 && properties.minor == 0;
+#endif
   context->description = std::string(properties.name) + ", compute capability " + std::to_string(properties.major) + "." + std::to_string(properties.minor) +
                          ", " + std::to_string(properties.multiProcessorCount) + " multiprocessors";
   cudaMemPoolProps pool{};

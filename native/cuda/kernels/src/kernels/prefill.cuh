@@ -22,6 +22,8 @@ struct PrefillArguments {
   const void* q;       // Element [rows, query_heads · head_dim]
   float* out;          // or null
   float* log_sum_exp;  // or null
+  int splits;          // parts of the entries that blocks of their own take, without `out`; else 1
+  std::size_t stride;  // of the log-sum-exps of the parts
 };
 
 template <class Element, int head_dim>
@@ -32,9 +34,11 @@ __global__ void __launch_bounds__(tile_threads) prefill_work(const __grid_consta
   const PrefillPiece& piece = a.pieces[blockIdx.z];
   const KvView& view = piece.view;
   const int tiles = (piece.sight.rows + tile_rows - 1) / tile_rows;
-  if (static_cast<int>(blockIdx.x) >= tiles) return;
+  const int own_tile = static_cast<int>(blockIdx.x) / a.splits;
+  const int split = static_cast<int>(blockIdx.x) % a.splits;
+  if (own_tile >= tiles) return;
   // The last rows see the most: they start first.
-  const int first_row = (tiles - 1 - static_cast<int>(blockIdx.x)) * tile_rows;
+  const int first_row = (tiles - 1 - own_tile) * tile_rows;
   const int rows = piece.sight.rows - first_row < tile_rows ? piece.sight.rows - first_row : tile_rows;
   const int query_head = static_cast<int>(blockIdx.y);
   const auto head = static_cast<unsigned>(query_head / a.group);
@@ -67,7 +71,12 @@ __global__ void __launch_bounds__(tile_threads) prefill_work(const __grid_consta
     lowest_end = ends[row] < lowest_end ? ends[row] : lowest_end;
     highest_end = ends[row] > highest_end ? ends[row] : highest_end;
   }
-  const int begin = lowest_first / tile_rows * tile_rows;
+  int begin = lowest_first / tile_rows * tile_rows;
+  if (a.splits > 1) {
+    const int part = ((highest_end - begin + a.splits - 1) / a.splits + tile_rows - 1) / tile_rows * tile_rows;
+    begin += split * part;
+    highest_end = highest_end < begin + part ? highest_end : begin + part;
+  }
 
   const int warp_row = static_cast<int>(threadIdx.x) / 32 * 16;
   const int lane = static_cast<int>(threadIdx.x) % 32;
@@ -177,7 +186,7 @@ __global__ void __launch_bounds__(tile_threads) prefill_work(const __grid_consta
     const int row = warp_row + lane / 4 + 8 * half;
     if (row >= rows) continue;
     const std::size_t to = (packed + row) * a.query_heads + query_head;
-    if (lane % 4 == 0 && a.log_sum_exp != nullptr) a.log_sum_exp[to] = log_sum_of(top[half], sum[half]);
+    if (lane % 4 == 0 && a.log_sum_exp != nullptr) a.log_sum_exp[split * a.stride + to] = log_sum_of(top[half], sum[half]);
     if (a.out == nullptr) continue;
     const float share = top[half] == lowest ? 0.0f : 1 / sum[half];
 #pragma unroll

@@ -42,4 +42,15 @@ __global__ void __launch_bounds__(256) column_fold(const float* __restrict__ log
   *to = value;
 }
 
+/** Log-sum-exps of all entries from those of their parts. */
+__global__ void __launch_bounds__(256) join_sums(const float* __restrict__ parts, int splits, std::size_t stride, float* __restrict__ out) {
+  const std::size_t at = static_cast<std::size_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (at >= stride) return;
+  float top = lowest;
+  for (int part = 0; part < splits; part++) top = fmaxf(top, parts[part * stride + at]);
+  float sum = 0;
+  for (int part = 0; part < splits; part++) sum += weight_of(parts[part * stride + at] * log2_e, top * log2_e);
+  out[at] = log_sum_of(top == lowest ? lowest : top * log2_e, sum);
+}
+
 }  // namespace kvsift::KVSIFT_TARGET

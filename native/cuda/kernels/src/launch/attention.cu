@@ -7,6 +7,7 @@
 #include "kernels/prefill.cuh"
 #include "kernels/score_rows.cuh"
 #include "launch/guard.h"
+#include "launch/prefill_wide.h"
 #include "launch/tiles.h"
 #include "launch/widen_heads.h"
 
@@ -18,6 +19,9 @@ namespace {
 constexpr std::size_t few_vectors = 16;
 
 constexpr std::size_t largest = 0x7fffffff - 256;
+
+/** Parts into which the entries of few rows are cut at most. */
+constexpr std::size_t most_splits = 64;
 
 template <class Element>
 void start_dim(const Launch& launch, std::size_t head_dim, Grid grid, const PrefillArguments* prefill, const ColumnWork* columns) {
@@ -180,10 +184,36 @@ void run_prefill(const Launch& launch, std::span<const SightedRows> parts, const
     a.q = q;
     a.out = outputs.out;
     a.log_sum_exp = outputs.log_sum_exp;
+    a.splits = 1;
+    if (static_cast<std::size_t>(rows) >= wide_from && wide_fits(launch, view, shape)) {
+      start_prefill_wide(launch, a, rows, count);
+      continue;
+    }
     const Grid grid{static_cast<unsigned>(ceil_div(static_cast<std::size_t>(rows), tile_rows)), static_cast<unsigned>(shape.query_heads),
                     static_cast<unsigned>(count)};
     start_type(launch, view, grid, &a, nullptr);
   }
+}
+
+void run_log_sums(const Launch& launch, const SightedRows& part, const AttentionShape& shape, const void* q, float* log_sum_exp) {
+  const std::size_t tiles = ceil_div(static_cast<std::size_t>(part.sight.rows), tile_rows);
+  // A few rows are few blocks: their entries are cut so that the device is full.
+  const std::size_t wanted = ceil_div(4 * static_cast<std::size_t>(launch.context.multiprocessors), tiles * shape.query_heads);
+  const std::size_t splits = std::min({wanted, ceil_div(part.view.max_length, 2 * tile_rows), most_splits});
+  if (splits <= 1) return run_prefill(launch, {&part, 1}, shape, q, {nullptr, log_sum_exp, nullptr, 0});
+  const std::size_t count = static_cast<std::size_t>(part.sight.rows) * shape.query_heads;
+  const Scratch sums(launch, splits * count * sizeof(float));
+  PrefillArguments a{};
+  a.pieces[0] = {part.view, part.sight, part.packed};
+  a.group = static_cast<int>(shape.query_heads / part.view.kv_heads);
+  a.query_heads = static_cast<int>(shape.query_heads);
+  a.rule = logit_rule(shape.scale, shape.softcap);
+  a.q = q;
+  a.log_sum_exp = sums.as<float>();
+  a.splits = static_cast<int>(splits);
+  a.stride = count;
+  start_type(launch, part.view, Grid{static_cast<unsigned>(tiles * splits), static_cast<unsigned>(shape.query_heads), 1}, &a, nullptr);
+  launch.check(start_kernel(join_sums, Grid{blocks_for(launch, count, 256), 1, 1}, 256, 0, launch.stream, sums.as<float>(), a.splits, count, log_sum_exp));
 }
 
 void run_columns(const Launch& launch, const SightedRows& part, const AttentionShape& shape, std::size_t n, bool maximum, const void* q,
@@ -269,7 +299,7 @@ void attention_columns(const Launch& launch, const float* q, std::size_t rows, c
   const Scratch packed(launch, count * 2);
   const Scratch sums(launch, arguments.log_sum_exp == nullptr ? rows * shape.query_heads * sizeof(float) : 0);
   pack_queries(launch, part.view.type, wide.q(), packed.as<void>(), count);
-  if (arguments.log_sum_exp == nullptr) run_prefill(launch, {&part, 1}, shape, packed.as<void>(), {nullptr, sums.as<float>(), nullptr, 0});
+  if (arguments.log_sum_exp == nullptr) run_log_sums(launch, part, shape, packed.as<void>(), sums.as<float>());
   run_columns(launch, part, shape, n, maximum, packed.as<void>(), arguments.log_sum_exp == nullptr ? sums.as<float>() : arguments.log_sum_exp, out);
 }
 

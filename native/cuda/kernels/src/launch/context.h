@@ -26,6 +26,14 @@ struct kvsift_cuda_context {
   std::size_t shared_bytes = 101376;
   /** The device can start a kernel before the one in front of it has ended, and the kernels were compiled for that. */
   bool early = true;
+  /** The device has warpgroup products (9.0), and the kernels were compiled for them. */
+#ifdef KVSIFT_EMULATED
+  bool has_warpgroups = true;
+#else
+  bool has_warpgroups = false;
+#endif
+  /** They are used. */
+  bool warpgroups = false;
   /** Stream-ordered memory (a cudaMemPool_t). */
   void* pool = nullptr;
   /** Small scratch memory of earlier ops. */

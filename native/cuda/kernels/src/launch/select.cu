@@ -2,12 +2,67 @@
 
 #include <algorithm>
 
-#include "kernels/select.cuh"
+#include "kernels/select_wide.cuh"
 
 namespace kvsift::KVSIFT_TARGET {
 
 namespace {
 constexpr std::size_t largest = 0x7fffffff - 4096;
+
+/** Entries of a head from which on many blocks select. */
+constexpr std::size_t wide_length = 8192;
+
+/** Cuts heads into slices for blocks of their own, and holds what these blocks tell each other. */
+class WideSelection {
+ public:
+  WideSelection(const Launch& launch, std::size_t groups, std::size_t heads, std::size_t length)
+      : launch_(launch),
+        slice_(slice_of(launch, heads, length)),
+        slices_(static_cast<unsigned>(ceil_div(length, slice_))),
+        bins_(launch, groups * select_passes * select_bins * sizeof(std::uint32_t)),
+        states_(launch, groups * select_passes * sizeof(SelectState)),
+        tallies_(launch, heads * slices_ * sizeof(Count)) {
+    fill_bytes(launch, bins_.as<void>(), 0, groups * select_passes * select_bins * sizeof(std::uint32_t));
+  }
+
+  /** Finds the last key of each of `groups` that is kept among `length` entries. */
+  template <class Keys>
+  void search(const Keys& keys, const KeptCount& kept, std::size_t groups, std::size_t length) const {
+    const std::size_t slice = slice_of(launch_, groups, length);
+    const Grid grid{static_cast<unsigned>(ceil_div(length, slice)), static_cast<unsigned>(groups), 1};
+    for (int pass = 0; pass < select_passes; pass++) {
+      launch_.check(start_kernel(select_histogram<Keys>, grid, wide_select_threads, 0, launch_.stream, keys, kept, static_cast<int>(length),
+                                 static_cast<int>(slice), pass, bins_.as<std::uint32_t>(), states()));
+    }
+  }
+  /** Counts what each slice of each head holds. `total_length`: entries of a group. */
+  template <class Keys>
+  void tally(const Keys& keys, const KeptCount& kept, bool shared, std::size_t heads, std::size_t length, std::size_t total_length) const {
+    launch_.check(start_kernel(select_tally<Keys>, grid(heads), wide_select_threads, 0, launch_.stream, keys, kept, shared, static_cast<int>(length),
+                               static_cast<int>(total_length), slice(), bins_.as<std::uint32_t>(), states(), tallies()));
+  }
+
+  Grid grid(std::size_t heads) const { return {slices_, static_cast<unsigned>(heads), 1}; }
+  int slice() const { return static_cast<int>(slice_); }
+  unsigned slices() const { return slices_; }
+  SelectState* states() const { return states_.as<SelectState>(); }
+  Count* tallies() const { return tallies_.as<Count>(); }
+
+ private:
+  /** A multiple of the block, such that the device is full twice. */
+  static std::size_t slice_of(const Launch& launch, std::size_t heads, std::size_t length) {
+    const std::size_t blocks = std::max<std::size_t>(1, 2 * static_cast<std::size_t>(launch.context.multiprocessors) / heads);
+    return ceil_div(ceil_div(length, blocks), wide_select_threads) * wide_select_threads;
+  }
+
+  const Launch& launch_;
+  std::size_t slice_;
+  unsigned slices_;
+  const Scratch bins_;
+  const Scratch states_;
+  const Scratch tallies_;
+};
+
 }
 
 void top(const Launch& launch, const kvsift_cuda_top_arguments& a, std::int32_t* indices, std::int32_t* offsets) {
@@ -26,6 +81,16 @@ void top(const Launch& launch, const kvsift_cuda_top_arguments& a, std::int32_t*
     fill_bytes(launch, indices, 0, a.total * sizeof(std::int32_t));
   }
   launch.check(start_kernel(top_offsets, Grid{1, 1, 1}, 256, 0, launch.stream, a, offsets, launch.context.faults));
+  if (a.length > wide_length && a.heads <= 65535) {
+    const WideSelection wide(launch, a.heads, a.heads, a.length);
+    const TopKeys keys{a};
+    const KeptCount kept{offsets, 0};
+    wide.search(keys, kept, a.heads, a.length);
+    wide.tally(keys, kept, false, a.heads, a.length, a.length);
+    launch.check(start_kernel(select_write, wide.grid(a.heads), wide_select_threads, 0, launch.stream, keys, offsets, static_cast<int>(a.length), wide.slice(),
+                              wide.states(), wide.tallies(), indices, launch.context.faults));
+    return;
+  }
   launch.check(start_kernel(top_head, Grid{static_cast<unsigned>(a.heads), 1, 1}, top_threads, 0, launch.stream, a, offsets, indices, launch.context.faults));
 }
 
@@ -34,6 +99,15 @@ void top_shares(const Launch& launch, const float* scores, std::size_t heads, st
   launch.require(heads <= largest && heads * length <= largest, KVSIFT_CUDA_UNSUPPORTED, "too many scores");
   launch.require(total <= heads * length, KVSIFT_CUDA_INVALID_ARGUMENT, "more entries to keep than there are");
   if (total > 0) launch.pointer(scores, "scores", 4);
+  if (total > 0 && heads * length > wide_length && heads <= 65535) {
+    const WideSelection wide(launch, 1, heads, length);
+    const KeptCount kept{nullptr, static_cast<std::uint32_t>(total)};
+    wide.search(ShareKeys{scores, heads * length}, kept, 1, heads * length);
+    wide.tally(ShareKeys{scores, length}, kept, true, heads, length, heads * length);
+    launch.check(start_kernel(select_shares, Grid{1, 1, 1}, 256, 0, launch.stream, wide.tallies(), wide.slices(), static_cast<unsigned>(heads),
+                              static_cast<long long>(total), static_cast<int>(heads * length), wide.states(), out));
+    return;
+  }
   launch.check(start_kernel(share_counts, Grid{1, 1, 1}, 1024, 0, launch.stream, scores, static_cast<int>(heads), static_cast<int>(length),
                             static_cast<long long>(total), out));
 }

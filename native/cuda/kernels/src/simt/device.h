@@ -34,6 +34,7 @@ __device__ __forceinline__ T* dynamic_shared() {
   return reinterpret_cast<T*>(kvsift_dynamic_shared);
 }
 __device__ __forceinline__ void atomic_add(unsigned long long* to, unsigned long long value) { atomicAdd(to, value); }
+__device__ __forceinline__ void atomic_add(std::uint32_t* to, std::uint32_t value) { atomicAdd(to, value); }
 __device__ __forceinline__ void atomic_or(std::int32_t* to, std::int32_t value) { atomicOr(to, value); }
 
 __device__ __forceinline__ float exp2_fast(float x) {
@@ -143,6 +144,12 @@ int start_kernel_when(bool early, void (*kernel)(Parameters...), Grid grid, unsi
 
 template <class... Parameters, class... Arguments>
 int start_kernel(void (*kernel)(Parameters...), Grid grid, unsigned threads, std::size_t shared_bytes, Stream stream, const Arguments&... arguments) {
+  return start_kernel_when(false, kernel, grid, threads, shared_bytes, stream, arguments...);
+}
+
+/** The same for a kernel that only runs where a block may have 227 KB of shared memory. */
+template <class... Parameters, class... Arguments>
+int start_wide_kernel(void (*kernel)(Parameters...), Grid grid, unsigned threads, std::size_t shared_bytes, Stream stream, const Arguments&... arguments) {
   return start_kernel_when(false, kernel, grid, threads, shared_bytes, stream, arguments...);
 }
 

@@ -185,14 +185,13 @@ void wait_copies(unsigned pending) {
   thread.copies.erase(thread.copies.begin(), thread.copies.begin() + static_cast<std::ptrdiff_t>(done));
 }
 
-void run_grid(bool early, Grid grid, unsigned threads, std::size_t shared_bytes, void (*body)(void*), void* data) {
+void run_grid(const LaunchRule& rule, Grid grid, unsigned threads, std::size_t shared_bytes, void (*body)(void*), void* data) {
   if (threads == 0 || threads > most_threads || threads % 32 != 0) fail("a block has 32 to 1024 threads, whole warps");
-  // 99 KB on sm_89, less what kernels hold statically.
-  if (shared_bytes > 101376 - 2048) fail("too much shared memory for sm_89");
+  if (shared_bytes > rule.most_shared_bytes) fail("too much shared memory");
   // There is one machine, whatever the number of streams.
   static std::mutex taken;
   const std::lock_guard lock(taken);
-  machine.early = early;
+  machine.early = rule.early;
   machine.body = body;
   machine.data = data;
   gridDim = grid;

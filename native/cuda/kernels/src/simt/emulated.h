@@ -37,8 +37,15 @@ void wait_warp();
 /** Puts down up to 32 bytes for the other lanes of the warp, waits for all of them, and returns where lane 0's lie (32 bytes apart). */
 const unsigned char* exchange(const void* value, std::size_t bytes);
 
-/** @param early every thread must call `await_previous` */
-void run_grid(bool early, Grid grid, unsigned threads, std::size_t shared_bytes, void (*body)(void*), void* data);
+/** Shared memory of a block: 99 KB on sm_89, 227 KB on sm_90, less what kernels hold statically. */
+constexpr std::size_t usual_shared_bytes = 101376 - 2048;
+constexpr std::size_t wide_shared_bytes = 232448 - 2048;
+
+struct LaunchRule {
+  bool early = false;  // every thread must call `await_previous`
+  std::size_t most_shared_bytes = usual_shared_bytes;
+};
+void run_grid(const LaunchRule& rule, Grid grid, unsigned threads, std::size_t shared_bytes, void (*body)(void*), void* data);
 /** Kernels run one after another here: what is looked at is that those started early do call it. */
 void await_previous();
 inline unsigned char* dynamic_shared_memory = nullptr;
@@ -79,6 +86,7 @@ T* dynamic_shared() {
   return reinterpret_cast<T*>(dynamic_shared_memory);
 }
 inline void atomic_add(unsigned long long* to, unsigned long long value) { *to += value; }
+inline void atomic_add(std::uint32_t* to, std::uint32_t value) { *to += value; }
 inline void atomic_or(std::int32_t* to, std::int32_t value) { *to |= value; }
 
 inline float exp2_fast(float x) { return std::exp2(x); }
@@ -156,17 +164,28 @@ int resident_blocks(void (*)(Parameters...), unsigned, std::size_t) {
 }
 
 template <class... Parameters, class... Arguments>
-int start_kernel_when(bool early, void (*kernel)(Parameters...), Grid grid, unsigned threads, std::size_t shared_bytes, Stream stream,
+int start_kernel_by(const LaunchRule& rule, void (*kernel)(Parameters...), Grid grid, unsigned threads, std::size_t shared_bytes, Stream stream,
                       const Arguments&... arguments) {
   struct Call {
     void (*kernel)(Parameters...);
     std::tuple<Parameters...> arguments;
   } call{kernel, {arguments...}};
   enqueue(stream, [=]() mutable {
-    run_grid(early, grid, threads, shared_bytes, [](void* data) { std::apply(static_cast<Call*>(data)->kernel, static_cast<Call*>(data)->arguments); },
+    run_grid(rule, grid, threads, shared_bytes, [](void* data) { std::apply(static_cast<Call*>(data)->kernel, static_cast<Call*>(data)->arguments); },
              &call);
   });
   return 0;
+}
+
+template <class... Parameters, class... Arguments>
+int start_kernel_when(bool early, void (*kernel)(Parameters...), Grid grid, unsigned threads, std::size_t shared_bytes, Stream stream,
+                      const Arguments&... arguments) {
+  return start_kernel_by({early, usual_shared_bytes}, kernel, grid, threads, shared_bytes, stream, arguments...);
+}
+
+template <class... Parameters, class... Arguments>
+int start_wide_kernel(void (*kernel)(Parameters...), Grid grid, unsigned threads, std::size_t shared_bytes, Stream stream, const Arguments&... arguments) {
+  return start_kernel_by({false, wide_shared_bytes}, kernel, grid, threads, shared_bytes, stream, arguments...);
 }
 
 template <class... Parameters, class... Arguments>
