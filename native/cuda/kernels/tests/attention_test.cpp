@@ -318,4 +318,14 @@ KVSIFT_TEST(columns_masks, "attention_columns: all rows, no mask, sampled rows, 
   column_case(KVSIFT_CUDA_F32, 16, 1, 33, 40, KVSIFT_CUDA_MASK_NONE, 0, 0, true, false);
 }
 
+KVSIFT_TEST(columns_wide, "attention_columns: warpgroup products, causal, windows, no mask and sampled rows") {
+  const Warpgroups use(true);
+  if (!use) return;
+  column_case(KVSIFT_CUDA_BF16, 128, 2, 300, 300, KVSIFT_CUDA_MASK_CAUSAL, 0, 0, false, false);
+  column_case(KVSIFT_CUDA_F16, 64, 1, 390, 140, KVSIFT_CUDA_MASK_CAUSAL, 3, 0, false, true);
+  column_case(KVSIFT_CUDA_F16, 64, 1, 150, 150, KVSIFT_CUDA_MASK_CAUSAL, 0, 37, false, false);
+  column_case(KVSIFT_CUDA_BF16, 64, 1, 257, 270, KVSIFT_CUDA_MASK_NONE, 0, 0, false, true);
+  column_case(KVSIFT_CUDA_BF16, 128, 1, 140, 130, KVSIFT_CUDA_MASK_CAUSAL, 0, 0, true, true);
+}
+
 }  // namespace KVSIFT_TEST_SPACE

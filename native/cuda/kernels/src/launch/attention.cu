@@ -229,6 +229,7 @@ void run_columns(const Launch& launch, const SightedRows& part, const AttentionS
   a.q = q;
   a.log_sum_exp = log_sum_exp;
   a.out = out;
+  if (static_cast<std::size_t>(part.sight.rows) >= wide_from && wide_fits(launch, part.view, shape)) return start_columns_wide(launch, a);
   start_type(launch, part.view, Grid{static_cast<unsigned>(ceil_div(n, tile_rows)), static_cast<unsigned>(shape.query_heads), 1}, nullptr, &a);
 }
 
