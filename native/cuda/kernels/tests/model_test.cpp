@@ -27,24 +27,28 @@ KVSIFT_TEST(rms_norms, "rms_norm: odd sizes, weight offset, in place") {
   }
 }
 
-KVSIFT_TEST(gates, "gated: silu, both gelus; softcap") {
+KVSIFT_TEST(gates, "gated: silu, both gelus, rows on and off boundaries of 16 bytes; softcap") {
+  for (const std::size_t half : {std::size_t{101}, std::size_t{1028}}) {
+    const auto x = Numbers(2).normal(3 * 2 * half, 4);
+    Buffer<float> device(x);
+    Buffer<float> out(3 * half);
+    for (const auto kind : {KVSIFT_CUDA_SILU, KVSIFT_CUDA_GELU_TANH, KVSIFT_CUDA_GELU}) {
+      std::vector<double> want;
+      for (std::size_t row = 0; row < 3; row++) {
+        for (std::size_t c = 0; c < half; c++) {
+          const double a = x[row * 2 * half + c];
+          const double act = kind == KVSIFT_CUDA_SILU        ? a / (1 + std::exp(-a))
+                             : kind == KVSIFT_CUDA_GELU_TANH ? 0.5 * a * (1 + std::tanh(std::sqrt(2 / M_PI) * (a + 0.044715 * a * a * a)))
+                                                             : 0.5 * a * (1 + std::erf(a / std::sqrt(2.0)));
+          want.push_back(act * x[row * 2 * half + half + c]);
+        }
+      }
+      good(kvsift_cuda_gated(context(), nullptr, device.get(), 3, half, kind, out.get()));
+      expect_near(out.read(), want, 3e-6, 1e-5, "gated");
+    }
+  }
   const auto x = Numbers(2).normal(3 * 2 * 101, 4);
   Buffer<float> device(x);
-  Buffer<float> out(3 * 101);
-  for (const auto kind : {KVSIFT_CUDA_SILU, KVSIFT_CUDA_GELU_TANH, KVSIFT_CUDA_GELU}) {
-    std::vector<double> want;
-    for (std::size_t row = 0; row < 3; row++) {
-      for (std::size_t c = 0; c < 101; c++) {
-        const double a = x[row * 202 + c];
-        const double act = kind == KVSIFT_CUDA_SILU        ? a / (1 + std::exp(-a))
-                           : kind == KVSIFT_CUDA_GELU_TANH ? 0.5 * a * (1 + std::tanh(std::sqrt(2 / M_PI) * (a + 0.044715 * a * a * a)))
-                                                           : 0.5 * a * (1 + std::erf(a / std::sqrt(2.0)));
-        want.push_back(act * x[row * 202 + 101 + c]);
-      }
-    }
-    good(kvsift_cuda_gated(context(), nullptr, device.get(), 3, 101, kind, out.get()));
-    expect_near(out.read(), want, 3e-6, 1e-5, "gated");
-  }
   std::vector<double> want;
   for (const float value : x) want.push_back(3 * std::tanh(value / 3.0));
   good(kvsift_cuda_softcap(context(), nullptr, device.get(), x.size(), 3, device.get()));

@@ -144,7 +144,7 @@ Stored random_weight(kvsift_cuda_dtype type, std::size_t rows, std::size_t colum
   return out;
 }
 
-void linear_case(kvsift_cuda_dtype type, std::size_t outputs, std::size_t columns, std::size_t rows, bool extras) {
+void linear_case(kvsift_cuda_dtype type, std::size_t outputs, std::size_t columns, std::size_t rows, bool extras, kvsift_cuda_context* on = context()) {
   const Stored weight = random_weight(type, outputs, columns, 5);
   const bool rounded = rows > 8;
   Numbers numbers(6);
@@ -171,7 +171,7 @@ void linear_case(kvsift_cuda_dtype type, std::size_t outputs, std::size_t column
   Buffer<float> device_bias(bias);
   Buffer<float> out(extras ? residual : std::vector<float>(rows * outputs));
   const kvsift_cuda_weight view{type, data.get(), outputs, columns};
-  good(kvsift_cuda_linear(context(), nullptr, &view, device_x.get(), rows, extras ? device_bias.get() : nullptr, extras ? out.get() : nullptr, out.get()));
+  good(kvsift_cuda_linear(on, nullptr, &view, device_x.get(), rows, extras ? device_bias.get() : nullptr, extras ? out.get() : nullptr, out.get()));
   expect_near(out.read(), want, 1e-5 * largest, 1e-5, "linear of type " + std::to_string(type) + ", " + std::to_string(rows) + " rows");
 }
 
@@ -228,6 +228,18 @@ KVSIFT_TEST(many_rows, "linear: tensor-core kernel over several tiles, odd sizes
   linear_case(KVSIFT_CUDA_BF16, 17, 13, 9, false);
   linear_case(KVSIFT_CUDA_Q4_0, 40, 64, 33, false);
   linear_case(KVSIFT_CUDA_Q6_K, 9, 256, 10, true);
+}
+
+KVSIFT_TEST(many_rows_on_cublas, "linear: the same on cuBLASLt, where it is found") {
+  kvsift_cuda_context* own = nullptr;
+  good(kvsift_cuda_open(0, &own));
+  if (kvsift_cuda_use_cublas(own) == KVSIFT_CUDA_OK) {
+    // Twice, because the second time goes by what the first one found out.
+    for (int turn = 0; turn < 2; turn++) linear_case(KVSIFT_CUDA_BF16, 132, 96, 140, true, own);
+    linear_case(KVSIFT_CUDA_BF16, 17, 13, 9, false, own);
+    linear_case(KVSIFT_CUDA_Q4_0, 40, 64, 33, false, own);
+  }
+  kvsift_cuda_close(own);
 }
 
 }  // namespace KVSIFT_TEST_SPACE

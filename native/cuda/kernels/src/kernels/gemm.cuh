@@ -91,10 +91,10 @@ __global__ void __launch_bounds__(gemm_threads) gemm_work(const BF16* __restrict
 }
 
 /** out = product + bias + residual, behind a library's product. */
-__global__ void __launch_bounds__(256) add_rows(float* out, std::size_t count, std::size_t outputs, const float* __restrict__ bias, const float* residual) {
+__global__ void __launch_bounds__(256) add_bias(float* out, std::size_t count, std::size_t outputs, const float* __restrict__ bias) {
   const std::size_t at = static_cast<std::size_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (at >= count) return;
-  out[at] += (bias != nullptr ? bias[at % outputs] : 0.0f) + (residual != nullptr ? residual[at] : 0.0f);
+  out[at] += bias[at % outputs];
 }
 
 }  // namespace kvsift::KVSIFT_TARGET

@@ -41,13 +41,26 @@ __global__ void __launch_bounds__(norm_threads) norm_rows(const Part* x, int cou
   }
 }
 
-__global__ void __launch_bounds__(256) gate_rows(const float* __restrict__ x, std::size_t count, std::size_t half, kvsift_cuda_activation kind,
-                                                 float* __restrict__ out) {
+/** `Part` as in `norm_rows`; `half` of them make an output row. Grid: parts of a row, rows. */
+template <class Part>
+__global__ void __launch_bounds__(256) gate_rows(const Part* __restrict__ x, std::size_t rows, unsigned half, kvsift_cuda_activation kind,
+                                                 Part* __restrict__ out) {
   await_previous();
-  const std::size_t at = static_cast<std::size_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-  if (at >= count) return;
-  const float* row = x + at / half * 2 * half;
-  out[at] = activate(kind, row[at % half]) * row[half + at % half];
+  constexpr int width = sizeof(Part) / sizeof(float);
+  const unsigned at = blockIdx.x * blockDim.x + threadIdx.x;
+  if (at >= half) return;
+  for (std::size_t row = blockIdx.y; row < rows; row += gridDim.y) {
+    float gates[width];
+    float values[width];
+    const Part gate = x[row * 2 * half + at];
+    Part value = x[row * 2 * half + half + at];
+    memcpy(gates, &gate, sizeof gate);
+    memcpy(values, &value, sizeof value);
+#pragma unroll
+    for (int i = 0; i < width; i++) values[i] *= activate(kind, gates[i]);
+    memcpy(&value, values, sizeof value);
+    out[row * half + at] = value;
+  }
 }
 
 __global__ void __launch_bounds__(256) cap_values(const float* x, std::size_t count, float cap, float* out) {

@@ -156,15 +156,17 @@ bool tiles_fit(const KvView& view) {
   return view.type != KVSIFT_CUDA_F32 && (d == 64 || d == 80 || d == 96 || d == 128 || d == 256);
 }
 
-void pack_queries(const Launch& launch, kvsift_cuda_dtype type, const float* from, void* to, std::size_t count) {
-  const std::size_t pairs = count / 2;
-  if (pairs == 0) return;
-  const Grid grid{blocks_for(launch, pairs, 256), 1, 1};
-  if (type == KVSIFT_CUDA_F16) {
-    launch.check(start_kernel(pack_rows<F16>, grid, 256, 0, launch.stream, from, static_cast<F16*>(to), pairs));
-  } else {
-    launch.check(start_kernel(pack_rows<BF16>, grid, 256, 0, launch.stream, from, static_cast<BF16*>(to), pairs));
-  }
+void pack_elements(const Launch& launch, kvsift_cuda_dtype type, const float* from, void* to, std::size_t count) {
+  if (count == 0) return;
+  const auto start = [&]<class Element>(Element* own) {
+    if (count % 8 == 0 && reinterpret_cast<std::uintptr_t>(from) % 16 == 0) {
+      const Grid grid{blocks_for(launch, count / 8, 256), 1, 1};
+      launch.check(start_kernel(pack_pieces<Element>, grid, 256, 0, launch.stream, from, own, count / 8));
+    } else {
+      launch.check(start_kernel(pack_rows<Element>, Grid{blocks_for(launch, count / 2, 256), 1, 1}, 256, 0, launch.stream, from, own, count / 2));
+    }
+  };
+  type == KVSIFT_CUDA_F16 ? start(static_cast<F16*>(to)) : start(static_cast<BF16*>(to));
 }
 
 void run_prefill(const Launch& launch, std::span<const SightedRows> parts, const AttentionShape& shape, const void* q, const AttentionOutputs& outputs) {
@@ -253,7 +255,7 @@ void attention(const Launch& launch, std::span<const KvSegment> segments, const 
   if (!many.empty()) {
     const std::size_t count = vectors * parts.front().view.head_dim;
     const Scratch packed(launch, count * 2);
-    pack_queries(launch, parts.front().view.type, wide.q(), packed.as<void>(), count);
+    pack_elements(launch, parts.front().view.type, wide.q(), packed.as<void>(), count);
     run_prefill(launch, many, shape, packed.as<void>(), outputs);
   }
   wide.finish(out);
@@ -299,7 +301,7 @@ void attention_columns(const Launch& launch, const float* q, std::size_t rows, c
   const std::size_t count = rows * shape.query_heads * part.view.head_dim;
   const Scratch packed(launch, count * 2);
   const Scratch sums(launch, arguments.log_sum_exp == nullptr ? rows * shape.query_heads * sizeof(float) : 0);
-  pack_queries(launch, part.view.type, wide.q(), packed.as<void>(), count);
+  pack_elements(launch, part.view.type, wide.q(), packed.as<void>(), count);
   if (arguments.log_sum_exp == nullptr) run_log_sums(launch, part, shape, packed.as<void>(), sums.as<float>());
   run_columns(launch, part, shape, n, maximum, packed.as<void>(), arguments.log_sum_exp == nullptr ? sums.as<float>() : arguments.log_sum_exp, out);
 }

@@ -2,8 +2,10 @@
 
 #include <dlfcn.h>
 
+#include <array>
 #include <cstdlib>
 #include <filesystem>
+#include <map>
 
 // Our own declarations of the few functions of cuBLASLt that are used, from its documented C interface (cuBLAS library, "Using the cublasLt API").
 namespace kvsift::KVSIFT_TARGET {
@@ -47,7 +49,32 @@ struct Blas::Functions {
   int (*matmul)(void*, void*, const void*, const void*, void*, const void*, void*, const void*, const void*, void*, void*, void*, const void*, void*,
                 std::size_t, void*) = nullptr;
 
+  /** What a product of one shape needs: asked for once. */
+  struct Plan {
+    explicit Plan(const Functions& functions) : lt(functions) {}
+    ~Plan() {
+      if (desc != nullptr) lt.desc_destroy(desc);
+      for (void* layout : {a, b, c}) {
+        if (layout != nullptr) lt.layout_destroy(layout);
+      }
+      if (preference != nullptr) lt.preference_destroy(preference);
+    }
+    Plan(const Plan&) = delete;
+    Plan& operator=(const Plan&) = delete;
+    const Functions& lt;
+    void* desc = nullptr;
+    void* a = nullptr;
+    void* b = nullptr;
+    void* c = nullptr;
+    void* preference = nullptr;
+    Heuristic found{};
+  };
+  std::map<std::array<std::size_t, 3>, std::unique_ptr<Plan>> plans;
+  /** @throws Refusal */
+  const Plan& plan_of(const Launch& launch, std::size_t rows, std::size_t outputs, std::size_t depth);
+
   ~Functions() {
+    plans.clear();
     if (handle != nullptr) destroy(handle);
     if (library != nullptr) dlclose(library);
   }
@@ -111,38 +138,39 @@ std::unique_ptr<Blas> Blas::load(std::string& tried) {
 #endif
 }
 
-void Blas::multiply(const Launch& launch, const void* x, const void* w, std::size_t rows, std::size_t outputs, std::size_t depth, float* out) const {
-  const Functions& lt = *functions_;
+const Blas::Functions::Plan& Blas::Functions::plan_of(const Launch& launch, std::size_t rows, std::size_t outputs, std::size_t depth) {
+  Functions& lt = *this;
+  auto& plan = plans[{rows, outputs, depth}];
+  if (plan) return *plan;
   const auto good = [&launch](int status, const char* what) {
     launch.require(status == 0, KVSIFT_CUDA_DEVICE_ERROR, std::string(what) + " gave status " + std::to_string(status));
   };
-  // Column-major: outᵀ [outputs, rows] = (wᵀ)ᵀ · xᵀ, where wᵀ is [depth, outputs] and xᵀ [depth, rows].
-  struct Owned {
-    void* value = nullptr;
-    int (*destroy)(void*);
-    ~Owned() {
-      if (value != nullptr) destroy(value);
-    }
-  };
-  Owned desc{nullptr, lt.desc_destroy}, a{nullptr, lt.layout_destroy}, b{nullptr, lt.layout_destroy}, c{nullptr, lt.layout_destroy},
-      preference{nullptr, lt.preference_destroy};
-  good(lt.desc_create(&desc.value, compute_32f, cuda_r_32f), "cublasLtMatmulDescCreate");
-  good(lt.desc_set(desc.value, desc_transa, &transpose_yes, sizeof transpose_yes), "cublasLtMatmulDescSetAttribute");
-  good(lt.layout_create(&a.value, cuda_r_16bf, depth, outputs, static_cast<std::int64_t>(depth)), "cublasLtMatrixLayoutCreate");
-  good(lt.layout_create(&b.value, cuda_r_16bf, depth, rows, static_cast<std::int64_t>(depth)), "cublasLtMatrixLayoutCreate");
-  good(lt.layout_create(&c.value, cuda_r_32f, outputs, rows, static_cast<std::int64_t>(outputs)), "cublasLtMatrixLayoutCreate");
-  good(lt.preference_create(&preference.value), "cublasLtMatmulPreferenceCreate");
-  good(lt.preference_set(preference.value, preference_workspace, &workspace_bytes, sizeof workspace_bytes), "cublasLtMatmulPreferenceSetAttribute");
-  Heuristic found{};
+  auto made = std::make_unique<Functions::Plan>(lt);
+  good(lt.desc_create(&made->desc, compute_32f, cuda_r_32f), "cublasLtMatmulDescCreate");
+  good(lt.desc_set(made->desc, desc_transa, &transpose_yes, sizeof transpose_yes), "cublasLtMatmulDescSetAttribute");
+  good(lt.layout_create(&made->a, cuda_r_16bf, depth, outputs, static_cast<std::int64_t>(depth)), "cublasLtMatrixLayoutCreate");
+  good(lt.layout_create(&made->b, cuda_r_16bf, depth, rows, static_cast<std::int64_t>(depth)), "cublasLtMatrixLayoutCreate");
+  good(lt.layout_create(&made->c, cuda_r_32f, outputs, rows, static_cast<std::int64_t>(outputs)), "cublasLtMatrixLayoutCreate");
+  good(lt.preference_create(&made->preference), "cublasLtMatmulPreferenceCreate");
+  good(lt.preference_set(made->preference, preference_workspace, &workspace_bytes, sizeof workspace_bytes), "cublasLtMatmulPreferenceSetAttribute");
   int count = 0;
-  good(lt.heuristic(lt.handle, desc.value, a.value, b.value, c.value, c.value, preference.value, 1, &found, &count), "cublasLtMatmulAlgoGetHeuristic");
+  good(lt.heuristic(lt.handle, made->desc, made->a, made->b, made->c, made->c, made->preference, 1, &made->found, &count), "cublasLtMatmulAlgoGetHeuristic");
   launch.require(count > 0, KVSIFT_CUDA_UNSUPPORTED, "cuBLASLt has no algorithm for this product");
-  const Scratch workspace(launch, found.workspace);
+  plan = std::move(made);
+  return *plan;
+}
+
+void Blas::multiply(const Launch& launch, const void* x, const void* w, std::size_t rows, std::size_t outputs, std::size_t depth, const float* residual,
+                    float* out) const {
+  // Column-major: outᵀ [outputs, rows] = (wᵀ)ᵀ · xᵀ, where wᵀ is [depth, outputs] and xᵀ [depth, rows].
+  Functions& lt = *functions_;
+  const Functions::Plan& plan = lt.plan_of(launch, rows, outputs, depth);
+  const Scratch workspace(launch, plan.found.workspace);
   const float one = 1;
-  const float zero = 0;
-  good(lt.matmul(lt.handle, desc.value, &one, w, a.value, x, b.value, &zero, out, c.value, out, c.value, found.algorithm, workspace.as<void>(),
-                 found.workspace, static_cast<void*>(launch.stream)),
-       "cublasLtMatmul");
+  const float beta = residual != nullptr ? 1 : 0;
+  const int status = lt.matmul(lt.handle, plan.desc, &one, w, plan.a, x, plan.b, &beta, residual != nullptr ? residual : out, plan.c, out, plan.c,
+                               plan.found.algorithm, workspace.as<void>(), plan.found.workspace, static_cast<void*>(launch.stream));
+  launch.require(status == 0, KVSIFT_CUDA_DEVICE_ERROR, "cublasLtMatmul gave status " + std::to_string(status));
 }
 
 }  // namespace kvsift::KVSIFT_TARGET

@@ -20,10 +20,11 @@ class Blas {
   ~Blas();
   const std::string& path() const { return path_; }
   /**
-   * out [rows, outputs] = x [rows, depth] · wᵀ, bf16 to f32.
+   * out [rows, outputs] = x [rows, depth] · wᵀ (+ residual [rows, outputs], may be null or out), bf16 to f32.
    * @throws Refusal
    */
-  void multiply(const Launch& launch, const void* x, const void* w, std::size_t rows, std::size_t outputs, std::size_t depth, float* out) const;
+  void multiply(const Launch& launch, const void* x, const void* w, std::size_t rows, std::size_t outputs, std::size_t depth, const float* residual,
+                float* out) const;
 
  private:
   struct Functions;

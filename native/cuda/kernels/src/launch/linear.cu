@@ -1,5 +1,6 @@
 #include "kernels/gemm.cuh"
 #include "kernels/tile.cuh"
+#include "launch/attention.h"
 #include "launch/blas.h"
 #include "launch/weights.h"
 
@@ -12,6 +13,8 @@ constexpr std::size_t few_rows = 8;
 
 /** f32 rows as bf16 rows of `step` elements. */
 void pack_bf16(const Launch& launch, const float* x, std::size_t rows, std::size_t columns, void* out, std::size_t step) {
+  const bool whole = step == columns && reinterpret_cast<std::uintptr_t>(x) % 16 == 0;
+  if (whole) return pack_elements(launch, KVSIFT_CUDA_BF16, x, out, rows * columns);
   widen_to_bf16(launch, {KVSIFT_CUDA_F32, x, rows, columns}, out, step);
 }
 
@@ -32,11 +35,11 @@ void linear(const Launch& launch, const Weight& weight, const float* x, std::siz
   pack_bf16(launch, x, rows, weight.columns, packed_x.as<void>(), depth);
   if (!direct) widen_to_bf16(launch, weight, packed_w.as<void>(), depth);
   const void* w = direct ? weight.data : packed_w.as<void>();
-  if (launch.context.blas != nullptr && residual != out) {
-    launch.context.blas->multiply(launch, packed_x.as<void>(), w, rows, weight.rows, depth, out);
-    if (bias == nullptr && residual == nullptr) return;
+  if (launch.context.blas != nullptr) {
+    launch.context.blas->multiply(launch, packed_x.as<void>(), w, rows, weight.rows, depth, residual, out);
+    if (bias == nullptr) return;
     const std::size_t count = rows * weight.rows;
-    launch.check(start_kernel(add_rows, Grid{blocks_for(launch, count, 256), 1, 1}, 256, 0, launch.stream, out, count, weight.rows, bias, residual));
+    launch.check(start_kernel(add_bias, Grid{blocks_for(launch, count, 256), 1, 1}, 256, 0, launch.stream, out, count, weight.rows, bias));
     return;
   }
   const std::size_t row_tiles = ceil_div(rows, gemm_tile);

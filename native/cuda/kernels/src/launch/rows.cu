@@ -43,11 +43,16 @@ void rms_norm(const Launch& launch, const float* x, std::size_t rows, std::size_
 
 void gated(const Launch& launch, const float* x, std::size_t rows, std::size_t half, kvsift_cuda_activation activation, float* out) {
   launch.require(activation >= KVSIFT_CUDA_SILU && activation <= KVSIFT_CUDA_GELU, KVSIFT_CUDA_INVALID_ARGUMENT, "no such activation");
-  const std::size_t count = rows * half;
-  if (count == 0) return;
+  if (rows * half == 0) return;
   launch.pointer(x, "x", 4);
   launch.pointer(out, "out", 4);
-  launch.start_early(gate_rows, Grid{blocks_for(launch, count, 256), 1, 1}, 256, 0, x, count, half, activation, out);
+  launch.require(half <= largest, KVSIFT_CUDA_UNSUPPORTED, "too many columns");
+  const auto start = [&]<class Part>(const Part* from, Part* to, std::size_t parts) {
+    const Grid grid{blocks_for(launch, parts, 256), static_cast<unsigned>(std::min<std::size_t>(rows, 65535)), 1};
+    launch.start_early(gate_rows<Part>, grid, 256, 0, from, rows, static_cast<unsigned>(parts), activation, to);
+  };
+  if (half % 4 != 0 || !aligned(x) || !aligned(out)) return start(x, out, half);
+  start(reinterpret_cast<const Vector16*>(x), reinterpret_cast<Vector16*>(out), half / 4);
 }
 
 void softcap(const Launch& launch, const float* x, std::size_t count, float cap, float* out) {
