@@ -4,7 +4,7 @@ import { allPolicies } from '@kvsift/policies';
 import { type Backend, isKvsiftError } from '@kvsift/tensor';
 import { Command } from 'commander';
 import { measureCopy } from './gpu/copy-bandwidth.js';
-import { type ModelSize, size8B, syntheticModel } from './gpu/shape.js';
+import { embeddingBytes, type ModelSize, size8B, syntheticModel } from './gpu/shape.js';
 import { runTorch } from './gpu/torch.js';
 import { promptIds } from './peers/protocol.js';
 
@@ -46,7 +46,7 @@ interface Row {
   /** Part of the prefill that eviction takes. */
   readonly evictionShare: number;
   readonly decodeMilliseconds: number;
-  /** Bytes of weights and cache that a step reads, over the time it takes, over the copy bandwidth of the same run. */
+  /** Bytes of weights and cache entries that a step reads, over the time it takes, over the copy bandwidth of the same run. */
   readonly bandwidthShare: number;
   /** Part of a decode step in which the JavaScript thread works. */
   readonly javascriptShare: number;
@@ -100,10 +100,12 @@ async function measure(
   const begun = performance.now();
   await decode(steps);
   const seconds = (performance.now() - begun) / 1000 / steps;
-  const cacheBytes = session.statistics().bytes;
+  const { bytes: cacheBytes, entryBytes } = session.statistics();
+  // Of the table of embeddings a step reads one row.
+  const readBytes = estimate.weights - embeddingBytes(size) + entryBytes;
   return {
     ...{ name: expression, tokens, prefillSeconds, evictionShare: evicting / prefillSeconds, decodeMilliseconds: 1000 * seconds },
-    bandwidthShare: (estimate.weights + cacheBytes) / seconds / bandwidth,
+    bandwidthShare: readBytes / seconds / bandwidth,
     javascriptShare: performance.eventLoopUtilization(idle).utilization,
     ...{ cacheBytes, peakBytes, estimatedBytes: estimate.peak },
   };

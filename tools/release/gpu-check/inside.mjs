@@ -88,7 +88,9 @@ async function conformance(paths) {
   const work = async () => {
     for (let op = waiting.shift(); op !== undefined; op = waiting.shift()) {
       const command = [paths.check, '--inside', `conformance:${op}`];
-      const { stdout, stderr } = await promisify(execFile)(process.execPath, command, { maxBuffer: 1 << 26 }).catch((error) => error);
+      const { stdout, stderr } = await promisify(execFile)(process.execPath, command, { maxBuffer: 1 << 26 }).catch(
+        (error) => error,
+      );
       const [, passed, failed] = /(\d+) passed, (\d+) failed\n$/.exec(stdout) ?? [];
       if (failed === undefined) console.log(`failed: ${op}: the process ended early: ${stdout}${stderr}`.trimEnd());
       else process.stdout.write(stdout.replace(/[^\n]*\n$/, ''));

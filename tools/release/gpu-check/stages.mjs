@@ -1,5 +1,4 @@
 // The stages of ./gpu-check: each runs in a process of its own, within eight minutes.
-import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** Files and folders of the bundle. */
@@ -23,7 +22,7 @@ const lengths = [4096, 16384, 32768, 65536, 131072];
 export function stages(paths, { models } = {}) {
   const node = process.execPath;
   const verify = (suite, folder) => ({
-    name: `golden-${suite}-${folder.split('/').at(-1)}`,
+    name: `golden-${folder}`,
     what: `goldens of ${folder}`,
     command: [
       node,
@@ -36,10 +35,6 @@ export function stages(paths, { models } = {}) {
       ...(models ? ['--models', models] : []),
     ],
   });
-  const policies = join(paths.golden, 'policies');
-  const folders = existsSync(policies)
-    ? readdirSync(policies, { withFileTypes: true }).filter((entry) => entry.isDirectory())
-    : [];
   return [
     { name: 'machine', what: 'driver, GPU, toolkit and compiler', inside: true },
     { name: 'build', what: 'compiles the kernels for this GPU, and the addon on them', inside: true },
@@ -50,7 +45,7 @@ export function stages(paths, { models } = {}) {
     },
     { name: 'conformance', what: 'every op of the backend against the reference', inside: true },
     verify('forward', 'forward'),
-    ...folders.map(({ name }) => verify('policies', `policies/${name}`)),
+    verify('policies', 'policies'),
     {
       name: 'bench-kernels',
       what: 'time and bandwidth of each kernel',

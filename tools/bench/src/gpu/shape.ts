@@ -18,6 +18,9 @@ export const size8B: ModelSize = {
   ...{ layers: 32, hidden: 4096, intermediate: 14336, queryHeads: 32, kvHeads: 8, headDim: 128, vocabulary: 128256 },
 };
 
+/** Bytes of the table of embeddings, bf16. */
+export const embeddingBytes = ({ vocabulary, hidden }: ModelSize): number => 2 * vocabulary * hidden;
+
 /** A model of that shape without files. @throws KvsiftError `out_of_memory` */
 export async function syntheticModel(backend: Backend, size: ModelSize, contextLength: number): Promise<LanguageModel> {
   const { layers, hidden, intermediate, queryHeads, kvHeads, headDim, vocabulary } = size;

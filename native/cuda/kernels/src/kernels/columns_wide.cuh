@@ -19,7 +19,7 @@ struct WideRows {
 template <int head_dim>
 constexpr std::size_t wide_column_bytes = std::size_t{2} * head_dim * 3 * wide_rows + 1024;
 
-template <class Element, int head_dim>
+template <class Element, int head_dim, bool maximum>
 __global__ void __launch_bounds__(wide_threads, 2) column_wide(const __grid_constant__ ColumnWork a) {
 #if defined(KVSIFT_EMULATED) || defined(__CUDA_ARCH_FEAT_SM90_ALL)
   const int base = static_cast<int>(blockIdx.x) * wide_keys;
@@ -69,18 +69,23 @@ __global__ void __launch_bounds__(wide_threads, 2) column_wide(const __grid_cons
   float scores[16][4];
   float reduced[2] = {0, 0};
   const auto reduce = [&](const WideRows& by) {
-    const bool whole = by.whole[0] && by.whole[1] && by.whole[2] && by.whole[3];
+    if (!(by.whole[0] && by.whole[1] && by.whole[2] && by.whole[3])) {
+#pragma unroll
+      for (int j = 0; j < 16; j++) {
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+          const int row = j * 8 + lane % 4 * 2 + i % 2;
+          const int slot = base + own_key + i / 2 * 8;
+          if (slot < by.firsts[row] || slot >= by.ends[row]) scores[j][i] = lowest;
+        }
+      }
+    }
 #pragma unroll
     for (int j = 0; j < 16; j++) {
 #pragma unroll
       for (int i = 0; i < 4; i++) {
-        const int row = j * 8 + lane % 4 * 2 + i % 2;
-        float weight = exp2_fast(logit_of(a.rule, scores[j][i]) - by.sums[row]);
-        if (!whole) {
-          const int slot = base + own_key + i / 2 * 8;
-          weight = slot >= by.firsts[row] && slot < by.ends[row] ? weight : 0.0f;
-        }
-        reduced[i / 2] = a.maximum ? fmaxf(reduced[i / 2], weight) : reduced[i / 2] + weight;
+        const float weight = exp2_fast(fmaf(scores[j][i], a.rule.factor, -by.sums[j * 8 + lane % 4 * 2 + i % 2]));
+        reduced[i / 2] = maximum ? fmaxf(reduced[i / 2], weight) : reduced[i / 2] + weight;
       }
     }
   };
@@ -120,7 +125,7 @@ __global__ void __launch_bounds__(wide_threads, 2) column_wide(const __grid_cons
   for (int half = 0; half < 2; half++) {
     for (unsigned step = 1; step < 4; step *= 2) {
       const float other = shuffle_xor(reduced[half], step);
-      reduced[half] = a.maximum ? fmaxf(reduced[half], other) : reduced[half] + other;
+      reduced[half] = maximum ? fmaxf(reduced[half], other) : reduced[half] + other;
     }
     const int key = base + own_key + 8 * half;
     if (lane % 4 == 0 && key < a.n) a.out[static_cast<std::size_t>(query_head) * a.n + key] = reduced[half];

@@ -151,6 +151,8 @@ __global__ void __launch_bounds__(wide_threads, 1) prefill_wide(const __grid_con
     }
   };
   const auto rescale = [&] {
+    // The maximum seldom rises after the first tiles.
+    if (all_lanes(kept[0] == 1.0f && kept[1] == 1.0f)) return;
 #pragma unroll
     for (int j = 0; j < chunks; j++) {
 #pragma unroll
@@ -173,8 +175,7 @@ __global__ void __launch_bounds__(wide_threads, 1) prefill_wide(const __grid_con
     sync_block();
   };
 
-  const auto next_turn = [&](int base, int turn) {
-    turn_begins();
+  const auto load_next = [&](int base, int turn) {
     if (base + wide_keys < end) load_entries(keys + (turn ^ 1) * tile, view.keys, base + wide_keys);
     if constexpr (mixes) load_entries(values + turn * tile, view.values, base);
     copy_commit();
@@ -193,7 +194,8 @@ __global__ void __launch_bounds__(wide_threads, 1) prefill_wide(const __grid_con
     load_panels<Element, head_dim>(queries, rows, [&](int row) { return own_queries + static_cast<std::size_t>(row) * row_step; });
     load_entries(keys, view.keys, begin);
     copy_commit();
-    next_turn(begin, 0);
+    turn_begins();
+    load_next(begin, 0);
     begin_products();
     multiply_keys<Element, head_dim, wide_rows>(scores, queries + group_row * 64, keys);
     commit_products();
@@ -208,9 +210,10 @@ __global__ void __launch_bounds__(wide_threads, 1) prefill_wide(const __grid_con
     }
     int turn = 1;
     for (int base = begin + wide_keys; base < end; base += wide_keys, turn ^= 1) {
-      next_turn(base, turn);
+      turn_begins();
       if (ahead) {
         multiply(turn);
+        load_next(base, turn);
         await_products<mixes ? 1 : 0>();
         results_are_there(scores);
         weigh(base);
@@ -219,6 +222,7 @@ __global__ void __launch_bounds__(wide_threads, 1) prefill_wide(const __grid_con
         rescale();
         pack();
       } else {
+        load_next(base, turn);
         weigh(base - wide_keys);
         rescale();
         pack();

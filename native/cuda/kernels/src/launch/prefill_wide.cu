@@ -13,7 +13,8 @@ void start(const Launch& launch, Grid grid, const PrefillArguments& a) {
 
 template <class Element, int head_dim>
 void start_columns(const Launch& launch, Grid grid, const ColumnWork& a) {
-  launch.check(start_wide_kernel(column_wide<Element, head_dim>, grid, wide_threads, wide_column_bytes<head_dim>, launch.stream, a));
+  const auto kernel = a.maximum ? column_wide<Element, head_dim, true> : column_wide<Element, head_dim, false>;
+  launch.check(start_wide_kernel(kernel, grid, wide_threads, wide_column_bytes<head_dim>, launch.stream, a));
 }
 
 }  // namespace

@@ -10,7 +10,7 @@ namespace {
 constexpr std::size_t largest = 0x7fffffff - 4096;
 
 /** Entries of a head from which on many blocks select. */
-constexpr std::size_t wide_length = 8192;
+constexpr std::size_t wide_length = 2048;
 
 /** Cuts heads into slices for blocks of their own, and holds what these blocks tell each other. */
 class WideSelection {
