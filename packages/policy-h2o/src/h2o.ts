@@ -64,7 +64,8 @@ export const observedAttention = definePolicy({
         observe: { columnSums: true },
         score(view) {
           const { backend, length } = view;
-          const watchers = Float32Array.from({ length }, (_, index) => length - index);
+          const watchers = new Float32Array(length);
+          for (let index = 0; index < length; index++) watchers[index] = length - index;
           return backend.zip(columnSums(view), backend.upload(watchers, 'f32', [1, length]), 'div');
         },
       }),

@@ -87,6 +87,9 @@ export function raiseProtected(
   const { first, last } = protect;
   if (first + last === 0) return scores;
   const [, length = 0] = scores.shape;
-  const floor = Float32Array.from({ length }, (_, index) => (index < first || index >= length - last ? 1e30 : -3e38));
+  const floor = new Float32Array(length)
+    .fill(-3e38)
+    .fill(1e30, 0, first)
+    .fill(1e30, Math.max(0, length - last));
   return view.backend.zip(scores, view.backend.upload(floor, 'f32', [1, length]), 'max');
 }

@@ -143,6 +143,8 @@ await measure(backend, model, 'full', 512, bandwidth);
 for (const tokens of lengths) {
   for (const expression of options.policies) {
     try {
+      // The first prompt of a length finds memory not taken; where prompts are long that does not show.
+      if (tokens <= 16384) await measure(backend, model, expression, tokens, bandwidth);
       print(await measure(backend, model, expression, tokens, bandwidth));
     } catch (error) {
       if (!isKvsiftError(error)) throw error;

@@ -198,6 +198,19 @@ void select_and_compact(double bandwidth) {
   report("top and compact", "8 heads x 131072 x 128 bf16 to 20 %", seconds([&] { pick(); move(); }), heads * keep * dim * 8.0, "GB/s", bandwidth);
 }
 
+/** Products of one row with a bf16 weight, as in a decode step. Weights in turn, so that none stays in the cache. */
+void streamed_product(std::size_t outputs, std::size_t columns, double bandwidth) {
+  const std::size_t copies = (std::size_t{1} << 29) / (outputs * columns * 2) + 1;
+  const Device<std::uint16_t> weight(Cache::random(outputs * columns * copies));
+  const Device<float> x(normal(columns)), out(outputs);
+  std::size_t turn = 0;
+  const double time = seconds([&] {
+    const kvsift_cuda_weight view{KVSIFT_CUDA_BF16, weight.get() + turn++ % copies * outputs * columns, outputs, columns};
+    good(kvsift_cuda_linear(context, stream, &view, x.get(), 1, nullptr, nullptr, out.get()));
+  });
+  report("linear bf16", std::to_string(outputs) + " x " + std::to_string(columns) + ", 1 row", time, static_cast<double>(outputs) * columns * 2, "GB/s", bandwidth);
+}
+
 void stored_product(const char* name, kvsift_cuda_dtype type, double bytes_per_value, double bandwidth) {
   constexpr std::size_t rows = 14336, columns = 4096;
   const auto bytes = static_cast<std::size_t>(rows * columns * bytes_per_value);
@@ -243,6 +256,10 @@ int main(int argc, char** argv) {
   }
   if (wanted("select")) select_and_compact(bandwidth);
   if (wanted("linear")) {
+    streamed_product(4096, 4096, bandwidth);
+    streamed_product(6144, 4096, bandwidth);
+    streamed_product(4096, 14336, bandwidth);
+    streamed_product(28672, 4096, bandwidth);
     stored_product("q8_0", KVSIFT_CUDA_Q8_0, 34.0 / 32, bandwidth);
     stored_product("q4_0", KVSIFT_CUDA_Q4_0, 18.0 / 32, bandwidth);
     stored_product("q4_k", KVSIFT_CUDA_Q4_K, 144.0 / 256, bandwidth);

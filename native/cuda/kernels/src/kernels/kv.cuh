@@ -15,14 +15,11 @@ struct AppendArguments {
   std::int32_t* faults;
 };
 
-/** Grid: elements of a segment, segments. */
+/** Writes element `at` of a segment. */
 template <class Element>
-__global__ void __launch_bounds__(256) append_rows(const __grid_constant__ AppendArguments a) {
-  await_previous();
+__device__ __forceinline__ void append_element(const AppendArguments& a, std::size_t at) {
   const KvView& view = a.segments[blockIdx.y].view;
   const std::size_t width = view.kv_heads * view.head_dim;
-  const std::size_t at = static_cast<std::size_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-  if (at >= a.segments[blockIdx.y].rows * width) return;
   const std::size_t row = at / width;
   const auto head = static_cast<unsigned>(at % width / view.head_dim);
   const std::size_t channel = at % view.head_dim;
@@ -38,15 +35,42 @@ __global__ void __launch_bounds__(256) append_rows(const __grid_constant__ Appen
   if (channel == 0 && view.positions != nullptr) view.positions[to] = a.positions[a.packed[blockIdx.y] + static_cast<std::int64_t>(row)];
 }
 
-/** Lengthens the views, after their rows are written. Grid: heads, segments. */
-__global__ void __launch_bounds__(256) append_lengths(const __grid_constant__ AppendArguments a) {
-  await_previous();
+/** Lengthens a head of a segment, after its rows are written. */
+__device__ __forceinline__ void lengthen(const AppendArguments& a, unsigned head) {
   const kvsift_cuda_kv_segment& segment = a.segments[blockIdx.y];
-  const unsigned head = blockIdx.x * blockDim.x + threadIdx.x;
-  if (head >= segment.view.kv_heads || segment.rows == 0) return;
   // Rows are written one by one; where the last one has no place the head stays as long as it was.
   const std::int64_t last = static_cast<std::int64_t>(segment.view.lengths[head]) + static_cast<std::int64_t>(segment.rows) - 1;
   if (segment.view.lengths[head] >= 0 && entry_exists(segment.view, head, last)) segment.view.lengths[head] += static_cast<std::int32_t>(segment.rows);
+}
+
+/** Grid: elements of a segment, segments. */
+template <class Element>
+__global__ void __launch_bounds__(256) append_rows(const __grid_constant__ AppendArguments a) {
+  await_previous();
+  const auto& segment = a.segments[blockIdx.y];
+  const std::size_t at = static_cast<std::size_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (at < segment.rows * segment.view.kv_heads * segment.view.head_dim) append_element<Element>(a, at);
+}
+
+/** Grid: heads, segments. */
+__global__ void __launch_bounds__(256) append_lengths(const __grid_constant__ AppendArguments a) {
+  await_previous();
+  const unsigned head = blockIdx.x * blockDim.x + threadIdx.x;
+  if (head < a.segments[blockIdx.y].view.kv_heads && a.segments[blockIdx.y].rows > 0) lengthen(a, head);
+}
+
+constexpr std::size_t few_elements = 4096;
+
+/** Both at once where a segment is the work of one block, as while decoding. Grid: 1, segments. */
+template <class Element>
+__global__ void __launch_bounds__(1024) append_few(const __grid_constant__ AppendArguments a) {
+  await_previous();
+  const auto& segment = a.segments[blockIdx.y];
+  const std::size_t count = segment.rows * segment.view.kv_heads * segment.view.head_dim;
+  for (std::size_t at = threadIdx.x; at < count; at += blockDim.x) append_element<Element>(a, at);
+  sync_block();
+  if (segment.rows == 0) return;
+  for (unsigned head = threadIdx.x; head < segment.view.kv_heads; head += blockDim.x) lengthen(a, head);
 }
 
 /** Rows to the slots 0, 1, ... of another view, a `Unit` at a time. Grid: units, heads. */

@@ -147,12 +147,13 @@ __global__ void __launch_bounds__(product_threads) streamed_product(const Elemen
       for (int o = 0; o < outputs; o++) w[u][o] = load16_once(from[o] + at);
     }
   };
-  // Weights are there before any kernel: while those before this one still work, the first of them come.
+  // Weights are there before any kernel: while those before this one still work, the first of them come (several rows leave no registers for that).
+  constexpr bool early = batch == 1;
   const int own = lane * 8;
-  if (own < columns) fetch(own);
+  if (early && own < columns) fetch(own);
   await_previous();
   for (int base = own; base < columns; base += 256 * ahead) {
-    if (base != own) fetch(base);
+    if (!early || base != own) fetch(base);
 #pragma unroll
     for (int u = 0; u < ahead; u++) {
       const int at = base + 256 * u;

@@ -18,8 +18,10 @@ void check_selection(const Launch& launch, const kvsift_cuda_slot_selection& sel
 }
 
 template <class Element>
-void start_append(const Launch& launch, const AppendArguments& a, std::size_t elements, unsigned count) {
+void start_append(const Launch& launch, const AppendArguments& a, std::size_t elements, std::size_t heads, unsigned count) {
+  if (elements <= few_elements) return launch.start_early(append_few<Element>, Grid{1, count, 1}, 1024, 0, a);
   launch.start_early(append_rows<Element>, Grid{blocks_for(launch, elements, 256), count, 1}, 256, 0, a);
+  launch.start_early(append_lengths, Grid{blocks_for(launch, heads, 256), count, 1}, 256, 0, a);
 }
 
 template <class Element>
@@ -59,12 +61,10 @@ void kv_append(const Launch& launch, std::span<const kvsift_cuda_kv_segment> seg
     launch.pointer(k, "k", 4);
     launch.pointer(v, "v", 4);
     switch (segments.front().view.type) {
-      case KVSIFT_CUDA_F32: start_append<F32>(launch, a, elements, static_cast<unsigned>(count)); break;
-      case KVSIFT_CUDA_F16: start_append<F16>(launch, a, elements, static_cast<unsigned>(count)); break;
-      default: start_append<BF16>(launch, a, elements, static_cast<unsigned>(count)); break;
+      case KVSIFT_CUDA_F32: start_append<F32>(launch, a, elements, heads, static_cast<unsigned>(count)); break;
+      case KVSIFT_CUDA_F16: start_append<F16>(launch, a, elements, heads, static_cast<unsigned>(count)); break;
+      default: start_append<BF16>(launch, a, elements, heads, static_cast<unsigned>(count)); break;
     }
-    const Grid grid{blocks_for(launch, heads, 256), static_cast<unsigned>(count), 1};
-    launch.start_early(append_lengths, grid, 256, 0, a);
   }
 }
 
