@@ -32,11 +32,12 @@ export interface EvaluationOptions {
 /** Runs an evaluation into a folder: progress on standard error, Ctrl-C once finishes the sample, twice stops. */
 export async function evaluate(config: RunConfig, folder: string, options: EvaluationOptions = {}): Promise<RunOutcome> {
   using progress = new Progress(options.quiet);
-  await using shared = options.redis === undefined ? undefined : await shareRun(options.redis, folder, config);
+  const registry = await registryFor(config.policies, allPolicies());
+  await using shared = options.redis === undefined ? undefined : await shareRun(options.redis, folder, config, registry);
   if (shared) progress.remark(`${await shared.workers()} workers are there; more with: kvsift worker --redis ${options.redis}`);
   const finish = interruption();
   const outcome = await runEvaluation(config, folder, {
-    registry: await registryFor(config.policies, allPolicies()),
+    registry,
     suite: makeSuite,
     openEngine: async (model) => {
       const engine = await openEngine(model, config, options);

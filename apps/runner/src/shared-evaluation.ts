@@ -3,6 +3,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { currentCommit, type RunConfig } from '@kvsift/eval';
 import { SharedRun } from '@kvsift/eval-queue';
+import { formatPolicy, type PolicyRegistry } from '@kvsift/policy';
 import { KvsiftError } from '@kvsift/tensor';
 import { codeFolder, version } from './version.js';
 
@@ -10,9 +11,19 @@ import { codeFolder, version } from './version.js';
 export const sharedRequests = 64;
 
 /** Opens the queue of the run in a folder; continuing the run finds the queue again. @throws KvsiftError `queue_unavailable`, `invalid_argument` */
-export async function shareRun(url: string, folder: string, { backend, kvType }: RunConfig): Promise<SharedRun> {
+export async function shareRun(
+  url: string,
+  folder: string,
+  { backend, kvType, policies }: RunConfig,
+  registry: PolicyRegistry,
+): Promise<SharedRun> {
   const facts = { kvsift: version(), commit: await currentCommit(codeFolder), backend, kvType: kvType ?? null };
-  return SharedRun.open({ url, run: await runName(folder), facts });
+  return SharedRun.open({
+    url,
+    run: await runName(folder),
+    facts,
+    policies: policies.map((expression) => formatPolicy(registry.parse(expression))),
+  });
 }
 
 /** The name of a folder's run in the queue: made once, kept in the folder. */

@@ -13,6 +13,8 @@ export const runRecordSchema = z.object({
   commit: z.string().nullable(),
   backend: z.string(),
   kvType: z.string().nullable(),
+  /** Policies of the run, as its jobs name them. */
+  policies: z.array(z.string()).default([]),
   models: z.array(
     z.object({
       path: z.string(),

@@ -4,13 +4,14 @@ import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { parseRunConfig, type Result, type RunEvent, readRun, runEvaluation, type Suite } from '@kvsift/eval';
 import { allPolicies } from '@kvsift/policies';
+import { createRegistry, definePolicy, type PolicyRegistry, parseBudget } from '@kvsift/policy';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { SharedRun } from './shared-run.js';
 import { factReader } from './testing/fact-reader.js';
 import { RedisServer, redisBinary } from './testing/redis-server.js';
 import { WorkerProcesses } from './testing/worker-processes.js';
-import { runWorker } from './worker.js';
+import { runWorker, type WorkerEvent } from './worker.js';
 
 const code = { version: 'test', folder: tmpdir() };
 
@@ -196,6 +197,38 @@ describe.skipIf(binary === undefined)(
       expect(refusals).toEqual(['kvsift: "another" and "test"']);
       stop.abort();
       await expect(answer).rejects.toMatchObject({ code: 'aborted' });
+      await run.close();
+    });
+
+    it('leaves a run alone whose policy it lacks, and computes it where it has the policy', async () => {
+      const known = allPolicies();
+      const present = known.factories.get('snapkv');
+      if (present === undefined) throw new Error('there is no snapkv');
+      const mine = definePolicy({ ...present.definition, name: 'mine' });
+      const registry = createRegistry([...known.factories.values(), mine], []);
+      const facts = { kvsift: 'test', commit: null, backend: 'reference', kvType: null };
+      await using run = await SharedRun.open({ url: server.url, run: 'outside', facts, policies: ['mine(window=8)'] });
+      await using engine = run.engine({ path: 'facts' }, await openEngine());
+      const questions = [{ text: 'amber?', maxNewTokens: 4, stop: [] }];
+      const setting = { policy: registry.parse('mine(window=8)'), budget: parseBudget('50%'), seed: 0, sequence: 0 };
+      const request = { context: 'amber is 100. birch is 200. ', addSpecial: true, questions, setting };
+      const answer = engine.answer(request)[Symbol.asyncIterator]().next();
+      const work = async (registry: PolicyRegistry, last: WorkerEvent['type']) => {
+        const told: WorkerEvent[] = [];
+        const finish = new AbortController();
+        await runWorker({
+          ...{ url: server.url, registry, openEngine, code: { version: 'test', commit: null }, finish: finish.signal },
+          onEvent: (event) => {
+            told.push(event);
+            if (event.type === last) finish.abort();
+          },
+        });
+        return told;
+      };
+      const refused = await work(known, 'refused');
+      expect(refused).toMatchObject([{ type: 'refused', mixable: false, reason: expect.stringContaining('mine') }]);
+      expect((await work(registry, 'answered')).map(({ type }) => type)).toContain('answered');
+      expect((await answer).value).toMatchObject({ text: '100' });
       await run.close();
     });
   },

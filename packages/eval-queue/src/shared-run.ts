@@ -16,7 +16,9 @@ export interface SharedRunOptions {
   /** Names the run: the same when it is continued. Letters, digits and dashes. */
   readonly run: string;
   /** What workers must agree with. */
-  readonly facts: Omit<RunRecord, 'run' | 'models'>;
+  readonly facts: Omit<RunRecord, 'run' | 'models' | 'policies'>;
+  /** Policies of the run as `formatPolicy` writes them: a worker that lacks one takes no part. */
+  readonly policies?: readonly string[];
   /** Milliseconds before the second try; doubled before the third. Default 1000. */
   readonly backoff?: number;
   /** Milliseconds between looks at what should have been announced. Default 5000. */
@@ -129,7 +131,12 @@ export class SharedRun implements AsyncDisposable {
     const backoff = { type: 'exponential', delay: this.options.backoff ?? 1000 };
     for (;;) {
       // Each time: a server may forget the run and keep the job that was queued just after.
-      await new RunList(this.redis).publish({ ...this.options.facts, run: this.options.run, models: this.#models });
+      await new RunList(this.redis).publish({
+        ...this.options.facts,
+        run: this.options.run,
+        policies: [...(this.options.policies ?? [])],
+        models: this.#models,
+      });
       if ((await this.#look(jobId)) === 'unknown') await this.queue.add('answer', data, { jobId, attempts: tries, backoff });
       await setTimeout(this.options.sweep ?? 5000, undefined, { signal });
     }

@@ -14,7 +14,8 @@ import { tries } from './shared-run.js';
 export type WorkerEvent =
   | { readonly type: 'joined' | 'left'; readonly run: string }
   /** A run that this worker must not take part in: its code or model would answer otherwise. */
-  | { readonly type: 'refused'; readonly run: string; readonly reason: string }
+  /** `mixable`: `mix` would have it take part all the same. */
+  | { readonly type: 'refused'; readonly run: string; readonly reason: string; readonly mixable: boolean }
   | { readonly type: 'reading'; readonly share: number }
   | { readonly type: 'answered'; readonly total: number; readonly seconds: number }
   /** This try failed; `left` more follow. */
@@ -125,6 +126,12 @@ async function takePart(
 ): Promise<void> {
   const { lease = 30_000, finish, onEvent = () => {} } = options;
   const engines: EvalEngine[] = [];
+  const lacking = run.policies.flatMap((policy) => lack(policy, options.registry));
+  if (lacking.length > 0) {
+    board.refuse(run.run);
+    onEvent({ type: 'refused', run: run.run, reason: lacking.join('; '), mixable: false });
+    return;
+  }
   try {
     for (const { facts: _facts, path, name, contextLength } of run.models) {
       const setting = { path, ...(name !== undefined && { name }), ...(contextLength !== undefined && { contextLength }) };
@@ -133,7 +140,7 @@ async function takePart(
     const differing = options.mix ? [] : disagreement(run, engines, options.code);
     if (differing.length > 0) {
       board.refuse(run.run);
-      onEvent({ type: 'refused', run: run.run, reason: differing.join('; ') });
+      onEvent({ type: 'refused', run: run.run, reason: differing.join('; '), mixable: true });
       return;
     }
     const id = `${hostname()}:${process.pid}`;
@@ -156,6 +163,17 @@ async function takePart(
     onEvent({ type: 'left', run: run.run });
   } finally {
     for (const engine of engines) await engine[Symbol.asyncDispose]();
+  }
+}
+
+/** What keeps a policy of a run from being made here. */
+function lack(policy: string, registry: PolicyRegistry): string[] {
+  try {
+    registry.parse(policy);
+    return [];
+  } catch (error) {
+    if (!isKvsiftError(error)) throw error;
+    return [error.message];
   }
 }
 

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { currentCommit, parseRunConfig } from '@kvsift/eval';
 import { runWorker, type WorkerEvent } from '@kvsift/eval-queue';
-import { allPolicies } from '@kvsift/policies';
+import { allPolicies, registryFor } from '@kvsift/policies';
 import { Command } from 'commander';
 import { openEngine } from '../evaluation.js';
 import { interruption } from '../interruption.js';
@@ -11,10 +11,13 @@ import { Progress } from '../progress.js';
 import { redisUrl } from '../run-options.js';
 import { codeFolder, version } from '../version.js';
 
+const collect = (text: string, before: readonly string[] = []) => [...before, text];
+
 interface WorkerFlags {
   readonly redis: string;
   readonly models?: string;
   readonly threads?: number;
+  readonly policy: readonly string[];
   readonly lease: number;
   readonly once?: boolean;
   readonly mix?: boolean;
@@ -27,6 +30,7 @@ export function workerCommand(): Command {
     .requiredOption('--redis <url>', 'address of the Redis or Valkey, such as redis://10.0.0.5:6379', redisUrl)
     .option('--models <folder>', 'where models lie here, if not where the run says')
     .option('--threads <n>', 'threads of the CPU backend (default: the cores it may use)', whole(1))
+    .option('--policy <source>', 'folder or package of a policy that is not among those of kvsift policies', collect, [])
     .option('--lease <seconds>', 'silence after which this worker is taken for dead', whole(1), 30)
     .option('--once', 'end when no run waits for workers')
     .option('--mix', 'take part although code or model differ from those of the run')
@@ -39,19 +43,21 @@ Ctrl-C once finishes the sample in flight, twice stops; the sample then goes to 
 
 Examples:
   kvsift worker --redis redis://10.0.0.5:6379
-  kvsift worker --redis redis://10.0.0.5:6379 --models /data/models --threads 8 --once`,
+  kvsift worker --redis redis://10.0.0.5:6379 --models /data/models --threads 8 --once
+  kvsift worker --redis redis://10.0.0.5:6379 --policy ./my-policy`,
     );
 }
 
 async function work(flags: WorkerFlags): Promise<void> {
-  const { redis, models, threads, lease, once = false, mix = false, json = false } = flags;
+  const { redis, models, threads, policy, lease, once = false, mix = false, json = false } = flags;
+  const registry = await registryFor(policy, allPolicies());
   using progress = new Progress(json);
   const place = (path: string) =>
     models === undefined || path === 'demo' || existsSync(path) ? path : join(models, basename(path));
   progress.step(`waiting for work at ${new URL(redis).host}`);
   const answered = await runWorker({
     url: redis,
-    registry: allPolicies(),
+    registry,
     // The run's own settings, read like those of a file.
     openEngine: ({ path, ...model }, { backend, kvType }) => {
       const setting = { models: ['-'], policies: ['-'], budgets: ['-'], suites: ['-'], backend, ...(kvType && { kvType }) };
@@ -81,7 +87,9 @@ function show(event: WorkerEvent, progress: Progress): void {
       progress.step('waiting for work');
       break;
     case 'refused':
-      progress.remark(`no part in run ${event.run}: ${event.reason}; --mix works for it all the same`);
+      progress.remark(
+        `no part in run ${event.run}: ${event.reason}; ${event.mixable ? '--mix works for it all the same' : '--policy takes the folder or package of a policy'}`,
+      );
       break;
     case 'failed':
       progress.remark(`failed: ${event.message}${event.left > 0 ? `; ${event.left} more tries` : '; set aside'}`);
