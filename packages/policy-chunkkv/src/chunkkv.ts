@@ -23,6 +23,14 @@ export const chunkkv = definePolicy({
       description:
         'Count chunks instead of tokens, as kvpress does: the number kept is then not the budget, and chunk scores are read back.',
     },
+    reuse: {
+      kind: 'integer',
+      default: 1,
+      min: 1,
+      unit: 'layers',
+      description:
+        'Neighbouring layers that keep what the first of them chose, of which alone scores are computed; 2 in the paper.',
+    },
   },
   observes: 'what the wrapped policy observes',
   costs: 'those of the wrapped policy, O(kvHeads · n)',
@@ -31,14 +39,15 @@ export const chunkkv = definePolicy({
     paper: { description: 'Chunks of 10 tokens.', parameters: { chunk: 10 } },
     kvpress: { description: 'kvpress ChunkKVPress.', parameters: { chunk: 20, whole: true } },
   },
-  deviations: ['The budget is exact: the last chunk that fits is cut.', 'Index reuse over neighbouring layers is not done.'],
-  create({ policy, chunk, perHead, whole }) {
+  deviations: ['The budget is exact: the last chunk that fits is cut.'],
+  create({ policy, chunk, perHead, whole, reuse }) {
     const body = keepBest('chunkkv', {
       ...policy.scoring,
       start: (context) => {
         const inner = policy.scoring.start(context);
         const { decode: _decode, ...prefill } = inner;
-        return { ...prefill, score: async (view) => chunkMeans(view, await inner.score(view), chunk, perHead) };
+        const shared = sharedMeans(reuse, async (view) => chunkMeans(view, await inner.score(view), chunk, perHead));
+        return { ...prefill, score: shared };
       },
     });
     if (!whole) return body;
@@ -56,13 +65,15 @@ export const chunkkv = definePolicy({
               ? Math.max(1, shareOf(chunks, context.budget, context.counting))
               : Math.max(1, Math.floor((chunks * entries) / context.promptLength)),
         }));
+        const shared = sharedMeans(reuse, async (view) =>
+          chunkMeans(view, raiseProtected(view, await inner.score(view), policy.scoring.protect), chunk, false),
+        );
         const dispose = () => inner.dispose?.();
         return {
           observe: inner.observe,
           budgets,
           async select(view) {
-            const raised = raiseProtected(view, await inner.score(view), policy.scoring.protect);
-            return wholeChunks(view, raised, chunk, budgets[view.layer]?.chunks ?? 1);
+            return wholeChunks(view, await shared(view), chunk, budgets[view.layer]?.chunks ?? 1);
           },
           dispose,
           [Symbol.dispose]: dispose,
@@ -91,10 +102,25 @@ function chunkMeans({ backend, length }: LayerView, scores: Tensor, chunk: numbe
   return perHead ? means : backend.zip(backend.upload(new Float32Array(heads), 'f32', [heads, 1]), means, 'add');
 }
 
-/** The best `count` chunks, whole, the same in every head. */
+/** `compute` for the first of every `reuse` layers; the others of its length get the same again. */
+function sharedMeans(reuse: number, compute: (view: LayerView) => Promise<Tensor>): (view: LayerView) => Promise<Tensor> {
+  let last: { readonly group: number; readonly length: number; readonly means: Float32Array } | undefined;
+  return async (view) => {
+    const { backend, layer, length, model } = view;
+    const group = Math.floor(layer / reuse);
+    if (layer % reuse > 0 && last?.group === group && last.length === length)
+      return backend.upload(last.means, 'f32', [model.kvHeads, length]);
+    const means = await compute(view);
+    // Tensors of a layer are gone with it.
+    if (reuse > 1) last = { group, length, means: (await means.read()) as Float32Array };
+    return means;
+  };
+}
+
+/** The best `count` chunks by the means of their entries, whole, the same in every head. */
 async function wholeChunks(view: LayerView, scores: Tensor, chunk: number, count: number): Promise<Selection> {
   const { backend, length, model } = view;
-  const means = (await chunkMeans(view, scores, chunk, false).read()) as Float32Array;
+  const means = (await scores.read()) as Float32Array;
   const starts = Array.from({ length: Math.ceil(length / chunk) }, (_, index) => index * chunk);
   const best = starts.sort((a, b) => (means[b] ?? 0) - (means[a] ?? 0) || a - b).slice(0, count);
   const slots = best
