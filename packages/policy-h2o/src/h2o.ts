@@ -1,6 +1,7 @@
 import {
   columnOptions,
   definePolicy,
+  entryRow,
   FollowedScores,
   keepBest,
   type LayerView,
@@ -64,9 +65,8 @@ export const observedAttention = definePolicy({
         observe: { columnSums: true },
         score(view) {
           const { backend, length } = view;
-          const watchers = new Float32Array(length);
-          for (let index = 0; index < length; index++) watchers[index] = length - index;
-          return backend.zip(columnSums(view), backend.upload(watchers, 'f32', [1, length]), 'div');
+          const watchers = entryRow(backend, length, (entry) => length - entry);
+          return backend.zip(columnSums(view), watchers, 'div');
         },
       }),
     }),

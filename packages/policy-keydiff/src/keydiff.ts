@@ -1,4 +1,14 @@
-import { bestFirst, definePolicy, filled, keepBest, type LayerView, norms, releasing, resolveBudgets } from '@kvsift/policy';
+import {
+  bestFirst,
+  definePolicy,
+  entryRow,
+  filled,
+  keepBest,
+  type LayerView,
+  norms,
+  releasing,
+  resolveBudgets,
+} from '@kvsift/policy';
 import type { Backend, Tensor } from '@kvsift/tensor';
 
 /** KeyDiff (specification 13). */
@@ -66,14 +76,8 @@ function inBlocks(view: LayerView, blockSize: number): Tensor {
   const units = unitKeys(view);
   const keep = Math.min(view.budget.perHead, length);
   const range = (target: Backend, from: number, to: number) =>
-    target.upload(
-      Float32Array.from({ length: model.kvHeads * length }, (_, index) =>
-        index % length >= from && index % length < to ? 1 : 0,
-      ),
-      'f32',
-      [model.kvHeads, length],
-    );
-  let survivors = range(backend, 0, keep);
+    entryRow(target, length, (entry) => (entry >= from && entry < to ? 1 : 0));
+  let survivors = backend.zip(filled(backend, [model.kvHeads, 1], 0), range(backend, 0, keep), 'add');
   let scores = filled(backend, [model.kvHeads, length], 0);
   for (let start = keep; start < length; start += blockSize) {
     scores = releasing(backend, (inner) => {

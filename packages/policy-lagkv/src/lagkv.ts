@@ -1,4 +1,4 @@
-import { definePolicy, filled, keepBest, type LayerView, releasing, resolveBudgets } from '@kvsift/policy';
+import { definePolicy, entryRow, filled, keepBest, type LayerView, releasing, resolveBudgets } from '@kvsift/policy';
 import type { Backend, Tensor } from '@kvsift/tensor';
 
 /** LagKV (specification 14). */
@@ -96,6 +96,6 @@ function spread(backend: Backend, x: Tensor, sinks: number, partitions: number, 
 
 /** Too short to compare partitions: sinks first, then the latest. */
 function recency({ backend, length, model }: LayerView, sinks: number): Tensor {
-  const row = Float32Array.from({ length }, (_, index) => (index < sinks ? 1 : (index - sinks) / (length - sinks)));
-  return backend.zip(filled(backend, [model.kvHeads, 1], 0), backend.upload(row, 'f32', [1, length]), 'add');
+  const row = entryRow(backend, length, (entry) => (entry < sinks ? 1 : (entry - sinks) / (length - sinks)));
+  return backend.zip(filled(backend, [model.kvHeads, 1], 0), row, 'add');
 }

@@ -1,6 +1,7 @@
 import {
   columnOptions,
   definePolicy,
+  entryRow,
   FollowedScores,
   keepBest,
   type LayerView,
@@ -65,9 +66,8 @@ function neglect(view: LayerView, history: number): Tensor {
   const { backend, cache, length, model } = view;
   const queries = lastRows(backend, observed(view, 'queries'), history);
   const [rows = 0] = queries.shape;
-  const slots = backend.upload(
-    Float32Array.from({ length }, (_, slot) => slot),
-    'f32',
+  const slots = backend.reshape(
+    entryRow(backend, length, (entry) => entry),
     [1, 1, length],
   );
   let counts: Tensor | undefined;

@@ -1,4 +1,4 @@
-import { definePolicy, filled, keepBest, resolveBudgets } from '@kvsift/policy';
+import { definePolicy, entryRow, filled, keepBest, resolveBudgets } from '@kvsift/policy';
 
 /** StreamingLLM (specification 3): the first `sinks` entries and the most recent ones, the same in every head. */
 export const streamingLlm = definePolicy({
@@ -42,11 +42,12 @@ export const streamingLlm = definePolicy({
         observe: {},
         decode: { observe: {} },
         // Later is better.
-        score: ({ backend, length, model: { kvHeads } }) => {
-          const later = new Float32Array(length);
-          for (let index = 0; index < length; index++) later[index] = index;
-          return backend.zip(filled(backend, [kvHeads, 1], 0), backend.upload(later, 'f32', [1, length]), 'add');
-        },
+        score: ({ backend, length, model: { kvHeads } }) =>
+          backend.zip(
+            filled(backend, [kvHeads, 1], 0),
+            entryRow(backend, length, (entry) => entry),
+            'add',
+          ),
       }),
     }),
 });

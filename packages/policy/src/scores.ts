@@ -62,6 +62,14 @@ export function filled(backend: Backend, shape: readonly number[], value: number
   return backend.upload(new Float32Array(size).fill(value), 'f32', shape);
 }
 
+/** A number for each entry, the same in every head: f32 [1, length], to be spread over [kvHeads, length]. */
+export function entryRow(backend: Backend, length: number, numberOf: (entry: number) => number): Tensor {
+  // A loop: `Float32Array.from` takes many times as long, and a layer may have 100,000 entries.
+  const row = new Float32Array(length);
+  for (let entry = 0; entry < length; entry++) row[entry] = numberOf(entry);
+  return backend.upload(row, 'f32', [1, length]);
+}
+
 /** Scores of the entries before the last `count`, extended by zeros to the whole layer: the rest is protected and needs no score. */
 export function beforeWindow(backend: Backend, scores: Tensor, count: number): Tensor {
   const [heads = 0] = scores.shape;
@@ -87,9 +95,6 @@ export function raiseProtected(
   const { first, last } = protect;
   if (first + last === 0) return scores;
   const [, length = 0] = scores.shape;
-  const floor = new Float32Array(length)
-    .fill(-3e38)
-    .fill(1e30, 0, first)
-    .fill(1e30, Math.max(0, length - last));
-  return view.backend.zip(scores, view.backend.upload(floor, 'f32', [1, length]), 'max');
+  const floor = entryRow(view.backend, length, (entry) => (entry < first || entry >= length - last ? 1e30 : -3e38));
+  return view.backend.zip(scores, floor, 'max');
 }

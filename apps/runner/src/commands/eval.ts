@@ -7,6 +7,7 @@ import { deviationLines } from '../deviations.js';
 import { evaluate } from '../evaluation.js';
 import { exitCodes } from '../exit-codes.js';
 import { whole } from '../number-option.js';
+import { collect } from '../repeated-option.js';
 import { readText, redisUrl } from '../run-options.js';
 import { suiteKinds } from '../suites.js';
 import { exampleConfig } from './eval-example.js';
@@ -30,8 +31,6 @@ interface RunFlags {
 const redisHelp = 'have the answers computed by workers at this Redis or Valkey: see kvsift worker';
 
 /** Collects an option that may be given several times. */
-const collect = (text: string, before: readonly string[] = []) => [...before, text];
-
 export function evalCommand(): Command {
   const listed = Object.entries(suiteKinds).map(([name, { description }]) => `  ${name.padEnd(14)} ${description}`);
   return new Command('eval')

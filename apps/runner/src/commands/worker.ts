@@ -8,10 +8,9 @@ import { openEngine } from '../evaluation.js';
 import { interruption } from '../interruption.js';
 import { whole } from '../number-option.js';
 import { Progress } from '../progress.js';
+import { collect } from '../repeated-option.js';
 import { redisUrl } from '../run-options.js';
 import { codeFolder, version } from '../version.js';
-
-const collect = (text: string, before: readonly string[] = []) => [...before, text];
 
 interface WorkerFlags {
   readonly redis: string;
