@@ -22,18 +22,7 @@ void softcap(Context& context, const float* x, std::size_t count, float cap, flo
 }
 
 void split_columns(Context& context, const float* x, std::size_t rows, std::span<const std::size_t> widths, std::span<float* const> out) {
-  // A call splits into at most four.
-  if (widths.size() <= 4) {
-    return context.run(kvsift_cuda_split_columns(context.kernels(), context.stream(), x, rows, widths.size(), widths.data(), out.data()));
-  }
-  std::size_t columns = 0;
-  for (const std::size_t width : widths) columns += width;
-  std::size_t first = 0;
-  for (std::size_t i = 0; i < widths.size(); i++) {
-    const std::size_t bytes = widths[i] * sizeof(float);
-    context.run(kvsift_cuda_copy_pieces(context.kernels(), context.stream(), x + first, columns * sizeof(float), out[i], bytes, bytes, rows));
-    first += widths[i];
-  }
+  context.run(kvsift_cuda_split_columns(context.kernels(), context.stream(), x, rows, widths.size(), widths.data(), out.data()));
 }
 
 void rope(Context& context, const float* x, std::size_t rows, std::size_t heads, std::size_t head_dim, const std::int32_t* positions,

@@ -220,7 +220,7 @@ kvsift_cuda_status kvsift_cuda_gated(kvsift_cuda_context* context, kvsift_cuda_s
                                      kvsift_cuda_activation activation, float* out);
 /* cap · tanh(x / cap); out may be x. */
 kvsift_cuda_status kvsift_cuda_softcap(kvsift_cuda_context* context, kvsift_cuda_stream stream, const float* x, size_t count, float cap, float* out);
-/* Columns of x [rows, sum of widths] to up to four matrices: out[i] is [rows, widths[i]]. `widths` and `out` lie in host memory. */
+/* Columns of x [rows, sum of widths] to `count` matrices: out[i] is [rows, widths[i]]. `widths` and `out` lie in host memory. */
 kvsift_cuda_status kvsift_cuda_split_columns(kvsift_cuda_context* context, kvsift_cuda_stream stream, const float* x, size_t rows, size_t count,
                                              const size_t* widths, float* const* out);
 /* Rotates [rows, heads · head_dim] to positions; pairs are (c, c + rotary / 2), channels from `rotary` on are copied. out may be x. */

@@ -38,10 +38,7 @@ __global__ void __launch_bounds__(tile_threads, 1) column_work(const __grid_cons
   __shared__ float sums[tile_rows];  // log-sum-exp in powers of two; rows that see nothing: +∞
   __shared__ float columns[tile_threads / 32][tile_rows];
 
-  // Under the causal rule the rows before this one see none of these keys.
-  int first_row = 0;
-  if (a.sight.ends == nullptr && a.sight.causal) first_row = base - (n - a.sight.behind - rows);
-  first_row = first_row < 0 ? 0 : first_row / tile_rows * tile_rows;
+  const int first_row = first_row_that_sees(a.sight, n, base, tile_rows);
 
   const auto load_queries = [&](int row, Element* to) {
     const int count = rows - row < tile_rows ? rows - row : tile_rows;

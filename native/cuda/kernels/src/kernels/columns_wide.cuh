@@ -37,10 +37,7 @@ __global__ void __launch_bounds__(wide_threads, 2) column_wide(const __grid_cons
   // Of this turn, the one before and the one after.
   __shared__ WideRows seen[3];
 
-  // Under the causal rule the rows before this one see none of these keys.
-  int first_row = 0;
-  if (a.sight.ends == nullptr && a.sight.causal) first_row = base - (n - a.sight.behind - rows);
-  first_row = first_row < 0 ? 0 : first_row / wide_rows * wide_rows;
+  const int first_row = first_row_that_sees(a.sight, n, base, wide_rows);
 
   const auto load_queries = [&](int row, int turn) {
     const auto* from = static_cast<const Element*>(a.q) + row * row_step + static_cast<std::size_t>(query_head) * head_dim;

@@ -97,16 +97,17 @@ __global__ void __launch_bounds__(256) rope_rows(const float* x, int heads, int 
   }
 }
 
-constexpr int most_split = 4;
+/** Parts of a launch. */
+constexpr int split_parts = 4;
 
 struct SplitArguments {
-  void* out[most_split];
-  unsigned widths[most_split];  // in units
+  void* out[split_parts];
+  unsigned widths[split_parts];  // in units
 };
 
-/** The columns of each row to a matrix of their own, a `Unit` at a time. Grid: units of a row, rows. */
+/** `units` columns of each row, `step` units long, to a matrix of their own each part, a `Unit` at a time. Grid: units, rows. */
 template <class Unit>
-__global__ void __launch_bounds__(256) split_rows(const Unit* __restrict__ x, unsigned units, std::size_t rows, const SplitArguments a) {
+__global__ void __launch_bounds__(256) split_rows(const Unit* __restrict__ x, unsigned units, unsigned step, std::size_t rows, const SplitArguments a) {
   await_previous();
   unsigned column = blockIdx.x * blockDim.x + threadIdx.x;
   if (column >= units) return;
@@ -114,7 +115,7 @@ __global__ void __launch_bounds__(256) split_rows(const Unit* __restrict__ x, un
   int part = 0;
   while (column >= a.widths[part]) column -= a.widths[part++];
   for (std::size_t row = blockIdx.y; row < rows; row += gridDim.y) {
-    static_cast<Unit*>(a.out[part])[row * a.widths[part] + column] = x[row * units + from];
+    static_cast<Unit*>(a.out[part])[row * a.widths[part] + column] = x[row * step + from];
   }
 }
 

@@ -41,6 +41,38 @@ __global__ void __launch_bounds__(256) top_offsets(const TopArguments a, std::in
   if (!fits || before != static_cast<long long>(a.total)) atomic_or(faults, KVSIFT_CUDA_FAULT_TOP_COUNTS);
 }
 
+/** Entries before the last key in the low half, entries of the same key in the high half. */
+KVSIFT_BOTH Count better_and_equal(std::uint32_t key, std::uint32_t last) { return Count{key < last} | Count{key == last} << 32; }
+
+/** Of the two, how many entries are kept where `ties` of the last key are. */
+KVSIFT_BOTH Count kept_of(Count both, Count ties) {
+  const Count equal = both >> 32;
+  return (both & 0xffffffffu) + (equal < ties ? equal : ties);
+}
+
+/**
+ * Puts the entries from `first` to `end` of a head that are kept behind those before them, ascending. Called by the whole block.
+ * @param before both counts of the entries before `first`  @returns those of the entries before `end`
+ */
+template <class Key>
+__device__ inline Count write_kept(int first, int end, Key&& key_of, const Crossing& last, Count ties, Count before, Count* sums, std::int32_t* out) {
+  for (int base = first; base < end; base += static_cast<int>(blockDim.x)) {
+    const int at = base + static_cast<int>(threadIdx.x);
+    const Count own = at < end ? better_and_equal(key_of(at), last.key) : 0;
+    Count total;
+    const Count here = before + block_sum_before(own, sums, total);
+    before += total;
+    const Count to = kept_of(here, ties);
+    if (kept_of(here + own, ties) > to) out[to] = at;
+  }
+  return before;
+}
+
+/** Key 0 is that of the entries that must stay: a fault where a head keeps fewer than these. `all`: both counts of its entries. */
+__device__ inline void check_protected(const Crossing& last, Count all, int count, std::int32_t* faults) {
+  if (last.key == 0 && all >> 32 > static_cast<Count>(count)) atomic_or(faults, KVSIFT_CUDA_FAULT_TOP_PROTECTED);
+}
+
 /** Kept indices of one head, ascending: one block per head. */
 __global__ void __launch_bounds__(top_threads) top_head(const TopArguments a, const std::int32_t* __restrict__ offsets, std::int32_t* __restrict__ indices,
                                                         std::int32_t* __restrict__ faults) {
@@ -54,31 +86,11 @@ __global__ void __launch_bounds__(top_threads) top_head(const TopArguments a, co
     for (int i = static_cast<int>(threadIdx.x); i < length; i += static_cast<int>(blockDim.x)) out[i] = i;
     return;
   }
+  const auto key_of = [&](int i) { return top_key(a, head, static_cast<std::size_t>(i)); };
   Crossing last{0, 0};
-  if (count > 0) {
-    last = descend(length, static_cast<Count>(count - 1), room, [&](int i) { return top_key(a, head, static_cast<std::size_t>(i)); },
-                   [](int) { return Count{1}; });
-  }
-  // In one number: entries before the last key in the low half, entries of the same key in the high half.
-  const Count ties = static_cast<Count>(count) - last.before;
-  Count before = 0;
-  Count stays = 0;
-  for (int base = 0; base < length; base += static_cast<int>(blockDim.x)) {
-    const int at = base + static_cast<int>(threadIdx.x);
-    const std::uint32_t key = at < length ? top_key(a, head, static_cast<std::size_t>(at)) : 0xffffffffu;
-    stays += at < length && key == 0 ? 1 : 0;
-    const bool better = at < length && key < last.key;
-    const bool equal = at < length && key == last.key;
-    Count total;
-    const Count here = before + block_sum_before(Count{better} | Count{equal} << 32, sums, total);
-    before += total;
-    const Count equal_before = here >> 32;
-    if (count > 0 && (better || (equal && equal_before < ties))) {
-      out[(here & 0xffffffffu) + (equal_before < ties ? equal_before : ties)] = at;
-    }
-  }
-  stays = block_sum(stays, sums);
-  if (threadIdx.x == 0 && stays > static_cast<Count>(count)) atomic_or(faults, KVSIFT_CUDA_FAULT_TOP_PROTECTED);
+  if (count > 0) last = descend(length, static_cast<Count>(count - 1), room, key_of, [](int) { return Count{1}; });
+  const Count all = write_kept(0, length, key_of, last, static_cast<Count>(count) - last.before, 0, sums, out);
+  if (threadIdx.x == 0) check_protected(last, all, count, faults);
 }
 
 /** One block. */
@@ -96,13 +108,11 @@ __global__ void __launch_bounds__(1024) share_counts(const float* __restrict__ s
   for (int head = 0; head < heads; head++) {
     Count own = 0;
     for (int i = static_cast<int>(threadIdx.x); i < length; i += static_cast<int>(blockDim.x)) {
-      const std::uint32_t key = descending(scores[static_cast<std::size_t>(head) * length + i]);
-      own += Count{key < last.key} | Count{key == last.key} << 32;
+      own += better_and_equal(descending(scores[static_cast<std::size_t>(head) * length + i]), last.key);
     }
     own = block_sum(own, sums);
-    const Count taken = own >> 32 < ties ? own >> 32 : ties;
-    ties -= taken;
-    if (threadIdx.x == 0) out[head] = static_cast<std::int32_t>((own & 0xffffffffu) + taken);
+    if (threadIdx.x == 0) out[head] = static_cast<std::int32_t>(kept_of(own, ties));
+    ties -= own >> 32 < ties ? own >> 32 : ties;
   }
 }
 

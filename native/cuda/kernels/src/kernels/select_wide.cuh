@@ -39,10 +39,7 @@ struct KeptCount {
 };
 
 /** What the passes so far have found: the upper bits of the last key that is kept, and the entries before all with these bits. */
-struct SelectState {
-  std::uint32_t key;
-  std::uint32_t before;
-};
+using SelectState = Crossing;
 
 struct SelectRoom {
   std::uint32_t sums[33];
@@ -60,7 +57,7 @@ __device__ inline SelectState after_pass(const std::uint32_t* bins, SelectState 
     sum += values[i];
   }
   std::uint32_t total;
-  std::uint32_t before = state.before + block_sum_before(sum, room.sums, total);
+  std::uint32_t before = static_cast<std::uint32_t>(state.before) + block_sum_before(sum, room.sums, total);
   const std::uint32_t target = count - 1;
   if (before <= target && target < before + sum) {
     unsigned i = 0;
@@ -123,9 +120,6 @@ __global__ void __launch_bounds__(wide_select_threads) select_histogram(const Ke
   }
 }
 
-/** Entries before the last key in the low half, entries of the same key in the high half. */
-__device__ inline Count better_and_equal(std::uint32_t key, std::uint32_t last) { return Count{key < last} | Count{key == last} << 32; }
-
 /** What each slice of a head holds. `shared`: all heads go by one state, that of head 0. Grid: slices, heads. */
 template <class Keys>
 __global__ void __launch_bounds__(wide_select_threads) select_tally(const Keys keys, const KeptCount kept, bool shared, int length, int total_length, int slice,
@@ -167,7 +161,6 @@ __global__ void __launch_bounds__(wide_select_threads) select_write(const TopKey
     return;
   }
   const SelectState last = count > 0 ? states[head * select_passes + select_passes - 1] : SelectState{0, 0};
-  const Count ties = static_cast<Count>(count) - last.before;
   Count before = 0;
   Count all = 0;
   for (unsigned block = threadIdx.x; block < gridDim.x; block += blockDim.x) {
@@ -177,20 +170,9 @@ __global__ void __launch_bounds__(wide_select_threads) select_write(const TopKey
   }
   before = block_sum(before, sums);
   all = block_sum(all, sums);
-  // Key 0 is that of the entries that must stay.
-  if (blockIdx.x == 0 && threadIdx.x == 0 && last.key == 0 && all >> 32 > static_cast<Count>(count)) atomic_or(faults, KVSIFT_CUDA_FAULT_TOP_PROTECTED);
-  if (count == 0) return;
-  for (int base = first; base < first + slice; base += static_cast<int>(blockDim.x)) {
-    const int at = base + static_cast<int>(threadIdx.x);
-    const std::uint32_t key = at < length ? keys(head, at) : 0xffffffffu;
-    const bool better = at < length && key < last.key;
-    const bool equal = at < length && key == last.key;
-    Count total;
-    const Count here = before + block_sum_before(Count{better} | Count{equal} << 32, sums, total);
-    before += total;
-    const Count equal_before = here >> 32;
-    if (better || (equal && equal_before < ties)) out[(here & 0xffffffffu) + (equal_before < ties ? equal_before : ties)] = at;
-  }
+  if (blockIdx.x == 0 && threadIdx.x == 0) check_protected(last, all, count, faults);
+  const int end = first + slice < length ? first + slice : length;
+  write_kept(first, end, [&](int at) { return keys(head, at); }, last, static_cast<Count>(count) - last.before, before, sums, out);
 }
 
 /** Entries that each head keeps of those that all keep together, from the tallies. One block. */
@@ -207,9 +189,8 @@ __global__ void __launch_bounds__(256) select_shares(const Count* __restrict__ t
     Count own = 0;
     for (unsigned slice = threadIdx.x; slice < slices; slice += blockDim.x) own += tallies[head * slices + slice];
     own = block_sum(own, sums);
-    const Count taken = own >> 32 < ties ? own >> 32 : ties;
-    ties -= taken;
-    if (threadIdx.x == 0) out[head] = static_cast<std::int32_t>((own & 0xffffffffu) + taken);
+    if (threadIdx.x == 0) out[head] = static_cast<std::int32_t>(kept_of(own, ties));
+    ties -= own >> 32 < ties ? own >> 32 : ties;
   }
 }
 

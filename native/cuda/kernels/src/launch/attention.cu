@@ -7,6 +7,7 @@
 #include "kernels/prefill.cuh"
 #include "kernels/score_rows.cuh"
 #include "launch/guard.h"
+#include "launch/pack.h"
 #include "launch/prefill_wide.h"
 #include "launch/tiles.h"
 #include "launch/widen_heads.h"
@@ -126,19 +127,6 @@ void each_batch(const Launch& launch, const float* q, const SightedRows& all, st
 
 }  // namespace
 
-void pack_elements(const Launch& launch, kvsift_cuda_dtype type, const float* from, void* to, std::size_t count) {
-  if (count == 0) return;
-  const auto start = [&]<class Element>(Element* own) {
-    if (count % 8 == 0 && reinterpret_cast<std::uintptr_t>(from) % 16 == 0) {
-      const Grid grid{blocks_for(launch, count / 8, 256), 1, 1};
-      launch.check(start_kernel(pack_pieces<Element>, grid, 256, 0, launch.stream, from, own, count / 8));
-    } else {
-      launch.check(start_kernel(pack_rows<Element>, Grid{blocks_for(launch, count / 2, 256), 1, 1}, 256, 0, launch.stream, from, own, count / 2));
-    }
-  };
-  type == KVSIFT_CUDA_F16 ? start(static_cast<F16*>(to)) : start(static_cast<BF16*>(to));
-}
-
 void run_prefill(const Launch& launch, std::span<const SightedRows> parts, const AttentionShape& shape, const void* q, const AttentionOutputs& outputs) {
   for (std::size_t first = 0; first < parts.size(); first += prefill_pieces) {
     const std::size_t count = std::min<std::size_t>(prefill_pieces, parts.size() - first);
@@ -172,7 +160,8 @@ void run_log_sums(const Launch& launch, const SightedRows& part, const Attention
   // A few rows are few blocks: their entries are cut so that the device is full.
   const std::size_t wanted = ceil_div(4 * static_cast<std::size_t>(launch.context.multiprocessors), tiles * shape.query_heads);
   const std::size_t splits = std::min({wanted, ceil_div(part.view.max_length, 2 * tile_rows), most_splits});
-  if (splits <= 1) return run_prefill(launch, {&part, 1}, shape, q, {nullptr, log_sum_exp, nullptr, 0});
+  const bool wide = static_cast<std::size_t>(part.sight.rows) >= wide_from && wide_fits(launch, part.view, shape);
+  if (splits <= 1 || wide) return run_prefill(launch, {&part, 1}, shape, q, {nullptr, log_sum_exp, nullptr, 0});
   const std::size_t count = static_cast<std::size_t>(part.sight.rows) * shape.query_heads;
   const Scratch sums(launch, splits * count * sizeof(float));
   PrefillArguments a{};

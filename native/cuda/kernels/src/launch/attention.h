@@ -39,8 +39,6 @@ bool tiles_fit(const KvView& view);
 void run_prefill(const Launch& launch, std::span<const SightedRows> parts, const AttentionShape& shape, const void* q, const AttentionOutputs& outputs);
 void run_columns(const Launch& launch, const SightedRows& part, const AttentionShape& shape, std::size_t n, bool maximum, const void* q,
                  const float* log_sum_exp, float* out);
-/** f32 rows as elements of `type`. */
-void pack_elements(const Launch& launch, kvsift_cuda_dtype type, const float* from, void* to, std::size_t count);
 
 // The ops of kvsift_cuda.h.
 void attention(const Launch& launch, std::span<const KvSegment> segments, const float* q, const AttentionShape& shape, const std::int32_t* positions,

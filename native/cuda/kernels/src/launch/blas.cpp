@@ -19,6 +19,8 @@ constexpr int transpose_yes = 1;
 constexpr int desc_transa = 3;
 constexpr int preference_workspace = 1;
 constexpr std::size_t workspace_bytes = std::size_t{32} << 20;
+/** Shapes of products that are remembered. */
+constexpr std::size_t most_plans = 1024;
 
 struct Heuristic {
   std::uint64_t algorithm[8];
@@ -139,25 +141,25 @@ std::unique_ptr<Blas> Blas::load(std::string& tried) {
 }
 
 const Blas::Functions::Plan& Blas::Functions::plan_of(const Launch& launch, std::size_t rows, std::size_t outputs, std::size_t depth) {
-  Functions& lt = *this;
-  auto& plan = plans[{rows, outputs, depth}];
-  if (plan) return *plan;
+  const auto known = plans.find({rows, outputs, depth});
+  if (known != plans.end()) return *known->second;
   const auto good = [&launch](int status, const char* what) {
     launch.require(status == 0, KVSIFT_CUDA_DEVICE_ERROR, std::string(what) + " gave status " + std::to_string(status));
   };
-  auto made = std::make_unique<Functions::Plan>(lt);
-  good(lt.desc_create(&made->desc, compute_32f, cuda_r_32f), "cublasLtMatmulDescCreate");
-  good(lt.desc_set(made->desc, desc_transa, &transpose_yes, sizeof transpose_yes), "cublasLtMatmulDescSetAttribute");
-  good(lt.layout_create(&made->a, cuda_r_16bf, depth, outputs, static_cast<std::int64_t>(depth)), "cublasLtMatrixLayoutCreate");
-  good(lt.layout_create(&made->b, cuda_r_16bf, depth, rows, static_cast<std::int64_t>(depth)), "cublasLtMatrixLayoutCreate");
-  good(lt.layout_create(&made->c, cuda_r_32f, outputs, rows, static_cast<std::int64_t>(outputs)), "cublasLtMatrixLayoutCreate");
-  good(lt.preference_create(&made->preference), "cublasLtMatmulPreferenceCreate");
-  good(lt.preference_set(made->preference, preference_workspace, &workspace_bytes, sizeof workspace_bytes), "cublasLtMatmulPreferenceSetAttribute");
+  auto made = std::make_unique<Plan>(*this);
+  good(desc_create(&made->desc, compute_32f, cuda_r_32f), "cublasLtMatmulDescCreate");
+  good(desc_set(made->desc, desc_transa, &transpose_yes, sizeof transpose_yes), "cublasLtMatmulDescSetAttribute");
+  good(layout_create(&made->a, cuda_r_16bf, depth, outputs, static_cast<std::int64_t>(depth)), "cublasLtMatrixLayoutCreate");
+  good(layout_create(&made->b, cuda_r_16bf, depth, rows, static_cast<std::int64_t>(depth)), "cublasLtMatrixLayoutCreate");
+  good(layout_create(&made->c, cuda_r_32f, outputs, rows, static_cast<std::int64_t>(outputs)), "cublasLtMatrixLayoutCreate");
+  good(preference_create(&made->preference), "cublasLtMatmulPreferenceCreate");
+  good(preference_set(made->preference, preference_workspace, &workspace_bytes, sizeof workspace_bytes), "cublasLtMatmulPreferenceSetAttribute");
   int count = 0;
-  good(lt.heuristic(lt.handle, made->desc, made->a, made->b, made->c, made->c, made->preference, 1, &made->found, &count), "cublasLtMatmulAlgoGetHeuristic");
+  good(heuristic(handle, made->desc, made->a, made->b, made->c, made->c, made->preference, 1, &made->found, &count), "cublasLtMatmulAlgoGetHeuristic");
   launch.require(count > 0, KVSIFT_CUDA_UNSUPPORTED, "cuBLASLt has no algorithm for this product");
-  plan = std::move(made);
-  return *plan;
+  // Prompts of any length end in a chunk of any size.
+  if (plans.size() >= most_plans) plans.clear();
+  return *(plans[{rows, outputs, depth}] = std::move(made));
 }
 
 void Blas::multiply(const Launch& launch, const void* x, const void* w, std::size_t rows, std::size_t outputs, std::size_t depth, const float* residual,

@@ -1,7 +1,7 @@
 #include "kernels/gemm.cuh"
 #include "kernels/tile.cuh"
-#include "launch/attention.h"
 #include "launch/blas.h"
+#include "launch/pack.h"
 #include "launch/weights.h"
 
 namespace kvsift::KVSIFT_TARGET {
@@ -35,7 +35,9 @@ void linear(const Launch& launch, const Weight& weight, const float* x, std::siz
   pack_bf16(launch, x, rows, weight.columns, packed_x.as<void>(), depth);
   if (!direct) widen_to_bf16(launch, weight, packed_w.as<void>(), depth);
   const void* w = direct ? weight.data : packed_w.as<void>();
-  if (launch.context.blas != nullptr) {
+  // What lies off boundaries of 16 bytes cuBLASLt's algorithms need not take.
+  const auto aligned = [](const void* pointer) { return reinterpret_cast<std::uintptr_t>(pointer) % 16 == 0; };
+  if (launch.context.blas != nullptr && aligned(out) && aligned(residual)) {
     launch.context.blas->multiply(launch, packed_x.as<void>(), w, rows, weight.rows, depth, residual, out);
     if (bias == nullptr) return;
     const std::size_t count = rows * weight.rows;

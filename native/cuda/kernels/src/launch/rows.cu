@@ -79,29 +79,33 @@ void rope(const Launch& launch, const float* x, std::size_t rows, std::size_t he
 }
 
 void split_columns(const Launch& launch, const float* x, std::size_t rows, std::size_t count, const std::size_t* widths, float* const* out) {
-  launch.require(count > 0 && count <= most_split, KVSIFT_CUDA_UNSUPPORTED, "1 to " + std::to_string(most_split) + " parts");
   std::size_t columns = 0;
   bool wide = aligned(x);
   for (std::size_t i = 0; i < count; i++) {
     columns += widths[i];
     wide = wide && widths[i] % 4 == 0 && aligned(out[i]);
+    if (rows * widths[i] > 0) launch.pointer(out[i], "out", 4);
   }
   launch.require(columns <= largest, KVSIFT_CUDA_UNSUPPORTED, "too many columns");
   if (rows * columns == 0) return;
   launch.pointer(x, "x", 4);
-  SplitArguments a{};
-  for (std::size_t i = 0; i < count; i++) {
-    if (widths[i] > 0) launch.pointer(out[i], "out", 4);
-    a.out[i] = out[i];
-    a.widths[i] = static_cast<unsigned>(wide ? widths[i] / 4 : widths[i]);
-  }
-  const auto units = static_cast<unsigned>(wide ? columns / 4 : columns);
-  const Grid grid{blocks_for(launch, units, 256), static_cast<unsigned>(std::min<std::size_t>(rows, 65535)), 1};
-  if (wide) {
-    launch.start_early(split_rows<Vector16>, grid, 256, 0, reinterpret_cast<const Vector16*>(x), units, rows, a);
-  } else {
-    launch.start_early(split_rows<float>, grid, 256, 0, x, units, rows, a);
-  }
+  const auto start = [&]<class Unit>(const Unit* from) {
+    constexpr std::size_t size = sizeof(Unit) / sizeof(float);
+    const auto step = static_cast<unsigned>(columns / size);
+    for (std::size_t first = 0; first < count; first += split_parts) {
+      SplitArguments a{};
+      unsigned units = 0;
+      for (std::size_t i = first; i < count && i < first + split_parts; i++) {
+        a.out[i - first] = out[i];
+        a.widths[i - first] = static_cast<unsigned>(widths[i] / size);
+        units += a.widths[i - first];
+      }
+      const Grid grid{blocks_for(launch, units, 256), static_cast<unsigned>(std::min<std::size_t>(rows, 65535)), 1};
+      if (units > 0) launch.start_early(split_rows<Unit>, grid, 256, 0, from, units, step, rows, a);
+      from += units;
+    }
+  };
+  wide ? start(reinterpret_cast<const Vector16*>(x)) : start(x);
 }
 
 void sample(const Launch& launch, const float* logits, std::size_t rows, std::size_t vocabulary, const kvsift_cuda_sampling_rule* rules,

@@ -15,7 +15,7 @@ void gated(const Launch& launch, const float* x, std::size_t rows, std::size_t h
 void softcap(const Launch& launch, const float* x, std::size_t count, float cap, float* out);
 void rope(const Launch& launch, const float* x, std::size_t rows, std::size_t heads, std::size_t head_dim, const std::int32_t* positions,
           const float* inverse_frequencies, std::size_t rotary, float scale, float* out);
-/** Columns to up to four matrices of their own. */
+/** Columns to `count` matrices of their own. */
 void split_columns(const Launch& launch, const float* x, std::size_t rows, std::size_t count, const std::size_t* widths, float* const* out);
 void sample(const Launch& launch, const float* logits, std::size_t rows, std::size_t vocabulary, const kvsift_cuda_sampling_rule* rules,
             std::int32_t* ids, float* log_probs);

@@ -63,7 +63,7 @@ class WideSelection {
   const Scratch tallies_;
 };
 
-}
+}  // namespace
 
 void top(const Launch& launch, const kvsift_cuda_top_arguments& a, std::int32_t* indices, std::int32_t* offsets) {
   launch.pointer(offsets, "offsets", 4);

@@ -64,6 +64,13 @@ KVSIFT_BOTH SlotRange seen_by(const Sight& sight, const KvView& view, unsigned h
   return {first < end ? first : end, end};
 }
 
+/** The first row of a segment, in tiles of `tile`, that may see the entries from `base` on: under the causal rule the rows before see none of them. */
+KVSIFT_BOTH int first_row_that_sees(const Sight& sight, int length, int base, int tile) {
+  if (sight.ends != nullptr || !sight.causal) return 0;
+  const int row = base - (length - sight.behind - sight.rows);
+  return row < 0 ? 0 : row / tile * tile;
+}
+
 /** Scaled and capped logits, times log₂ e, so that the softmax runs on powers of two. */
 struct LogitRule {
   float factor;  // on q · k
