@@ -100,6 +100,14 @@ describe.skipIf(binary === undefined)(
       return keys.filter((key) => !/:(meta|stalled-check)$/.test(key));
     }
 
+    /** Numbers of the connections that the server has, that of this question left out. */
+    async function clients(): Promise<string[]> {
+      const redis = new Redis(server.url);
+      const [own, list] = [await redis.client('ID'), String(await redis.client('LIST'))];
+      redis.disconnect();
+      return [...list.matchAll(/^id=(\d+)/gm)].map(([, id = '']) => id).filter((id) => id !== String(own));
+    }
+
     it('gives the results of one process, line for line, while its workers are killed', async () => {
       const of = suite(6, { 3: 'long' });
       let kills = 3;
@@ -213,6 +221,7 @@ describe.skipIf(binary === undefined)(
       const setting = { policy: registry.parse('mine(window=8)'), budget: parseBudget('50%'), seed: 0, sequence: 0 };
       const request = { context: 'amber is 100. birch is 200. ', addSpecial: true, questions, setting };
       const answer = engine.answer(request)[Symbol.asyncIterator]().next();
+      const before = new Set(await clients());
       const work = async (registry: PolicyRegistry, last: WorkerEvent['type']) => {
         const told: WorkerEvent[] = [];
         const finish = new AbortController();
@@ -229,6 +238,8 @@ describe.skipIf(binary === undefined)(
       expect(refused).toMatchObject([{ type: 'refused', mixable: false, reason: expect.stringContaining('mine') }]);
       expect((await work(registry, 'answered')).map(({ type }) => type)).toContain('answered');
       expect((await answer).value).toMatchObject({ text: '100' });
+      // A connection that is left open keeps the process of a worker alive.
+      await expect.poll(async () => (await clients()).filter((id) => !before.has(id))).toEqual([]);
       await run.close();
     });
   },

@@ -144,8 +144,10 @@ async function takePart(
       return;
     }
     const id = `${hostname()}:${process.pid}`;
+    // The worker closes what it opens, not what it is given; an open connection keeps the process alive.
+    using connection = disposable(redis.duplicate());
     const worker = new Worker(queueName(run.run), (job) => answer(job, engines, options, id, count), {
-      connection: redis.duplicate(),
+      connection: connection.redis,
       name: id,
       lockDuration: lease,
       stalledInterval: Math.max(100, Math.floor(lease / 2)),
@@ -164,6 +166,11 @@ async function takePart(
   } finally {
     for (const engine of engines) await engine[Symbol.asyncDispose]();
   }
+}
+
+/** A connection that ends with the scope. */
+function disposable(redis: Redis): Disposable & { readonly redis: Redis } {
+  return { redis, [Symbol.dispose]: () => redis.disconnect() };
 }
 
 /** What keeps a policy of a run from being made here. */

@@ -16,7 +16,7 @@ interface WorkerFlags {
   readonly redis: string;
   readonly models?: string;
   readonly threads?: number;
-  readonly policy: readonly string[];
+  readonly policy?: readonly string[];
   readonly lease: number;
   readonly once?: boolean;
   readonly mix?: boolean;
@@ -29,7 +29,7 @@ export function workerCommand(): Command {
     .requiredOption('--redis <url>', 'address of the Redis or Valkey, such as redis://10.0.0.5:6379', redisUrl)
     .option('--models <folder>', 'where models lie here, if not where the run says')
     .option('--threads <n>', 'threads of the CPU backend (default: the cores it may use)', whole(1))
-    .option('--policy <source>', 'folder or package of a policy that is not among those of kvsift policies', collect, [])
+    .option('--policy <source>', 'folder or package of a policy that is not among those of kvsift policies', collect)
     .option('--lease <seconds>', 'silence after which this worker is taken for dead', whole(1), 30)
     .option('--once', 'end when no run waits for workers')
     .option('--mix', 'take part although code or model differ from those of the run')
@@ -48,7 +48,7 @@ Examples:
 }
 
 async function work(flags: WorkerFlags): Promise<void> {
-  const { redis, models, threads, policy, lease, once = false, mix = false, json = false } = flags;
+  const { redis, models, threads, policy = [], lease, once = false, mix = false, json = false } = flags;
   const registry = await registryFor(policy, allPolicies());
   using progress = new Progress(json);
   const place = (path: string) =>
