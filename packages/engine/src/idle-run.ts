@@ -1,9 +1,27 @@
-import type { PolicyRun } from '@kvsift/policy';
+import type { PolicyRun, RunMemory } from '@kvsift/policy';
 import { KvsiftError } from '@kvsift/tensor';
 
 /** A policy that has done its work: only how positions go on is left. */
 export function idleRun(nextPosition: 'seen' | 'kept'): PolicyRun {
   return { observe: {}, budgets: [], select: () => 'all', nextPosition, dispose() {}, [Symbol.dispose]() {} };
+}
+
+/** True where a policy has something to do once the prompt has been read. */
+function worksOn(run: PolicyRun): boolean {
+  return (run.decode ?? run.compensation ?? run.retrieval) !== undefined;
+}
+
+/**
+ * What a session file must hold of a policy at work; undefined where the prompt was all it had to do with.
+ * @throws KvsiftError `unsupported` where it cannot tell
+ */
+export function memoryOf(run: PolicyRun | undefined): RunMemory | undefined {
+  if (run === undefined || !worksOn(run)) return undefined;
+  if (run.memory !== undefined) return run.memory;
+  throw new KvsiftError(
+    'unsupported',
+    'this policy works on while tokens are decoded and does not say what a file must hold of it',
+  );
 }
 
 /**
@@ -13,7 +31,7 @@ export function idleRun(nextPosition: 'seen' | 'kept'): PolicyRun {
 export function forkRun(run: PolicyRun | undefined): PolicyRun | undefined {
   if (run === undefined) return undefined;
   if (run.fork !== undefined) return run.fork();
-  if (run.decode !== undefined || run.compensation !== undefined) {
+  if (worksOn(run)) {
     throw new KvsiftError('unsupported', 'this policy keeps state while decoding and cannot be forked');
   }
   return idleRun(run.nextPosition ?? 'seen');

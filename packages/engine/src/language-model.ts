@@ -39,7 +39,8 @@ export class LanguageModel implements Disposable {
   }
 
   /**
-   * Continues a session that `Session.save` wrote. The options must name the same policy and kvType; layout and seed may differ.
+   * Continues a session that `Session.save` wrote. The options must name the same policy and kvType; layout and seed may differ;
+   * another budget holds from here on, where the policy works on while tokens are decoded.
    * @throws KvsiftError `cache_mismatch` where the file is of another model, policy, kvType or version
    */
   async restore(path: string, options: SessionOptions = {}): Promise<Session> {

@@ -91,6 +91,25 @@ describe('policies at work', () => {
     expect(await twin.force(9)).toEqual(await session.force(9));
   });
 
+  it.each([
+    ...names.map((name) => expressions[name] ?? name),
+    'decoding(snapkv(window=4), interval=3)',
+    'rerotate(decoding(knorm, interval=2))',
+    'ratchet(decoding(scissorhands(recent=4), interval=2))',
+    'think(knorm, recent=4)',
+  ])('%s: is saved and goes on as its origin', async (expression) => {
+    const options = { policy: registry.parse(expression), budget };
+    const path = join(folder, 'saved.safetensors');
+    using session = model.session(options);
+    await session.prefill(prompt);
+    for (const id of [3, 8, 1]) await session.force(id);
+    await session.save(path);
+    using restored = await model.restore(path, options);
+    expect(restored.statistics().entries).toBe(session.statistics().entries);
+    for (const id of [7, 9, 4, 2, 6]) expect(await restored.force(id)).toEqual(await session.force(id));
+    expect(restored.statistics().entries).toBe(session.statistics().entries);
+  });
+
   it.each(['streaming-llm', 'tova', 'knorm', 'h2o(window=4)', 'keydiff', 'lagkv(lag=4)', 'random'])(
     'decoding(%s) generates in constant memory',
     async (scorer) => {

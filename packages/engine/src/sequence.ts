@@ -1,5 +1,5 @@
 import type { KvCache } from '@kvsift/cache';
-import type { Observation, PolicyRun } from '@kvsift/policy';
+import type { Observation, PolicyRun, RunMemory, RunState } from '@kvsift/policy';
 import type { Backend, Tensor } from '@kvsift/tensor';
 
 /** The latest rows of one kind in one layer, oldest first, at most `limit`. */
@@ -17,6 +17,12 @@ class RowBuffer {
     }
     this.#rows = backend.slice(joined, 0, count - limit, count);
     joined.dispose();
+  }
+
+  /** Takes over rows that were saved. */
+  restore(rows: Tensor): void {
+    this.#rows?.dispose();
+    this.#rows = rows;
   }
 
   /** The same rows under a handle of their own. */
@@ -40,7 +46,7 @@ type BufferedKind = 'queries' | 'queriesBeforeRotation' | 'hidden';
 const bufferedKinds: readonly BufferedKind[] = ['queries', 'queriesBeforeRotation', 'hidden'];
 
 /** What a decode rule observes of one sequence: the latest rows per layer. */
-export class DecodeWindow implements Disposable {
+export class DecodeWindow implements Disposable, RunMemory {
   readonly #buffers = new Map<string, RowBuffer>();
 
   constructor(private readonly observe: Observation) {}
@@ -49,7 +55,7 @@ export class DecodeWindow implements Disposable {
     for (const kind of bufferedKinds) {
       const wanted = this.observe[kind];
       if (wanted === undefined || wanted === 'none') continue;
-      const key = `${kind} ${layer}`;
+      const key = `${kind}.${layer}`;
       const buffer = this.#buffers.get(key) ?? new RowBuffer();
       this.#buffers.set(key, buffer);
       buffer.push(backend, rows[kind], wanted === 'all' ? Number.POSITIVE_INFINITY : wanted.last);
@@ -60,10 +66,24 @@ export class DecodeWindow implements Disposable {
   rows(layer: number): Partial<Record<BufferedKind, Tensor>> {
     const found: Partial<Record<BufferedKind, Tensor>> = {};
     for (const kind of bufferedKinds) {
-      const rows = this.#buffers.get(`${kind} ${layer}`)?.rows;
+      const rows = this.#buffers.get(`${kind}.${layer}`)?.rows;
       if (rows !== undefined) found[kind] = rows;
     }
     return found;
+  }
+
+  save(): RunState {
+    const tensors: Record<string, Tensor> = {};
+    for (const [key, { rows }] of this.#buffers) if (rows !== undefined) tensors[key] = rows;
+    return { numbers: {}, tensors };
+  }
+
+  restore({ tensors }: RunState): void {
+    for (const [key, rows] of Object.entries(tensors)) {
+      const buffer = new RowBuffer();
+      buffer.restore(rows);
+      this.#buffers.set(key, buffer);
+    }
   }
 
   /** What a forked sequence has observed so far. */

@@ -1,9 +1,18 @@
 import { dumpLayer, type KvCache, type LayerDump, restoreLayer } from '@kvsift/cache';
-import { blockLayout, type HostArray, KvsiftError, type KvType } from '@kvsift/tensor';
+import type { RunState } from '@kvsift/policy';
+import {
+  type Backend,
+  blockLayout,
+  type HostArray,
+  KvsiftError,
+  type KvType,
+  type StoredTensor,
+  type Tensor,
+} from '@kvsift/tensor';
 import { openWeights, type TensorToWrite, type WeightFile, writeSafetensors } from '@kvsift/weights';
 import { z } from 'zod';
 
-const version = 1;
+const version = 2;
 
 /** What a saved session is of; all of it must match where it is restored. */
 export interface SessionIdentity {
@@ -21,23 +30,32 @@ const progressSchema = z.object({
   ropeLength: z.number().int().min(0),
   unfed: z.array(z.number().int().min(0)),
   generated: z.number().int().min(0),
+  promptLength: z.number().int().min(0),
   renumbered: z.boolean(),
+  /** Numbers of a policy that works on while tokens are decoded; null where the prompt was all it had to do with. */
+  run: z.record(z.string(), z.number()).nullable(),
 });
 export type SessionProgress = z.infer<typeof progressSchema>;
 
-const typeNames: Readonly<Record<KvType | 'i32', TensorToWrite['dtype']>> = { f32: 'F32', f16: 'F16', bf16: 'BF16', i32: 'I32' };
+type FileType = KvType | 'i32';
 
-/** Writes a cache to a safetensors file: all of it or, where writing fails, nothing. */
+const typeNames: Readonly<Record<FileType, TensorToWrite['dtype']>> = { f32: 'F32', f16: 'F16', bf16: 'BF16', i32: 'I32' };
+
+/** Before the names of a policy's tensors. */
+const runPrefix = 'run.';
+
+/** Writes a cache, and what a policy at work has gathered, to a safetensors file: all of it or, where writing fails, nothing. */
 export async function writeSessionFile(
   path: string,
   identity: SessionIdentity,
   progress: SessionProgress,
   cache: KvCache,
   logits: Float32Array | undefined,
+  run: Readonly<Record<string, Tensor>>,
 ): Promise<void> {
   const { storage, layers } = cache.options;
   const tensors: TensorToWrite[] = [];
-  const add = (name: string, type: KvType | 'i32', shape: readonly number[], data: HostArray) => {
+  const add = (name: string, type: FileType, shape: readonly number[], data: HostArray) => {
     tensors.push({ name, dtype: typeNames[type], shape, data });
   };
   for (const [index, shape] of layers.entries()) {
@@ -47,6 +65,12 @@ export async function writeSessionFile(
     add(`layers.${index}.values`, storage.dtype, [rows, shape.headDim], values);
     add(`layers.${index}.lengths`, 'i32', [shape.kvHeads], lengths);
     if (positions) add(`layers.${index}.positions`, 'i32', [rows], positions);
+  }
+  for (const [name, tensor] of Object.entries(run)) {
+    const type = tensor.dtype;
+    if (!isFileType(type))
+      throw new KvsiftError('unsupported', `a session file cannot hold ${name} of the policy, which is ${type}`, { name });
+    add(`${runPrefix}${name}`, type, tensor.shape, await tensor.read());
   }
   if (logits) add('logits', 'f32', [logits.length], logits);
   const facts = { format: 'kvsift-session', version: String(version), ...identity, progress: JSON.stringify(progress) };
@@ -61,7 +85,7 @@ export async function readSessionFile(
   path: string,
   identity: SessionIdentity,
   cache: KvCache,
-): Promise<{ progress: SessionProgress; logits?: Float32Array }> {
+): Promise<{ progress: SessionProgress; logits?: Float32Array; run?: RunState }> {
   const file = await openWeights(path);
   const facts = file.metadata;
   if (facts.get('format') !== 'kvsift-session')
@@ -89,7 +113,33 @@ export async function readSessionFile(
   cache.seen = progress.seen;
   cache.nextPosition = progress.nextPosition;
   const stored = file.tensors.get('logits');
-  return { progress, ...(stored && { logits: await file.readFloat32(stored) }) };
+  const run = progress.run && { numbers: progress.run, tensors: await readRun(path, file, storage.backend) };
+  return { progress, ...(stored && { logits: await file.readFloat32(stored) }), ...(run && { run }) };
+}
+
+/** Tensors of a policy at work, owned by the caller. */
+async function readRun(path: string, file: WeightFile, backend: Backend): Promise<Record<string, Tensor>> {
+  const tensors: Record<string, Tensor> = {};
+  for (const [name, stored] of file.tensors) {
+    if (!name.startsWith(runPrefix)) continue;
+    if (!isFileType(stored.dtype)) throw new KvsiftError('file_malformed', `${path}: ${name} is ${stored.dtype}`, { path, name });
+    tensors[name.slice(runPrefix.length)] = backend.upload(
+      await readHost(file, stored, stored.dtype),
+      stored.dtype,
+      stored.shape,
+    );
+  }
+  return tensors;
+}
+
+async function readHost(file: WeightFile, stored: StoredTensor, type: FileType): Promise<HostArray> {
+  const { buffer } = (await file.readBytes(stored)).slice();
+  if (type === 'i32') return new Int32Array(buffer);
+  return blockLayout(type).bytes === 4 ? new Float32Array(buffer) : new Uint16Array(buffer);
+}
+
+function isFileType(type: string): type is FileType {
+  return type in typeNames;
 }
 
 function parseProgress(path: string, text: unknown): SessionProgress {
@@ -109,7 +159,7 @@ async function readLayer(
   positions: boolean,
   dtype: KvType,
 ): Promise<LayerDump> {
-  const read = async (part: string, type: KvType | 'i32', shape: readonly number[]): Promise<HostArray> => {
+  const read = async (part: string, type: FileType, shape: readonly number[]): Promise<HostArray> => {
     const name = `layers.${index}.${part}`;
     const stored = file.tensor(name);
     if (stored.dtype !== type || stored.shape.join() !== shape.join()) {
@@ -119,9 +169,7 @@ async function readLayer(
         { path, name },
       );
     }
-    const { buffer } = (await file.readBytes(stored)).slice();
-    if (type === 'i32') return new Int32Array(buffer);
-    return blockLayout(type).bytes === 4 ? new Float32Array(buffer) : new Uint16Array(buffer);
+    return readHost(file, stored, type);
   };
   const lengths = (await read('lengths', 'i32', [kvHeads])) as Int32Array;
   if (lengths.some((length) => length < 0))

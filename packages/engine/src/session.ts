@@ -1,11 +1,11 @@
 import { type CacheStatistics, KvCache } from '@kvsift/cache';
-import { formatPolicy, type PolicyRun, parseBudget } from '@kvsift/policy';
+import { formatPolicy, joinMemories, noMemory, type PolicyRun, parseBudget, type RunMemory } from '@kvsift/policy';
 import { type KvStorage, KvsiftError, type Tensor } from '@kvsift/tensor';
 import { throwIfAborted } from './abort.js';
 import { Answer, type Chunk, type GenerateOptions } from './answer.js';
 import { DecodeLoop } from './decode.js';
 import { withHeld } from './held.js';
-import { forkRun, idleRun } from './idle-run.js';
+import { forkRun, idleRun, memoryOf } from './idle-run.js';
 import { checkId, checkLength, encode } from './input.js';
 import { modelShape } from './layer-view.js';
 import { type Branch, type PrefillOptions, prefill } from './prefill.js';
@@ -29,6 +29,8 @@ export class Session implements Disposable {
   #logits: Tensor | undefined;
   #loop: DecodeLoop | undefined;
   #ropeLength = 0;
+  /** Tokens that the policy began with. */
+  #promptLength = 0;
   /** Sampled but not yet fed to the model. */
   #unfed: number[] = [];
   /** While the step of the one unfed token is under way already: the logits before it and those it makes. */
@@ -211,6 +213,7 @@ export class Session implements Disposable {
     twin.#run = forkRun(this.#run);
     twin.#window = this.#window?.fork(this.model.decoder.backend);
     twin.#ropeLength = this.#ropeLength;
+    twin.#promptLength = this.#promptLength;
     twin.#unfed = [...this.#unfed];
     twin.#generated = this.#generated;
     // A copy: the next step of this session writes where its logits lie.
@@ -231,39 +234,47 @@ export class Session implements Disposable {
 
   /**
    * Writes the session to a file that `LanguageModel.restore` reads.
-   * @throws KvsiftError `unsupported` where the policy keeps state of its own while decoding; `file_unreadable`
+   * @throws KvsiftError `unsupported` where the policy works on while decoding and cannot tell its state; `file_unreadable`
    */
   async save(path: string): Promise<void> {
     await this.#exclusive(async () => {
       this.#withdraw();
-      const run = forkRun(this.#run);
-      if (run?.decode !== undefined || run?.compensation !== undefined) {
-        throw new KvsiftError('unsupported', 'this policy keeps state while decoding, which a session file cannot hold');
-      }
       if (this.#cache.seen === 0) throw new KvsiftError('invalid_argument', 'nothing to save: call prefill first');
+      const run = this.#memory()?.save();
       const progress = {
         seen: this.#cache.seen,
         nextPosition: this.#cache.nextPosition,
         ropeLength: this.#ropeLength,
         unfed: this.#unfed,
         generated: this.#generated,
-        renumbered: run?.nextPosition === 'kept',
+        promptLength: this.#promptLength,
+        renumbered: this.#run?.nextPosition === 'kept',
+        run: run?.numbers ?? null,
       };
       const logits = this.#unfed.length === 0 ? ((await this.#logits?.read()) as Float32Array | undefined) : undefined;
-      await writeSessionFile(path, await this.#identity(), progress, this.#cache, logits);
+      await writeSessionFile(path, await this.#identity(), progress, this.#cache, logits, run?.tensors ?? {});
     });
   }
 
   /** @internal Continues a saved session; see `LanguageModel.restore`. */
   async restore(path: string): Promise<void> {
     await this.#exclusive(async () => {
-      const { progress, logits } = await readSessionFile(path, await this.#identity(), this.#cache);
+      const { progress, logits, run } = await readSessionFile(path, await this.#identity(), this.#cache);
       this.#ropeLength = progress.ropeLength;
       this.#unfed = progress.unfed.map((id) => checkId(this.model, id));
       this.#generated = progress.generated;
-      if (progress.renumbered) this.#run = idleRun('kept');
+      if (run) {
+        this.#begin(progress.promptLength);
+        await this.#memory()?.restore(run);
+      } else if (progress.renumbered) this.#run = idleRun('kept');
       if (logits) this.#logits = this.model.decoder.backend.upload(logits, 'f32', [1, logits.length]);
     });
+  }
+
+  /** What a file must hold of the policy at work and of what it observes. */
+  #memory(): RunMemory | undefined {
+    const policy = memoryOf(this.#run);
+    return policy && joinMemories({ policy, window: this.#window ?? noMemory });
   }
 
   async #identity(): Promise<SessionIdentity> {
@@ -300,6 +311,7 @@ export class Session implements Disposable {
   #begin(promptLength: number): void {
     const { policy, budget, seed = 0, sequence = 0 } = this.options;
     if (policy === undefined || budget === undefined) return;
+    this.#promptLength = promptLength;
     this.#run = policy.begin({
       model: modelShape(this.model.decoder.config, this.#storage),
       promptLength,

@@ -1,14 +1,17 @@
 import {
   definePolicy,
   fitProtection,
+  joinMemories,
   keepBest,
   type LayerBudget,
   type LayerView,
+  layerNumbers,
   type PolicyRun,
   type ScoredPolicy,
   type ScoreRun,
   type SequenceContext,
   scoredRun,
+  scoreMemory,
   selectBest,
   shareOf,
   uniformLayer,
@@ -82,8 +85,10 @@ function run(
   const budgets = policy.scoring.allocate(context);
   const fitted = (view: LayerView) => fitProtection('decoding', policy.scoring.protect, view.budget.perHead, context);
   const prefill = scoredRun(scoring, budgets, (view, scores) => selectBest(view, scores, fitted(view)));
+  const scores = scoreMemory(scoring);
   return {
     ...prefill,
+    ...(scores && { memory: joinMemories({ scores, steps: layerNumbers(steps) }) }),
     decode: {
       observe: decode.observe,
       async step(view) {

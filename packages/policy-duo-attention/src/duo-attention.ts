@@ -1,4 +1,4 @@
-import { bundledPath, definePolicy, type LayerBudget, type LayerView, type PolicyRun } from '@kvsift/policy';
+import { bundledPath, definePolicy, type LayerBudget, type LayerView, layerNumbers, type PolicyRun } from '@kvsift/policy';
 import { perKvHead, readHeadTable } from '@kvsift/policy-headkv';
 import { type Backend, KvsiftError, type Selection } from '@kvsift/tensor';
 
@@ -119,6 +119,7 @@ function sliding(
         },
       },
     }),
+    memory: layerNumbers(steps),
     fork: () => sliding(streaming, budgets, kept, new Map(steps)),
     dispose: () => {},
     [Symbol.dispose]: () => {},

@@ -103,6 +103,7 @@ function accumulated(gain: (view: LayerView) => Tensor, fused: boolean, held = n
     kept: (view, scores, selection) => held.follow(view, scores, selection),
     decode: { observe: { queries: { last: 1 } }, step: (view) => held.write(view, add(view)) },
     fork: () => accumulated(gain, fused, held.fork()),
+    memory: held.memory,
     dispose: () => held.dispose(),
   };
 }

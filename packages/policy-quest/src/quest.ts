@@ -1,4 +1,14 @@
-import { definePolicy, LayerTensors, type LayerView, type PolicyRun, resolveBudgets, uniformLayer } from '@kvsift/policy';
+import {
+  definePolicy,
+  joinMemories,
+  LayerTensors,
+  type LayerView,
+  layerNumbers,
+  type PolicyRun,
+  type RunMemory,
+  resolveBudgets,
+  uniformLayer,
+} from '@kvsift/policy';
 import type { Selection } from '@kvsift/tensor';
 import { extendBounds, type PageBounds, upperBounds } from './pages.js';
 
@@ -38,6 +48,7 @@ export const quest = definePolicy({
 class QuestRun implements PolicyRun {
   readonly observe = {};
   readonly retrieval = { choose: (view: LayerView) => this.#choose(view) };
+  readonly memory: RunMemory;
   readonly #covered: Map<number, number>;
 
   constructor(
@@ -50,6 +61,7 @@ class QuestRun implements PolicyRun {
     covered: ReadonlyMap<number, number> = new Map(),
   ) {
     this.#covered = new Map(covered);
+    this.memory = joinMemories({ low, high, covered: layerNumbers(this.#covered) });
   }
 
   select(): 'all' {

@@ -3,10 +3,13 @@ import {
   type Decision,
   definePolicy,
   gatherEntries,
+  joinMemories,
   LayerTensors,
   type LayerView,
   type ModelShape,
+  noMemory,
   type PolicyRun,
+  type RunState,
 } from '@kvsift/policy';
 import { streamingLlm } from '@kvsift/policy-streaming-llm';
 import { KvsiftError } from '@kvsift/tensor';
@@ -118,6 +121,7 @@ class LearnedMap implements Loading {
 
 function compensated(inner: PolicyRun, features: Loading, rule: SafeRule, states: LayerTensors): PolicyRun {
   const { decode, fork } = inner;
+  const exact = inner.memory ?? (decode === undefined ? noMemory : undefined);
   const absorb = async (view: LayerView, decision: Decision): Promise<Decision> => {
     if (decision === 'all') return decision;
     await features.ready();
@@ -143,6 +147,18 @@ function compensated(inner: PolicyRun, features: Loading, rule: SafeRule, states
     }),
     compensation,
     held: () => ({ entries: inner.held?.().entries ?? 0, bytes: states.bytes + (inner.held?.().bytes ?? 0) }),
+    ...(exact && {
+      memory: joinMemories({
+        exact,
+        states: {
+          save: () => states.save(),
+          async restore(state: RunState) {
+            await features.ready();
+            states.restore(state);
+          },
+        },
+      }),
+    }),
     fork: () => compensated(fork === undefined ? inner : fork.call(inner), features, rule, states.fork()),
     dispose,
     [Symbol.dispose]: dispose,

@@ -42,6 +42,7 @@ function rotated(policy: EvictionPolicy, inner: PolicyRun): PolicyRun {
     ...(decode && {
       decode: { observe: decode.observe, step: async (view: LayerView) => rotateSurvivors(view, await decode.step(view)) },
     }),
+    ...(inner.memory && { memory: inner.memory }),
     ...(fork && { fork: () => rotated(policy, fork.call(inner)) }),
     dispose,
     [Symbol.dispose]: dispose,

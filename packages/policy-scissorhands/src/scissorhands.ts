@@ -57,6 +57,7 @@ function counted(history: number, held = new FollowedScores()): ScoreRun {
     kept: (view, scores, selection) => held.follow(view, scores, selection),
     decode: { observe: { queries: { last: 1 } }, step: (view) => held.write(view, add(view)) },
     fork: () => counted(history, held.fork()),
+    memory: held.memory,
     dispose: () => held.dispose(),
   };
 }

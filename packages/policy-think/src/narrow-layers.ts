@@ -1,4 +1,4 @@
-import { LayerTensors, type LayerView } from '@kvsift/policy';
+import { joinMemories, LayerTensors, type LayerView, type RunMemory, type RunState } from '@kvsift/policy';
 import { type AttentionShape, byteLength, type Selection } from '@kvsift/tensor';
 import type { NarrowKeys } from './channels.js';
 
@@ -9,7 +9,7 @@ interface Facts extends Softmax {
 }
 
 /** Narrow storage of each layer of a sequence; forks share it, as nothing is ever written to it. */
-export class NarrowLayers implements Disposable {
+export class NarrowLayers implements Disposable, RunMemory {
   constructor(
     private readonly facts = new Map<number, Facts>(),
     private readonly parts = {
@@ -46,6 +46,40 @@ export class NarrowLayers implements Disposable {
       for (const { dtype, shape } of [narrow.keys, narrow.values]) bytes += byteLength(dtype, shape);
     }
     return { entries, bytes };
+  }
+
+  save(): RunState {
+    return this.#memory().save();
+  }
+
+  async restore(state: RunState): Promise<void> {
+    await this.#memory().restore(state);
+  }
+
+  #memory(): RunMemory {
+    const facts = { save: () => this.#saveFacts(), restore: (state: RunState) => this.#restoreFacts(state) };
+    return joinMemories({ ...this.parts, facts });
+  }
+
+  #saveFacts(): RunState {
+    const numbers: Record<string, number> = {};
+    for (const [layer, { scale, softcap, channels }] of this.facts) {
+      const named = { scale, ...(softcap !== undefined && { softcap }), ...channels };
+      for (const [name, value] of Object.entries(named)) numbers[`${name}.${layer}`] = value;
+    }
+    return { numbers, tensors: {} };
+  }
+
+  #restoreFacts({ numbers }: RunState): void {
+    for (const layer of Object.keys(numbers).flatMap((name) => (name.startsWith('scale.') ? [name.slice(6)] : []))) {
+      const { [`scale.${layer}`]: scale = 0, [`softcap.${layer}`]: softcap, [`perHead.${layer}`]: perHead = 0 } = numbers;
+      const { [`total.${layer}`]: total = 0 } = numbers;
+      this.facts.set(Number(layer), {
+        scale,
+        ...(softcap !== undefined && { softcap }),
+        channels: { total, perHead, maxPerHead: perHead },
+      });
+    }
   }
 
   fork(): NarrowLayers {

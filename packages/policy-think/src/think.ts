@@ -92,7 +92,7 @@ interface Options {
 }
 
 function narrowed(inner: PolicyRun, context: SequenceContext, options: Options, layers: NarrowLayers): PolicyRun {
-  const { decode: _decode, compensation, retrieval, reread, fork, ...rest } = inner;
+  const { decode: _decode, compensation, retrieval, reread, fork, memory: _memory, ...rest } = inner;
   if (compensation ?? retrieval ?? reread) {
     throw new KvsiftError(
       'policy_invalid',
@@ -128,6 +128,7 @@ function narrowed(inner: PolicyRun, context: SequenceContext, options: Options, 
     },
     compensation: compensates,
     held: () => layers.held(),
+    memory: layers,
     fork: () => narrowed(fork === undefined ? inner : fork.call(inner), context, options, layers.fork()),
     dispose,
     [Symbol.dispose]: dispose,

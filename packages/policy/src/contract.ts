@@ -1,4 +1,5 @@
 import type { AttentionShape, Backend, KvView, Selection, Tensor } from '@kvsift/tensor';
+import type { RunMemory } from './run-memory.js';
 
 /** The numbers of a model that policies and budgets depend on. */
 export interface ModelShape {
@@ -156,8 +157,10 @@ export interface PolicyRun extends Disposable {
   readonly reread?: Reread;
   /** 'kept': the next token's position is the number of kept entries (re-rotation). Default 'seen': the true position. */
   readonly nextPosition?: 'seen' | 'kept';
-  /** A second run with a copy of this one's state, for a forked sequence. Needed only with `decode` or `compensation`. */
+  /** A second run with a copy of this one's state, for a forked sequence. Needed only with `decode`, `compensation` or `retrieval`. */
   fork?(): PolicyRun;
+  /** What a saved session must hold of this run. Needed only with `decode`, `compensation` or `retrieval`. */
+  readonly memory?: RunMemory;
   dispose(): void;
 }
 

@@ -2,6 +2,7 @@ import type { Selection, Tensor } from '@kvsift/tensor';
 import type { LayerView } from './contract.js';
 import { gatherColumns } from './entries.js';
 import { LayerTensors } from './layer-tensors.js';
+import type { RunMemory } from './run-memory.js';
 import { filled } from './scores.js';
 
 /** Accumulated scores of the stored entries of each layer, f32 [kvHeads, stored]; evicting never changes those of the survivors. */
@@ -28,6 +29,10 @@ export class FollowedScores {
   /** Keeps the scores of the survivors only. */
   follow(view: LayerView, scores: Tensor, selection: Selection): void {
     this.write(view, gatherColumns(view, scores, selection));
+  }
+
+  get memory(): RunMemory {
+    return this.layers;
   }
 
   /** A second owner's state. */

@@ -11,5 +11,6 @@ export * from './parameters.js';
 export * from './registry.js';
 export * from './releasing.js';
 export * from './rewrap.js';
+export * from './run-memory.js';
 export * from './scored.js';
 export * from './scores.js';

@@ -1,4 +1,5 @@
 import { byteLength, type Tensor } from '@kvsift/tensor';
+import type { RunMemory, RunState } from './run-memory.js';
 
 /** A tensor that forked runs share: nobody writes to it, the last owner releases it. */
 interface Shared {
@@ -7,7 +8,7 @@ interface Shared {
 }
 
 /** One tensor per layer that a run keeps between calls, with owners counted across forks. */
-export class LayerTensors implements Disposable {
+export class LayerTensors implements Disposable, RunMemory {
   readonly #layers = new Map<number, Shared>();
 
   get(layer: number): Tensor | undefined {
@@ -23,6 +24,14 @@ export class LayerTensors implements Disposable {
   /** Bytes of all layers' tensors. */
   get bytes(): number {
     return [...this.#layers.values()].reduce((sum, { tensor }) => sum + byteLength(tensor.dtype, tensor.shape), 0);
+  }
+
+  save(): RunState {
+    return { numbers: {}, tensors: Object.fromEntries([...this.#layers].map(([layer, { tensor }]) => [layer, tensor])) };
+  }
+
+  restore({ tensors }: RunState): void {
+    for (const [layer, tensor] of Object.entries(tensors)) this.set(Number(layer), tensor);
   }
 
   /** A second owner of the same tensors. */

@@ -1,6 +1,7 @@
 import { KvsiftError, type Selection, type Tensor } from '@kvsift/tensor';
 import { formatBudget } from './budget.js';
 import type { EvictionPolicy, LayerBudget, LayerView, Observation, PolicyRun, SequenceContext } from './contract.js';
+import { noMemory, type RunMemory } from './run-memory.js';
 
 /** Entries of each head that are kept whatever their score: the first ones (sinks) and the last ones (recent window). */
 export interface Protection {
@@ -23,7 +24,14 @@ export interface ScoreRun {
   };
   /** Needed where there is state. */
   fork?(): ScoreRun;
+  /** Likewise, for sessions that are saved. */
+  readonly memory?: RunMemory;
   dispose?(): void;
+}
+
+/** What a saved session must hold of a scoring; undefined where it has state and cannot tell. */
+export function scoreMemory(run: ScoreRun): RunMemory | undefined {
+  return run.memory ?? (run.fork === undefined ? noMemory : undefined);
 }
 
 /** A way to score entries, and how many of them it keeps where nobody wraps it. */
