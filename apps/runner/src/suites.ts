@@ -62,6 +62,11 @@ export const suiteKinds: Readonly<Record<string, SuiteKind>> = {
       preset: z.enum(['l2compress', 'kvcache-factory']).default('kvcache-factory'),
       lengths: z.array(tokens).min(1).optional(),
       depths: z.array(z.number().min(0).max(100)).min(1).optional(),
+      needles: z
+        .array(z.strictObject({ text: z.string().min(1), answer: z.string().min(1) }))
+        .min(1)
+        .optional(),
+      question: z.string().min(1).optional(),
       maxNewTokens: tokens.optional(),
     }),
     (options) => needleInHaystack(given(options) as Parameters<typeof needleInHaystack>[0]),
