@@ -1,6 +1,6 @@
 import { entryBytes } from '@kvsift/cache';
 import type { ModelConfig } from '@kvsift/models';
-import type { Budget, EvictionPolicy } from '@kvsift/policy';
+import type { Budget, EvictionPolicy, Observation, ObservedRows } from '@kvsift/policy';
 import { byteLength, type KvType, type StoredTensor } from '@kvsift/tensor';
 import { modelShape } from './layer-view.js';
 
@@ -26,8 +26,9 @@ export interface MemoryEstimate {
   readonly fullCache: number;
   /** Largest cache while the prompt is read: the kept part of the layers done, and one full layer with its compacted copy. */
   readonly prefillCache: number;
-  /** Hidden states of all tokens and the activations of one chunk, in float32. */
+  /** Hidden states of all tokens, the activations of one chunk and what the policy looks at, in float32. */
   readonly activations: number;
+  /** Largest sum of all at one time. */
   readonly peak: number;
 }
 
@@ -53,17 +54,34 @@ export function estimateMemory(input: EstimateInput): MemoryEstimate {
   const kept = full.map((bytes, layer) =>
     Math.min(bytes, (run?.budgets[layer]?.total ?? Number.POSITIVE_INFINITY) * perEntry(layer)),
   );
+  const rows = Math.min(input.chunkRows, context);
+  const chunk = chunkBytes(config);
+  const observed = run === undefined ? 0 : observedBytes(config, run.observe, context);
+  const last = config.layers.length - 1;
   let done = 0;
   let prefillCache = 0;
+  let activations = 0;
+  let peak = 0;
   for (const [layer, bytes] of full.entries()) {
     const own = kept[layer] ?? bytes;
-    prefillCache = Math.max(prefillCache, done + bytes + (own < bytes ? own : 0));
+    const evicts = own < bytes;
+    // The last layer computes what its queries need, and all of it for the last chunk only.
+    const reading =
+      layer < last
+        ? context * float * config.hidden + rows * chunk.whole
+        : Math.max(context * float * config.hidden + rows * chunk.projected, rows * (float * config.hidden + chunk.whole));
+    const seen = evicts ? observed : 0;
+    prefillCache = Math.max(prefillCache, done + bytes + (evicts ? own : 0));
+    activations = Math.max(activations, reading + seen);
+    peak = Math.max(
+      peak,
+      done + bytes + seen + reading,
+      evicts
+        ? done + bytes + own + 2 * seen + scoreBytes(config, context) + (layer < last ? context * float * config.hidden : 0)
+        : 0,
+    );
     done += own;
   }
-  const { hidden, intermediate, queryHeads, kvHeads, headDim } = config;
-  const rows = Math.min(input.chunkRows, context);
-  const widest = 3 * hidden + 2 * headDim * (2 * queryHeads + 2 * kvHeads) + 3 * intermediate;
-  const activations = 4 * (context * hidden + rows * widest);
   const weights = sum(Array.from(input.tensors, (tensor) => byteLength(tensor.dtype, tensor.shape)));
   return {
     weights,
@@ -71,8 +89,40 @@ export function estimateMemory(input: EstimateInput): MemoryEstimate {
     fullCache: sum(full),
     prefillCache,
     activations,
-    peak: weights + prefillCache + activations,
+    peak: weights + peak,
   };
+}
+
+const float = 4;
+
+/** Bytes per row of what is alive at once while a chunk passes through a layer: up to its keys and values, and up to its end. */
+function chunkBytes({ hidden, intermediate, queryHeads, kvHeads, headDim, postNorms }: ModelConfig): {
+  readonly projected: number;
+  readonly whole: number;
+} {
+  const [q, kv] = [queryHeads * headDim, kvHeads * headDim];
+  // Normed rows, and what the product made beside its three parts, or the parts before and after their rotation.
+  const projected = hidden + Math.max(2 * (q + 2 * kv), 2 * q + 3 * kv);
+  const attended = hidden + 3 * q + 3 * kv;
+  // Rows after attention, their norm, gate and up, and the gated product; or that product, what is added, and its norm.
+  const fed = Math.max(2 * hidden + 3 * intermediate, (postNorms ? 4 : 2) * hidden + intermediate);
+  return { projected: float * projected, whole: float * Math.max(projected, attended, fed) };
+}
+
+/** Bytes that a policy lets a layer collect. */
+function observedBytes({ hidden, queryHeads, kvHeads, headDim }: ModelConfig, observe: Observation, context: number): number {
+  const rows = (wanted: ObservedRows | undefined) =>
+    wanted === 'all' ? context : wanted === undefined || wanted === 'none' ? 0 : Math.min(context, wanted.last);
+  const queries = (rows(observe.queries) + rows(observe.queriesBeforeRotation)) * queryHeads * headDim;
+  const keys = observe.keysBeforeRotation ? context * kvHeads * headDim : 0;
+  const sums = observe.columnSums ? context * queryHeads : 0;
+  const projection = observe.outputProjection ? hidden * queryHeads * headDim : 0;
+  return float * (queries + keys + sums + projection + rows(observe.hidden) * hidden);
+}
+
+/** Bytes of a layer's scores: by query head, pooled, by KV head, and the order of the best. */
+function scoreBytes({ queryHeads, kvHeads }: ModelConfig, context: number): number {
+  return float * context * (2 * queryHeads + 4 * kvHeads);
 }
 
 function sum(values: readonly number[]): number {

@@ -183,6 +183,13 @@ class LayerPass implements Disposable {
 
   /** Appends the chunk's keys and values; returns the rows for the next layer, or an empty tensor where they are not `needed`. */
   chunk(hidden: Tensor, positions: Tensor, start: number, needed: boolean): Tensor {
+    using attended = this.#attend(hidden, positions, start, needed || this.#columnSums !== undefined);
+    if (!needed || attended === undefined) return this.#backend.empty('f32', [0, this.model.config.hidden]);
+    return this.layer.finish(hidden, attended);
+  }
+
+  /** Appends the chunk's keys and values; returns its attention where that is `wanted`. */
+  #attend(hidden: Tensor, positions: Tensor, start: number, wanted: boolean): Tensor | undefined {
     const backend = this.#backend;
     const rows = positions.shape[0] ?? 0;
     const rope = this.model.rope(this.layer, this.length);
@@ -196,21 +203,20 @@ class LayerPass implements Disposable {
     this.#queriesBefore.add(projection.qBeforeRotation, start);
     this.#keysBefore.add(projection.kBeforeRotation, start);
     this.#normed.add(projection.normed, start);
-    if (!needed && this.#columnSums === undefined) return backend.empty('f32', [0, this.model.config.hidden]);
+    if (!wanted) return undefined;
     const { output, logSumExp } = backend.attention(projection.q, [{ view: storage.view, rows }], {
       ...attentionShape(this.model.config, this.index),
       ...(storage.view.positions && { positions }),
       ...(this.compensation && { logSumExp: true }),
       ...(this.#columnSums && { columnSums: this.#columnSums }),
     });
+    if (this.compensation === undefined || logSumExp === undefined) return output;
     using scope = scoped(backend);
-    using attended =
-      this.compensation && logSumExp
-        ? scope.keep(this.compensation.correct(this.index, scope.backend, projection.q, output, logSumExp))
-        : output;
-    logSumExp?.dispose();
-    if (attended !== output) output.dispose();
-    return needed ? this.layer.finish(hidden, attended) : backend.empty('f32', [0, this.model.config.hidden]);
+    using known = logSumExp;
+    const corrected = this.compensation.correct(this.index, scope.backend, projection.q, output, known);
+    if (corrected === output) return output;
+    output.dispose();
+    return scope.keep(corrected);
   }
 
   /** Lets each policy choose and releases what it does not keep. */

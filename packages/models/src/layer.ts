@@ -73,12 +73,11 @@ export class DecoderLayer implements Disposable {
     const { backend, model, weights } = this;
     const { queryHeads, kvHeads, headDim } = model;
     const normed = this.#norm(hidden, weights.attentionNorm);
-    using stacked = backend.linear(normed, weights.qkv, weights.qkvBias && { bias: weights.qkvBias });
-    const [qRaw, kRaw, v] = backend.splitColumns(stacked, [queryHeads * headDim, kvHeads * headDim, kvHeads * headDim]) as [
-      Tensor,
-      Tensor,
-      Tensor,
-    ];
+    const stacked = backend.linear(normed, weights.qkv, weights.qkvBias && { bias: weights.qkvBias });
+    const widths = [queryHeads * headDim, kvHeads * headDim, kvHeads * headDim];
+    const [qRaw, kRaw, v] = backend.splitColumns(stacked, widths) as [Tensor, Tensor, Tensor];
+    // Disposed as early as may be, here and below: activations of a chunk are what a long prompt needs beside its cache.
+    stacked.dispose();
     const qBeforeRotation = this.#headNorm(qRaw, weights.queryNorm);
     const kBeforeRotation = this.#headNorm(kRaw, weights.keyNorm);
     const q = backend.rope(qBeforeRotation, positions, { ...rope, heads: queryHeads });
@@ -98,11 +97,9 @@ export class DecoderLayer implements Disposable {
 
   /** Output projection, residual and feed-forward block: the rows that enter the next layer. */
   finish(hidden: Tensor, attention: Tensor): Tensor {
-    const { backend, model, weights } = this;
+    const { weights } = this;
     using attended = this.#branch(hidden, attention, weights.output, weights.outputBias, weights.postAttentionNorm);
-    using normed = this.#norm(attended, weights.feedForwardNorm);
-    using gateUp = backend.linear(normed, weights.gateUp, weights.gateUpBias && { bias: weights.gateUpBias });
-    using gated = backend.gated(gateUp, model.activation);
+    using gated = this.#gated(attended);
     return this.#branch(attended, gated, weights.down, weights.downBias, weights.postFeedForwardNorm);
   }
 
@@ -112,6 +109,16 @@ export class DecoderLayer implements Disposable {
 
   [Symbol.dispose](): void {
     this.dispose();
+  }
+
+  /** Norm, gate and up projections, and the gate applied: f32 [rows, intermediate]. */
+  #gated(x: Tensor): Tensor {
+    const { backend, model, weights } = this;
+    const normed = this.#norm(x, weights.feedForwardNorm);
+    const gateUp = backend.linear(normed, weights.gateUp, weights.gateUpBias && { bias: weights.gateUpBias });
+    normed.dispose();
+    using both = gateUp;
+    return backend.gated(both, model.activation);
   }
 
   /** residual + norm?(x · Wᵀ + bias) */
