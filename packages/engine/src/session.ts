@@ -1,5 +1,5 @@
 import { type CacheStatistics, KvCache } from '@kvsift/cache';
-import { formatPolicy, joinMemories, noMemory, type PolicyRun, parseBudget, type RunMemory } from '@kvsift/policy';
+import { type Budget, formatPolicy, joinMemories, noMemory, type PolicyRun, parseBudget, type RunMemory } from '@kvsift/policy';
 import { type KvStorage, KvsiftError, type Tensor } from '@kvsift/tensor';
 import { throwIfAborted } from './abort.js';
 import { Answer, type Chunk, type GenerateOptions } from './answer.js';
@@ -8,7 +8,7 @@ import { withHeld } from './held.js';
 import { forkRun, idleRun, memoryOf } from './idle-run.js';
 import { checkId, checkLength, encode } from './input.js';
 import { modelShape } from './layer-view.js';
-import { type Branch, type PrefillOptions, prefill } from './prefill.js';
+import { type Branch, chunkRows, type PrefillOptions, prefill } from './prefill.js';
 import { reread } from './reread.js';
 import { restoring } from './restoring.js';
 import { readRetained } from './retained.js';
@@ -16,6 +16,7 @@ import { drawToken, samplingRule } from './sampling.js';
 import { DecodeWindow, type Sequence } from './sequence.js';
 import { readSessionFile, type SessionIdentity, writeSessionFile } from './session-file.js';
 import type { PrefillInput, SessionModel, SessionOptions } from './session-options.js';
+import { type Attempt, withWhatFits } from './what-fits.js';
 
 /** Reads ids into a branch's cache under its policy; returns the last hidden state, owned by the caller. */
 export type Reading = (branch: Branch, ids: Int32Array, options: PrefillOptions) => Promise<Tensor>;
@@ -102,6 +103,7 @@ export class Session implements Disposable {
       if (first) this.#begin(all.length);
       this.#stopLoop();
       const { decoder } = this.model;
+      const before = decoder.backend.memory().bytes;
       this.#ropeLength = Math.max(this.#ropeLength, this.#cache.nextPosition + all.length);
       const forget = () => {
         this.#run?.dispose();
@@ -114,6 +116,8 @@ export class Session implements Disposable {
           seed: this.options.seed ?? 0,
           sequence: this.options.sequence ?? 0,
           expectedLength: this.#ropeLength,
+        }).catch((error: unknown) => {
+          throw first ? withWhatFits(error, { ...this.#attempt(all.length), before }) : error;
         }),
       );
       if (first && this.#run?.reread !== undefined) {
@@ -307,15 +311,37 @@ export class Session implements Disposable {
     this.dispose();
   }
 
+  /** What a prefill of this many tokens needs memory for. */
+  #attempt(context: number): Omit<Attempt, 'before'> {
+    const { config, backend } = this.model.decoder;
+    const { policy } = this.options;
+    const budget = this.#budget();
+    const rows = chunkRows(config, backend.info.chunk);
+    return {
+      config,
+      kvType: this.#storage.dtype,
+      chunkRows: rows,
+      context,
+      ...(policy && { policy }),
+      ...(budget && { budget }),
+    };
+  }
+
+  #budget(): Budget | undefined {
+    const { budget } = this.options;
+    return budget === undefined || typeof budget === 'object' ? budget : parseBudget(String(budget));
+  }
+
   /** Starts the policy for a prompt of this length. */
   #begin(promptLength: number): void {
-    const { policy, budget, seed = 0, sequence = 0 } = this.options;
+    const { policy, seed = 0, sequence = 0 } = this.options;
+    const budget = this.#budget();
     if (policy === undefined || budget === undefined) return;
     this.#promptLength = promptLength;
     this.#run = policy.begin({
       model: modelShape(this.model.decoder.config, this.#storage),
       promptLength,
-      budget: typeof budget === 'object' ? budget : parseBudget(String(budget)),
+      budget,
       seed,
       sequence,
     });

@@ -4,7 +4,14 @@ import type { MemoryUse } from '@kvsift/tensor';
 export type TensorId = number;
 
 /** Makes the error that the addon throws or rejects with. `wanted` and `available` are bytes, 0 where it is not about memory. */
-export type ErrorFactory = (code: string, message: string, op: string, wanted?: number, available?: number) => Error;
+export type ErrorFactory = (
+  code: string,
+  message: string,
+  op: string,
+  wanted?: number,
+  available?: number,
+  held?: number,
+) => Error;
 
 /** `StoredTensor` as the addon reads it. */
 export interface NativeSource {

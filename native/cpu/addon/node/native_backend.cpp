@@ -159,7 +159,8 @@ Napi::Promise NativeBackend::dispose(Napi::Env env) {
 Napi::Error NativeBackend::error(Napi::Env env, const Failure& failure) const {
   const Napi::Value made = create_error_.Call({Napi::String::New(env, code_name(failure.code)), Napi::String::New(env, failure.message),
                                                Napi::String::New(env, failure.op), Napi::Number::New(env, static_cast<double>(failure.wanted)),
-                                               Napi::Number::New(env, static_cast<double>(failure.available))});
+                                               Napi::Number::New(env, static_cast<double>(failure.available)),
+                                               Napi::Number::New(env, static_cast<double>(failure.held))});
   if (!made.IsObject()) return Napi::Error::New(env, failure.message);
   return Napi::Error(env, made);
 }

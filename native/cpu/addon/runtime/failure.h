@@ -31,9 +31,10 @@ struct Failure {
   Code code;
   std::string op;
   std::string message;
-  /** Of `out_of_memory`, where they are known: bytes that were asked for and bytes that were there. */
+  /** Of `out_of_memory`, where they are known: bytes that were asked for, that were there, and that tensors held. */
   std::size_t wanted = 0;
   std::size_t available = 0;
+  std::size_t held = 0;
 };
 
 using FailurePointer = std::shared_ptr<const Failure>;
@@ -43,7 +44,7 @@ class Fault : public std::exception {
  public:
   explicit Fault(FailurePointer failure) : failure_(std::move(failure)) {}
   Fault(Code code, std::string op, std::string message)
-      : failure_(std::make_shared<const Failure>(Failure{code, std::move(op), std::move(message), 0, 0})) {}
+      : failure_(std::make_shared<const Failure>(Failure{code, std::move(op), std::move(message)})) {}
 
   const FailurePointer& failure() const { return failure_; }
   const char* what() const noexcept override { return failure_->message.c_str(); }

@@ -132,7 +132,7 @@ void Memory::trim() {
 
 void Memory::add(std::size_t bytes, bool weight) {
   const std::size_t before = bytes_.load(std::memory_order_relaxed);
-  if (limit_ != 0 && (bytes > limit_ || before > limit_ - bytes)) throw std::bad_alloc();
+  if (limit_ != 0 && (bytes > limit_ || before > limit_ - bytes)) throw NoRoom(bytes, before < limit_ ? limit_ - before : 0, before);
   const std::size_t now = bytes_ += bytes;
   if (weight) weights_ += bytes;
   if (now > peak_.load(std::memory_order_relaxed)) peak_ = now;

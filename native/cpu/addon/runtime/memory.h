@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <mutex>
+#include <new>
 #include <vector>
 
 namespace kvsift {
@@ -21,6 +22,14 @@ struct MemoryUse {
   std::size_t bytes = 0;
   std::size_t peak_bytes = 0;
   std::size_t weight_bytes = 0;
+};
+
+/** Tensors would hold more than they may. */
+struct NoRoom : std::bad_alloc {
+  NoRoom(std::size_t wanted_bytes, std::size_t free_bytes, std::size_t held_bytes) : wanted(wanted_bytes), free(free_bytes), held(held_bytes) {}
+  std::size_t wanted;
+  std::size_t free;
+  std::size_t held;
 };
 
 /**
@@ -39,7 +48,7 @@ class Memory {
   Block allocate(std::size_t bytes);
   void release(Block block);
 
-  /** Counts bytes of a tensor. @throws std::bad_alloc where that would pass the limit */
+  /** Counts bytes of a tensor. @throws NoRoom where that would pass the limit */
   void add(std::size_t bytes, bool weight);
   void remove(std::size_t bytes, bool weight);
   MemoryUse use() const;

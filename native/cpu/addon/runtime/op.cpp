@@ -24,6 +24,9 @@ FailurePointer execute(Context& context, const Op& op) noexcept {
     return nullptr;
   } catch (const Fault& fault) {
     failure = fault.failure();
+  } catch (const NoRoom& lack) {
+    failure = std::make_shared<const Failure>(
+        Failure{Code::out_of_memory, op.name, std::string(op.name) + ": there is not enough memory", lack.wanted, lack.free, lack.held});
   } catch (const std::bad_alloc&) {
     failure = std::make_shared<const Failure>(Failure{Code::out_of_memory, op.name, std::string(op.name) + ": there is not enough memory"});
   } catch (const std::exception& error) {
