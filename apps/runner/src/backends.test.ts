@@ -16,18 +16,24 @@ describe('--backend cuda', () => {
   });
 
   it('runs the same ops on the emulated device, which must be asked for', async () => {
-    await using backend = await createBackend({ backend: 'cuda', device: 'emulated' });
+    await using backend = await createBackend({ backend: 'cuda', device: { numbers: [0], emulated: true } });
     expect(backend.info).toMatchObject({ name: 'cuda', compute: 'bf16' });
     using x = backend.upload(Float32Array.of(1, 2, 3), 'f32', [3]);
     using sum = backend.reduce(x, 0, 'sum');
     expect(await sum.read()).toEqual(Float32Array.of(6));
   });
 
-  it('takes a number as the device, and nothing else', () => {
+  it('spreads a model over several', async () => {
+    await using backend = await createBackend({ backend: 'cuda', device: { numbers: [0, 0], emulated: true } });
+    expect(backend.place?.(0)).not.toBe(backend.place?.(0.9));
+  });
+
+  it('takes numbers as the device, and nothing else', () => {
     const device = backendOptions().find(({ long }) => long === '--device');
-    expect(device?.parseArg?.('2', undefined)).toBe(2);
-    expect(device?.parseArg?.('emulated', undefined)).toBe('emulated');
-    for (const text of ['-1', '0x1', 'gpu', '']) {
+    expect(device?.parseArg?.('2', undefined)).toEqual({ numbers: [2], emulated: false });
+    expect(device?.parseArg?.('1,0', undefined)).toEqual({ numbers: [1, 0], emulated: false });
+    expect(device?.parseArg?.('emulated', undefined)).toEqual({ numbers: [0], emulated: true });
+    for (const text of ['-1', '0x1', 'gpu', '', '0,', '0,emulated']) {
       expect(() => device?.parseArg?.(text, undefined)).toThrowError(expect.objectContaining({ code: 'invalid_argument' }));
     }
   });

@@ -7,14 +7,23 @@ export interface BackendChoice {
   readonly backend?: 'cpu' | 'reference' | 'cuda';
   readonly threads?: number;
   readonly compute?: 'int8' | 'f32';
-  /** Of the CUDA backend: number of the GPU, or the host in its place. */
-  readonly device?: number | 'emulated';
+  /** Of the CUDA backend: numbers of the GPUs that share the model, or the host in the place of so many. */
+  readonly device?: Devices;
 }
 
-function deviceOf(text: string): number | 'emulated' {
-  if (text === 'emulated') return text;
-  if (/^\d+$/.test(text)) return Number(text);
-  throw new KvsiftError('invalid_argument', `--device takes the number of a GPU (or "emulated" for tests), not "${text}"`);
+interface Devices {
+  readonly numbers: readonly number[];
+  readonly emulated: boolean;
+}
+
+function devicesOf(text: string): Devices {
+  const parts = text.split(',');
+  if (parts.every((part) => part === 'emulated')) return { numbers: parts.map(() => 0), emulated: true };
+  if (parts.every((part) => /^\d+$/.test(part))) return { numbers: parts.map(Number), emulated: false };
+  throw new KvsiftError(
+    'invalid_argument',
+    `--device takes the number of a GPU, or several with commas between them ("emulated" for tests), not "${text}"`,
+  );
 }
 
 /** The options that choose what computes. */
@@ -23,9 +32,9 @@ export const backendOptions = (): Option[] => [
   new Option('--threads <n>', 'threads of the CPU backend (default: the cores it may use)').argParser(whole(1)),
   new Option('--compute <mode>', 'int8: fast; f32: exact').choices(['int8', 'f32']).default('int8'),
   new Option(
-    '--device <n>',
-    'GPU of --backend cuda (default: 0); "emulated" runs its kernels on the host, very slowly, for tests',
-  ).argParser(deviceOf),
+    '--device <n,...>',
+    'GPU of --backend cuda (default: 0), or several that share the layers of the model; "emulated" runs the kernels on the host, very slowly, for tests',
+  ).argParser(devicesOf),
 ];
 
 /** @throws KvsiftError `backend_unavailable` with what is missing and what to do */
@@ -41,7 +50,7 @@ async function createCuda(device: BackendChoice['device'], compute: 'f32' | 'bf1
   const name = '@kvsift/backend-cuda';
   try {
     const { createCudaBackend } = (await import(name)) as typeof import('@kvsift/backend-cuda');
-    return createCudaBackend({ compute, ...(device === 'emulated' ? { emulated: true } : device !== undefined && { device }) });
+    return createCudaBackend({ compute, ...(device && { devices: device.numbers, emulated: device.emulated }) });
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ERR_MODULE_NOT_FOUND') {
       throw new KvsiftError(

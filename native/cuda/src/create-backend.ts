@@ -1,11 +1,16 @@
-import { AddonBackend, addonError } from '@kvsift/native-addon';
-import type { Backend } from '@kvsift/tensor';
+import { AddonBackend, addonError, SplitBackend } from '@kvsift/native-addon';
+import { type Backend, KvsiftError } from '@kvsift/tensor';
 import { loadAddon } from './locate-addon.js';
 
 export interface CudaBackendOptions {
   /** Number of the GPU among those that the process may use (CUDA_VISIBLE_DEVICES). Default 0. */
   readonly device?: number;
-  /** Most bytes that tensors may hold; more fails with `out_of_memory`. Default: what the device has. */
+  /**
+   * Several GPUs instead: the layers of a model are spread over them in this order, by the memory that each has free. A number that comes twice makes two
+   * logical devices of one GPU.
+   */
+  readonly devices?: readonly number[];
+  /** Most bytes that tensors may hold on each device; more fails with `out_of_memory`. Default: what the device has. */
   readonly memoryLimit?: number;
   /**
    * 'bf16' (default): products of many rows and attention over 16-bit caches on tensor cores. 'f32': exact values and float32 throughout, to compare with
@@ -33,9 +38,31 @@ const chunk = { rows: 4096, work: 5e11 };
  * `invalid_argument` for other options
  */
 export function createCudaBackend(options: CudaBackendOptions = {}): Backend {
-  const { device = 0, memoryLimit = 0, compute = 'bf16', cublas = true, emulated = false } = options;
+  const { device, devices, memoryLimit = 0, compute = 'bf16', cublas = true, emulated = false } = options;
+  if (device !== undefined && devices !== undefined) throw invalid('device and devices exclude each other');
+  if (devices?.length === 0) throw invalid('devices must name at least one GPU');
   const { Backend: Native } = loadAddon(emulated, options.addon);
-  const native = new Native(addonError, device, memoryLimit, cublas, compute);
-  const { description } = native.describe();
-  return new AddonBackend(native, { name: 'cuda', description, threads: 1, compute, ...(!emulated && { chunk }) });
+  const info = { name: 'cuda', threads: 1, compute, ...(!emulated && { chunk }) } as const;
+  const parts: { readonly backend: AddonBackend; readonly description: string; readonly freeBytes: number }[] = [];
+  try {
+    for (const number of devices ?? [device ?? 0]) {
+      const native = new Native(addonError, number, memoryLimit, cublas, compute);
+      const { description, freeBytes } = native.describe();
+      parts.push({ backend: new AddonBackend(native, { ...info, description }), description, freeBytes });
+    }
+  } catch (error) {
+    for (const { backend } of parts) void backend.dispose();
+    throw error;
+  }
+  const [first] = parts;
+  if (first !== undefined && parts.length === 1) return first.backend;
+  return SplitBackend.over(
+    parts.map(({ backend }) => backend),
+    parts.map(({ freeBytes }) => freeBytes),
+    { ...info, description: parts.map(({ description }) => description).join(' + ') },
+  );
+}
+
+function invalid(text: string): KvsiftError {
+  return new KvsiftError('invalid_argument', `createCudaBackend: ${text}`);
 }

@@ -9,7 +9,7 @@ interface Addon {
     memoryLimit: number,
     cublas: boolean,
     compute: string,
-  ) => NativeBackend & { describe(): { readonly description: string } };
+  ) => NativeBackend & { describe(): { readonly description: string; readonly freeBytes: number } };
 }
 
 const built = (folder: string, file: string) => fileURLToPath(new URL(`../build/${folder}/Release/${file}`, import.meta.url));

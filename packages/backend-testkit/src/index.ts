@@ -2,6 +2,7 @@ export { argumentSuite } from './addon/argument-suite.js';
 export { failure } from './addon/failure.js';
 export type { MakeAddonBackend } from './addon/make.js';
 export { programSuite } from './addon/program-suite.js';
+export { splitConformance, splitSuite } from './addon/split-suite.js';
 export { streamSuite } from './addon/stream-suite.js';
 export type { Bench, Case, Op, Tolerance } from './case.js';
 export { defaultTolerance } from './case.js';

@@ -1,4 +1,4 @@
-import { type KvStorage, KvsiftError } from '@kvsift/tensor';
+import { type Backend, type KvStorage, KvsiftError } from '@kvsift/tensor';
 import { ContiguousLayer } from './contiguous.js';
 import type { LayerCache, LayerShape } from './layer.js';
 import { PagedLayer } from './paged.js';
@@ -11,6 +11,8 @@ export interface CacheOptions {
   readonly layout: LayoutKind;
   /** One entry per layer. */
   readonly layers: readonly LayerShape[];
+  /** Where each layer lies, on a backend that is spread over devices. Default: where the storage is. */
+  readonly places?: readonly Backend[];
   /** Rows per block of a paged layout. Default 16. */
   readonly blockSize?: number;
 }
@@ -43,6 +45,13 @@ export class KvCache implements Disposable {
     return this.#layers.length;
   }
 
+  /** Type and place of a layer's entries. */
+  storageOf(index: number): KvStorage {
+    const { storage, places } = this.options;
+    const backend = places?.[index];
+    return backend === undefined ? storage : { ...storage, backend };
+  }
+
   /** The layer's storage; made with room for `capacity` entries per head where it does not exist yet. */
   layer(index: number, capacity = 0): LayerCache {
     const present = this.#layers[index];
@@ -50,7 +59,8 @@ export class KvCache implements Disposable {
     const shape = this.options.layers[index];
     if (shape === undefined)
       throw new KvsiftError('invalid_argument', `layer ${index} of a cache with ${this.#layers.length} layers`);
-    const { storage, layout, blockSize } = this.options;
+    const { layout, blockSize } = this.options;
+    const storage = this.storageOf(index);
     const made =
       layout === 'paged'
         ? new PagedLayer(storage, shape, capacity, blockSize)

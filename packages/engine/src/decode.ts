@@ -145,6 +145,11 @@ export class DecodeLoop implements Disposable {
     return { program, logits: result.logits };
   }
 
+  /** Where a layer lies. */
+  #at(layer: number): Backend {
+    return this.model.layers[layer]?.backend ?? this.#backend;
+  }
+
   #project(layer: DecoderLayer, hidden: Tensor): Projection {
     const [first] = this.sequences;
     return layer.project(hidden, this.#positions, this.model.rope(layer, first?.ropeLength ?? 0));
@@ -166,7 +171,7 @@ export class DecodeLoop implements Disposable {
   }
 
   #attend(layer: number, projection: Projection): Tensor {
-    const backend = this.#backend;
+    const backend = this.#at(layer);
     if (this.sequences.some(({ run }) => run?.retrieval !== undefined)) return this.#retrieve(layer, projection);
     const compensated = this.sequences.some(({ run }) => run?.compensation !== undefined);
     const { output, logSumExp } = backend.attention(projection.q, this.#segments(layer), {
@@ -188,7 +193,7 @@ export class DecodeLoop implements Disposable {
 
   /** Attention of each sequence over what it chooses to read. */
   #retrieve(layer: number, projection: Projection): Tensor {
-    using scope = scoped(this.#backend);
+    using scope = scoped(this.#at(layer));
     const { backend } = scope;
     const rows = this.sequences.map((sequence, row) => {
       const { cache, run } = sequence;
@@ -219,9 +224,9 @@ export class DecodeLoop implements Disposable {
       const { run, cache, window } = sequence;
       const budget = run?.budgets[layer];
       if (run?.decode === undefined || budget === undefined) continue;
-      using scope = scoped(this.#backend);
+      using scope = scoped(this.#at(layer));
       const cut = (tensor: Tensor) => scope.backend.slice(tensor, 0, row, row + 1);
-      window?.push(this.#backend, layer, {
+      window?.push(this.#at(layer), layer, {
         queries: cut(projection.q),
         queriesBeforeRotation: cut(projection.qBeforeRotation),
         hidden: cut(projection.normed),

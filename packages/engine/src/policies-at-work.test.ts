@@ -2,45 +2,16 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createReferenceBackend } from '@kvsift/backend-reference';
-import { allPolicies } from '@kvsift/policies';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { LanguageModel } from './language-model.js';
 import { load } from './load.js';
 import type { SessionOptions } from './session-options.js';
-import { smallModel, writeRandomModel } from './testing/random-model.js';
+import { expressions, names, registry } from './testing/policy-expressions.js';
+import { writeRandomModel } from './testing/random-model.js';
 
 const backend = createReferenceBackend();
-const registry = allPolicies();
 const prompt = Int32Array.from({ length: 48 }, (_, index) => (index * 17 + 5) % 60);
 const budget = 16;
-/** Expressions that fit a prompt of 48 tokens; every other policy stands for itself. */
-const expressions: Readonly<Record<string, string>> = {
-  snapkv: 'snapkv(window=4)',
-  h2o: 'h2o(window=4)',
-  finch: 'finch(question=4)',
-  nacl: 'nacl(recent=4)',
-  scissorhands: 'scissorhands(recent=4)',
-  cake: 'cake(window=4)',
-  lagkv: 'lagkv(lag=8)',
-  simlayerkv: 'simlayerkv(threshold=0.1, recent=12)',
-  quest: 'quest(pageSize=4, fullLayers=0)',
-  keydiff: 'keydiff(blockSize=8)',
-  adakv: 'adakv(snapkv(window=4))',
-  pyramidkv: 'pyramidkv(snapkv(window=4))',
-  chunkkv: 'chunkkv(snapkv(window=4), chunk=5)',
-  criticalkv: 'criticalkv(snapkv(window=4))',
-  'critical-adakv': 'critical-adakv(snapkv(window=4))',
-  headkv: 'headkv(snapkv(window=4))',
-  rerotate: 'rerotate(streaming-llm)',
-  'per-chunk': 'per-chunk(knorm, chunk=12)',
-  'per-layer': `per-layer(knorm, weights=[${Array.from({ length: smallModel.layers }, (_, layer) => layer + 1).join(', ')}])`,
-  decoding: 'decoding(h2o(window=4), interval=2)',
-  merging: 'merging(knorm)',
-};
-/** Need files or a tokenizer of their own. */
-const elsewhere = new Set(['duo-attention', 'q-filters', 'kvzip']);
-const names = [...registry.factories.keys()].filter((name) => !elsewhere.has(name));
-
 let folder: string;
 let model: LanguageModel;
 

@@ -82,19 +82,12 @@ export async function prefill(model: DecoderModel, cache: KvCache, ids: Int32Arr
   const first = cache.nextPosition;
   const rows = chunkRows(model.config, backend.info.chunk);
   const starts = Array.from({ length: Math.ceil(count / rows) }, (_, index) => index * rows);
-  const positions: Tensor[] = [];
+  const positions = new ChunkPositions(first, count, starts);
   let hidden: Tensor[] = [];
   const pace = new Pace(backend);
   try {
     for (const start of starts) {
       const part = ids.subarray(start, Math.min(count, start + rows));
-      positions.push(
-        backend.upload(
-          part.map((_, index) => first + start + index),
-          'i32',
-          [part.length],
-        ),
-      );
       using partIds = backend.upload(part, 'i32', [part.length]);
       hidden.push(model.embed(partIds));
     }
@@ -105,7 +98,7 @@ export async function prefill(model: DecoderModel, cache: KvCache, ids: Int32Arr
       for (const [chunk, start] of starts.entries()) {
         throwIfAborted(signal, 'prefill');
         const before = hidden[chunk];
-        const at = positions[chunk];
+        const at = positions.on(layer.backend)[chunk];
         if (before === undefined || at === undefined) continue;
         const needed = !lastOnly || chunk === starts.length - 1;
         const after = pass.chunk(before, at, start, needed);
@@ -129,8 +122,39 @@ export async function prefill(model: DecoderModel, cache: KvCache, ids: Int32Arr
     const lastRows = last.shape[0] ?? 0;
     return backend.slice(last, 0, lastRows - 1, lastRows);
   } finally {
-    for (const tensor of [...positions, ...hidden]) if (tensor.alive) tensor.dispose();
+    positions[Symbol.dispose]();
+    for (const tensor of hidden) if (tensor.alive) tensor.dispose();
     hidden = [];
+  }
+}
+
+/** Positions of the rows of each chunk, i32, wherever a layer wants them. */
+class ChunkPositions implements Disposable {
+  readonly #places = new Map<Backend, Tensor[]>();
+
+  constructor(
+    private readonly first: number,
+    private readonly count: number,
+    private readonly starts: readonly number[],
+  ) {}
+
+  on(backend: Backend): readonly Tensor[] {
+    const known = this.#places.get(backend);
+    if (known !== undefined) return known;
+    const made = this.starts.map((start, chunk) => {
+      const rows = (this.starts[chunk + 1] ?? this.count) - start;
+      return backend.upload(
+        Int32Array.from({ length: rows }, (_, row) => this.first + start + row),
+        'i32',
+        [rows],
+      );
+    });
+    this.#places.set(backend, made);
+    return made;
+  }
+
+  [Symbol.dispose](): void {
+    for (const tensor of [...this.#places.values()].flat()) tensor.dispose();
   }
 }
 
@@ -170,14 +194,14 @@ class LayerPass implements Disposable {
     private readonly length: number,
     private readonly compensation: Compensation | undefined,
   ) {
-    this.#backend = model.backend;
-    this.#queries = new RowCollector(model.backend, observe.queries, count);
-    this.#queriesBefore = new RowCollector(model.backend, observe.queriesBeforeRotation, count);
-    this.#keysBefore = new RowCollector(model.backend, observe.keysBeforeRotation ? 'all' : 'none', count);
-    this.#normed = new RowCollector(model.backend, observe.hidden, count);
+    this.#backend = layer.backend;
+    this.#queries = new RowCollector(layer.backend, observe.queries, count);
+    this.#queriesBefore = new RowCollector(layer.backend, observe.queriesBeforeRotation, count);
+    this.#keysBefore = new RowCollector(layer.backend, observe.keysBeforeRotation ? 'all' : 'none', count);
+    this.#normed = new RowCollector(layer.backend, observe.hidden, count);
     if (observe.columnSums) {
       const { queryHeads } = model.config;
-      this.#columnSums = model.backend.upload(new Float32Array(queryHeads * count), 'f32', [queryHeads, count]);
+      this.#columnSums = layer.backend.upload(new Float32Array(queryHeads * count), 'f32', [queryHeads, count]);
     }
   }
 

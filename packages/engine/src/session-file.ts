@@ -59,7 +59,7 @@ export async function writeSessionFile(
     tensors.push({ name, dtype: typeNames[type], shape, data });
   };
   for (const [index, shape] of layers.entries()) {
-    const { keys, values, positions, lengths } = await dumpLayer(storage, shape, cache.layer(index).view);
+    const { keys, values, positions, lengths } = await dumpLayer(cache.storageOf(index), shape, cache.layer(index).view);
     const rows = lengths.reduce((sum, length) => sum + length, 0);
     add(`layers.${index}.keys`, storage.dtype, [rows, shape.headDim], keys);
     add(`layers.${index}.values`, storage.dtype, [rows, shape.headDim], values);
@@ -108,7 +108,7 @@ export async function readSessionFile(
     dumps.push(await readLayer(path, file, index, shape.kvHeads, shape.headDim, shape.positions, storage.dtype));
   for (const [index, dump] of dumps.entries()) {
     const shape = layers[index];
-    if (shape) restoreLayer(cache.layer(index), storage, shape, dump);
+    if (shape) restoreLayer(cache.layer(index), cache.storageOf(index), shape, dump);
   }
   cache.seen = progress.seen;
   cache.nextPosition = progress.nextPosition;

@@ -1,14 +1,14 @@
-import { type CacheStatistics, KvCache } from '@kvsift/cache';
-import { type Budget, formatPolicy, joinMemories, noMemory, type PolicyRun, parseBudget, type RunMemory } from '@kvsift/policy';
+import type { CacheStatistics, KvCache } from '@kvsift/cache';
+import { formatPolicy, joinMemories, noMemory, type PolicyRun, type RunMemory } from '@kvsift/policy';
 import { type KvStorage, KvsiftError, type Tensor } from '@kvsift/tensor';
 import { throwIfAborted } from './abort.js';
 import { Answer, type Chunk, type GenerateOptions } from './answer.js';
+import { beginPolicy, makeCache } from './begin.js';
 import { DecodeLoop } from './decode.js';
 import { withHeld } from './held.js';
 import { forkRun, idleRun, memoryOf } from './idle-run.js';
 import { checkId, checkLength, encode } from './input.js';
-import { modelShape } from './layer-view.js';
-import { type Branch, chunkRows, type PrefillOptions, prefill } from './prefill.js';
+import { type Branch, type PrefillOptions, prefill } from './prefill.js';
 import { reread } from './reread.js';
 import { restoring } from './restoring.js';
 import { readRetained } from './retained.js';
@@ -16,7 +16,7 @@ import { drawToken, samplingRule } from './sampling.js';
 import { DecodeWindow, type Sequence } from './sequence.js';
 import { readSessionFile, type SessionIdentity, writeSessionFile } from './session-file.js';
 import type { PrefillInput, SessionModel, SessionOptions } from './session-options.js';
-import { type Attempt, withWhatFits } from './what-fits.js';
+import { withWhatFits } from './what-fits.js';
 
 /** Reads ids into a branch's cache under its policy; returns the last hidden state, owned by the caller. */
 export type Reading = (branch: Branch, ids: Int32Array, options: PrefillOptions) => Promise<Tensor>;
@@ -43,24 +43,9 @@ export class Session implements Disposable {
     private readonly model: SessionModel,
     readonly options: SessionOptions = {},
   ) {
-    const { backend, config } = model.decoder;
+    const { backend } = model.decoder;
     this.#storage = { backend, dtype: options.kvType ?? (backend.info.compute === 'f32' ? 'f32' : 'f16') };
-    if (options.policy !== undefined && options.budget === undefined) {
-      throw new KvsiftError(
-        'budget_invalid',
-        `the policy ${options.policy.name} needs a budget: tokens (512), a share ("20%") or bytes ("64MiB")`,
-      );
-    }
-    this.#cache = new KvCache({
-      storage: this.#storage,
-      layout: options.layout ?? (options.policy?.ragged ? 'flattened' : 'dense'),
-      layers: config.layers.map((layer) => ({
-        kvHeads: config.kvHeads,
-        headDim: config.headDim,
-        positions: layer.window !== undefined || options.trackPositions === true,
-      })),
-      ...(options.blockSize !== undefined && { blockSize: options.blockSize }),
-    });
+    this.#cache = makeCache(model, this.#storage, options);
   }
 
   /** Tokens seen, evicted ones included. */
@@ -117,7 +102,9 @@ export class Session implements Disposable {
           sequence: this.options.sequence ?? 0,
           expectedLength: this.#ropeLength,
         }).catch((error: unknown) => {
-          throw first ? withWhatFits(error, { ...this.#attempt(all.length), before }) : error;
+          throw first
+            ? withWhatFits(error, { model: decoder, storage: this.#storage, options: this.options, context: all.length, before })
+            : error;
         }),
       );
       if (first && this.#run?.reread !== undefined) {
@@ -311,41 +298,13 @@ export class Session implements Disposable {
     this.dispose();
   }
 
-  /** What a prefill of this many tokens needs memory for. */
-  #attempt(context: number): Omit<Attempt, 'before'> {
-    const { config, backend } = this.model.decoder;
-    const { policy } = this.options;
-    const budget = this.#budget();
-    const rows = chunkRows(config, backend.info.chunk);
-    return {
-      config,
-      kvType: this.#storage.dtype,
-      chunkRows: rows,
-      context,
-      ...(policy && { policy }),
-      ...(budget && { budget }),
-    };
-  }
-
-  #budget(): Budget | undefined {
-    const { budget } = this.options;
-    return budget === undefined || typeof budget === 'object' ? budget : parseBudget(String(budget));
-  }
-
   /** Starts the policy for a prompt of this length. */
   #begin(promptLength: number): void {
-    const { policy, seed = 0, sequence = 0 } = this.options;
-    const budget = this.#budget();
-    if (policy === undefined || budget === undefined) return;
+    const run = beginPolicy(this.model.decoder.config, this.#storage, this.options, promptLength);
+    if (run === undefined) return;
     this.#promptLength = promptLength;
-    this.#run = policy.begin({
-      model: modelShape(this.model.decoder.config, this.#storage),
-      promptLength,
-      budget,
-      seed,
-      sequence,
-    });
-    if (this.#run.decode !== undefined) this.#window = new DecodeWindow(this.#run.decode.observe);
+    this.#run = run;
+    if (run.decode !== undefined) this.#window = new DecodeWindow(run.decode.observe);
   }
 
   /** Runs sampled tokens through the model, so that `#logits` belongs to the last of them. */

@@ -82,11 +82,12 @@ describe('a prompt that does not fit', () => {
     });
   });
 
-  it('leaves other errors alone', () => {
-    const attempt = { config: {} as never, kvType: 'f16', chunkRows: 1, context: 1, before: 0 } as const;
-    const other = new KvsiftError('aborted', 'stopped');
-    expect(withWhatFits(other, attempt)).toBe(other);
-    const unknown = new KvsiftError('out_of_memory', 'no room');
-    expect(withWhatFits(unknown, attempt)).toBe(unknown);
-  });
+  it('leaves other errors alone', () =>
+    withModel({}, async (model) => {
+      const attempt = { model: model.decoder, storage: { dtype: 'f16' }, options: {}, context: 1, before: 0 } as const;
+      const other = new KvsiftError('aborted', 'stopped');
+      expect(withWhatFits(other, attempt)).toBe(other);
+      const unknown = new KvsiftError('out_of_memory', 'no room');
+      expect(withWhatFits(unknown, attempt)).toBe(unknown);
+    }));
 });

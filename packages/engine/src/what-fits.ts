@@ -1,18 +1,19 @@
-import type { ModelConfig } from '@kvsift/models';
+import type { DecoderModel } from '@kvsift/models';
 import { type Budget, type EvictionPolicy, formatBudget, resolveBudgets } from '@kvsift/policy';
-import { isKvsiftError, KvsiftError, type KvType } from '@kvsift/tensor';
-import { estimateMemory } from './estimate.js';
+import { isKvsiftError, type KvStorage, KvsiftError } from '@kvsift/tensor';
+import { budgetOf } from './begin.js';
+import { type EstimateInput, estimateMemory } from './estimate.js';
 import { idleRun } from './idle-run.js';
+import { chunkRows } from './prefill.js';
+import type { SessionOptions } from './session-options.js';
 
 /** A first prefill that was tried. */
 export interface Attempt {
-  readonly config: ModelConfig;
-  readonly kvType: KvType;
-  readonly chunkRows: number;
+  readonly model: DecoderModel;
+  readonly storage: Pick<KvStorage, 'dtype'>;
+  readonly options: SessionOptions;
   /** Tokens of the prompt. */
   readonly context: number;
-  readonly policy?: EvictionPolicy;
-  readonly budget?: Budget;
   /** Bytes that tensors held before it began. */
   readonly before: number;
 }
@@ -32,20 +33,23 @@ const anyPolicy: EvictionPolicy = {
  * An `out_of_memory` of a prefill with what would have fitted: the longest prompt under the same policy and budget (`contextThatFits`), and the
  * largest share of this prompt that could be kept (`shareThatFits`, in percent). Other errors come back as they are.
  */
-export function withWhatFits(error: unknown, { before, ...attempt }: Attempt): unknown {
+export function withWhatFits(error: unknown, { model, storage, options, context, before }: Attempt): unknown {
   if (!isKvsiftError(error) || error.code !== 'out_of_memory') return error;
   const { availableBytes, heldBytes } = error.details;
   if (typeof availableBytes !== 'number' || typeof heldBytes !== 'number') return error;
   const room = heldBytes + availableBytes - before;
-  const needs = (change: Partial<Attempt>): number => {
+  const { config, backend } = model;
+  const { policy } = options;
+  const budget = budgetOf(options);
+  const needs = (change: Partial<EstimateInput>): number => {
+    const own = { config, context, kvType: storage.dtype, chunkRows: chunkRows(config, backend.info.chunk), tensors: [] };
     try {
-      return estimateMemory({ ...attempt, ...change, tensors: [] }).peak * margin;
+      return estimateMemory({ ...own, ...(policy && { policy }), ...(budget && { budget }), ...change }).peak * margin;
     } catch {
       // A budget that is smaller than what the policy protects.
       return Number.POSITIVE_INFINITY;
     }
   };
-  const { context, policy, budget } = attempt;
   const contextThatFits = largest(context - 1, (tokens) => needs({ context: tokens }) <= room);
   const shareThatFits = largest(99, (percent) => {
     const share: Budget = { kind: 'share', numerator: percent, denominator: 100 };

@@ -26,7 +26,7 @@ export interface LoadOptions {
 
 /** A decoder language model on one backend. It computes on token rows and knows neither caches nor policies. */
 export class DecoderModel implements Disposable {
-  readonly #ropes = new Map<string, LoadedRope>();
+  readonly #ropes = new Map<Backend, Map<string, LoadedRope>>();
 
   private constructor(
     readonly backend: Backend,
@@ -52,14 +52,15 @@ export class DecoderModel implements Disposable {
         if (signal?.aborted) throw new KvsiftError('aborted', 'loading was aborted', {}, { cause: signal.reason });
         return resource;
       };
-      const embedding = keep(await backend.load(stored.embedding, 'embedding'));
-      const finalNorm = keep(await backend.load(stored.finalNorm, 'vector'));
-      const head = keep(await backend.load(stored.head, 'linear'));
+      const at = (share: number) => backend.place?.(share) ?? backend;
+      const embedding = keep(await at(0).load(stored.embedding, 'embedding'));
+      const finalNorm = keep(await at(1).load(stored.finalNorm, 'vector'));
+      const head = keep(await at(1).load(stored.head, 'linear'));
       const layers: DecoderLayer[] = [];
       for (const [index, weights] of stored.layers.entries()) {
         const layerConfig = config.layers[index];
         if (layerConfig === undefined) break;
-        layers.push(keep(await DecoderLayer.load(backend, config, layerConfig, weights)));
+        layers.push(keep(await DecoderLayer.load(at(index / config.layers.length), config, layerConfig, weights)));
         options.onProgress?.(index + 1, config.layers.length);
       }
       return new DecoderModel(backend, config, layers, embedding, finalNorm, head);
@@ -94,20 +95,22 @@ export class DecoderModel implements Disposable {
   /** Rope table of a layer for a sequence of `length` tokens (only dynamic and longrope look at the length). Owned by the model. */
   rope(layer: DecoderLayer, length: number): LoadedRope {
     const key = ropeKey(layer.config.rope, length);
-    const known = this.#ropes.get(key);
+    const tables = this.#ropes.get(layer.backend) ?? new Map<string, LoadedRope>();
+    this.#ropes.set(layer.backend, tables);
+    const known = tables.get(key);
     if (known !== undefined) return known;
     const table: RopeTable = ropeTable(layer.config.rope, length);
     const loaded = {
-      inverseFrequencies: this.backend.upload(table.inverseFrequencies, 'f32', [table.inverseFrequencies.length]),
+      inverseFrequencies: layer.backend.upload(table.inverseFrequencies, 'f32', [table.inverseFrequencies.length]),
       scale: table.scale,
     };
-    this.#ropes.set(key, loaded);
+    tables.set(key, loaded);
     return loaded;
   }
 
   dispose(): void {
     for (const layer of this.layers) layer.dispose();
-    for (const { inverseFrequencies } of this.#ropes.values()) inverseFrequencies.dispose();
+    for (const tables of this.#ropes.values()) for (const { inverseFrequencies } of tables.values()) inverseFrequencies.dispose();
     this.#ropes.clear();
     for (const tensor of [this.embeddingTable, this.finalNorm, this.head]) tensor.dispose();
   }

@@ -42,6 +42,13 @@ export class AddonStream implements TensorOwner {
     else this.native.write(this.id(tensor), data);
   }
 
+  /** `write` of a tensor of another backend of the same addon: enqueued on both streams. Not while one of them is recorded. */
+  receive(tensor: t.Tensor, from: AddonStream, data: t.Tensor): void {
+    this.demandAlive();
+    t.checkWrite(tensor, data);
+    this.native.receive(this.id(tensor), from.native, from.id(data));
+  }
+
   reshape(x: t.Tensor, shape: t.Shape): t.Tensor {
     this.demandAlive();
     const checked = t.checkReshape(x, shape);
@@ -83,15 +90,25 @@ export class AddonStream implements TensorOwner {
   }
 
   record(build: () => void): t.Program {
-    this.demandAlive();
-    const { native } = this;
-    native.beginRecording();
+    this.beginRecording();
     try {
       build();
     } catch (error) {
-      native.releaseProgram(native.endRecording());
+      this.endRecording().dispose();
       throw error;
     }
+    return this.endRecording();
+  }
+
+  /** `record` in two parts: ops are recorded from here on. */
+  beginRecording(): void {
+    this.demandAlive();
+    this.native.beginRecording();
+  }
+
+  /** The ops since `beginRecording`. */
+  endRecording(): t.Program {
+    const { native } = this;
     const id = native.endRecording();
     let open = true;
     const program: t.Program = {

@@ -160,6 +160,11 @@ export interface Backend extends AsyncDisposable {
   resetPeak(): void;
   /** Records the ops that `build` enqueues instead of running them; tensors made inside live as long as the program. Absent: not supported. */
   record?(build: () => void): Program;
+  /**
+   * The same backend with new memory and weights where the part of a model belongs that begins at this share of its layers (0 … 1). Present where a
+   * backend is spread over several devices. Ops take tensors of all places.
+   */
+  place?(share: number): Backend;
   /** Stops the stream and frees everything; later calls throw `disposed`. */
   dispose(): Promise<void>;
 

@@ -2,6 +2,7 @@
 
 #include "launch/check.h"
 #include "ops/layout.h"
+#include "runtime/letter.h"
 #include "runtime/staged.h"
 
 namespace kvsift::launch {
@@ -53,6 +54,17 @@ void assign(Backend& backend, const Tensor& tensor, const Tensor& data) {
     const std::size_t bytes = tensor.storage->bytes();
     ops::copy_pieces(context, data.storage->data(), bytes, tensor.storage->data(), bytes, bytes, 1);
   });
+}
+
+void receive(Backend& backend, const Tensor& tensor, Backend& from, const Tensor& data) {
+  demand(!tensor.storage->weight && !data.storage->weight, "receive", "a weight cannot be overwritten, nor copied");
+  demand(!backend.recording() && !from.recording(), "receive", "receive: not while a program is recorded");
+  expect_dtype("receive", "data", data, tensor.dtype);
+  expect_shape("receive", "data", data, tensor.shape);
+  const auto letter = std::make_shared<Letter>();
+  // Not an input: a tensor that has no contents is answered too, so that nobody waits for ever. A letter that is never sent breaks its promise.
+  from.submit("receive", {}, {}, [letter, storage = data.storage](Context& context) { letter->send(context, *storage); });
+  backend.submit("receive", {}, {tensor}, [letter, storage = tensor.storage](Context& context) { letter->receive(context, *storage); });
 }
 
 Tensor reshape(const Tensor& x, const Shape& shape) {

@@ -33,6 +33,14 @@ Napi::Value assign(Reader& reader) {
   return reader.env().Undefined();
 }
 
+Napi::Value receive(Reader& reader) {
+  const Tensor tensor = reader.tensor("tensor");
+  NativeBackend& from = reader.other("from");
+  const double id = reader.number("data");
+  launch::receive(reader.backend(), tensor, from.backend(), from.tensor("receive", "data", id));
+  return reader.env().Undefined();
+}
+
 Napi::Value reshape(Reader& reader) {
   const Tensor x = reader.tensor("x");
   return reader.result(launch::reshape(x, reader.shape("shape")));
@@ -198,6 +206,7 @@ constexpr Export exports[] = {
     {"empty", empty},
     {"write", write},
     {"assign", assign},
+    {"receive", receive},
     {"reshape", reshape},
     {"release", release},
     {"read", read},

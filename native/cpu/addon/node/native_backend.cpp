@@ -8,6 +8,13 @@ namespace kvsift::node {
 
 namespace {
 
+/** Marks objects of this library: another one that is compiled from the same files has another address. */
+const napi_type_tag& tag() {
+  static const int own = 0;
+  static const napi_type_tag made{0x6b76736966740001, reinterpret_cast<std::uintptr_t>(&own)};
+  return made;
+}
+
 std::uint64_t key(double id) { return id > 0 && id < 9007199254740992.0 && id == std::floor(id) ? static_cast<std::uint64_t>(id) : 0; }
 
 }  // namespace
@@ -35,11 +42,16 @@ NativeBackend::NativeBackend(const Napi::CallbackInfo& info) : Napi::ObjectWrap<
   } catch (const std::exception& problem) {
     throw error(info.Env(), {Code::backend_failure, maker, std::string("the backend cannot start: ") + problem.what()});
   }
+  info.This().As<Napi::Object>().TypeTag(&tag());
   channel_ = Channel::New(info.Env(), "kvsift", 0, 1, this);
   channel_.Unref(info.Env());
   napi_add_env_cleanup_hook(env_, clean_up, this);
   connected_ = true;
   alive_ = true;
+}
+
+NativeBackend* NativeBackend::of(const Napi::Value& value) {
+  return value.IsObject() && value.As<Napi::Object>().CheckTypeTag(&tag()) ? Unwrap(value.As<Napi::Object>()) : nullptr;
 }
 
 NativeBackend::~NativeBackend() {

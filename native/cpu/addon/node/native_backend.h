@@ -29,6 +29,9 @@ class NativeBackend : public Napi::ObjectWrap<NativeBackend> {
   explicit NativeBackend(const Napi::CallbackInfo& info);
   ~NativeBackend() override;
 
+  /** The backend behind a JavaScript value; null where it is none of this very addon. */
+  static NativeBackend* of(const Napi::Value& value);
+
   /** @throws Fault `disposed` */
   Backend& backend();
 

@@ -41,6 +41,13 @@ std::string Reader::text(const char* name) {
 
 Tensor Reader::tensor(const char* name) { return owner_.tensor(op_, name, number(name)); }
 
+NativeBackend& Reader::other(const char* name) {
+  const Napi::Value given = value();
+  NativeBackend* found = NativeBackend::of(given);
+  if (found == nullptr) refuse(name, "must be a backend of this addon");
+  return *found;
+}
+
 std::optional<Tensor> Reader::maybe_tensor(const char* name) {
   const double id = number(name);
   if (id == 0) return std::nullopt;

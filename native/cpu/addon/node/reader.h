@@ -33,6 +33,8 @@ class Reader {
   bool flag(const char* name);
   std::string text(const char* name);
   Tensor tensor(const char* name);
+  /** Another backend of this addon. */
+  NativeBackend& other(const char* name);
   /** 0 stands for none. */
   std::optional<Tensor> maybe_tensor(const char* name);
   DType dtype(const char* name);

@@ -17,6 +17,7 @@ class Context {
   explicit Context(std::shared_ptr<Device> device) : device_(std::move(device)), words_(std::make_shared<FaultWords>(device_)) {}
 
   Device& device() const { return *device_; }
+  const std::shared_ptr<Device>& shared_device() const { return device_; }
   kvsift_cuda_context* kernels() const { return device_->kernels(); }
   kvsift_cuda_stream stream() const { return device_->stream(); }
 

@@ -16,6 +16,7 @@ BackendOptions read_options(Reader& reader) {
 Napi::Value describe(Reader& reader) {
   const Napi::Object out = Napi::Object::New(reader.env());
   out.Set("description", reader.backend().stream().description());
+  out.Set("freeBytes", static_cast<double>(reader.backend().stream().device_memory().free));
   return out;
 }
 

@@ -44,6 +44,7 @@ class Stream {
 
   const std::shared_ptr<Memory>& memory() const { return memory_; }
   std::string description() const { return device_->description(); }
+  DeviceMemory device_memory() const { return device_->memory(); }
 
   /** Skips what has not been enqueued and ends the threads; `stopped` is called there last. Fences that are skipped see `disposed`. */
   void stop(std::function<void()> stopped);

@@ -1,0 +1,13 @@
+import { splitSuite } from '@kvsift/backend-testkit';
+import { expect, it } from 'vitest';
+import { createCudaBackend } from './index.js';
+
+splitSuite('two emulated devices', () => createCudaBackend({ emulated: true, devices: [0, 0] }));
+
+it('says which options do not fit', () => {
+  expect(() => createCudaBackend({ emulated: true, device: 0, devices: [0] })).toThrowError('exclude each other');
+  expect(() => createCudaBackend({ emulated: true, devices: [] })).toThrowError('at least one GPU');
+  expect(() => createCudaBackend({ emulated: true, devices: [0, 3] })).toThrowError(
+    expect.objectContaining({ code: 'backend_unavailable' }),
+  );
+});
