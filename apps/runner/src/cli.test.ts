@@ -48,6 +48,15 @@ const demo = [
   'The code for amber is 48213. Question: What is the code for amber? Answer: The code for amber is',
 ];
 
+it('ends quietly where nobody reads its output any more', async () => {
+  const child = spawn(process.execPath, [cli, 'policies'], { stdio: ['ignore', 'pipe', 'pipe'] });
+  child.stdout.destroy();
+  const errors: Buffer[] = [];
+  child.stderr.on('data', (data: Buffer) => errors.push(data));
+  const code = await new Promise((resolve) => child.on('close', resolve));
+  expect([code, `${Buffer.concat(errors)}`]).toEqual([0, '']);
+});
+
 describe('inspect retention', () => {
   const text = ['-p', 'The code for amber is 48213. A cat touched the large bird, and the baker repaired it.'];
   const policy = ['--policy', 'streaming-llm(sinks=2)', '--budget', '6'];

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import type { GenerateOptions, SessionOptions } from '@kvsift/engine';
 import { allPolicies, policyOf } from '@kvsift/policies';
 import { parseBudget } from '@kvsift/policy';
-import { KvsiftError } from '@kvsift/tensor';
+import { KvsiftError, type KvType } from '@kvsift/tensor';
 import { InvalidArgumentError, Option } from 'commander';
 import { number, whole } from './number-option.js';
 
@@ -10,7 +10,7 @@ import { number, whole } from './number-option.js';
 export interface RunOptions {
   readonly policy?: string;
   readonly budget?: string;
-  readonly kvType?: 'f32' | 'f16' | 'bf16';
+  readonly kvType?: KvType;
   readonly layout?: 'dense' | 'flattened' | 'paged';
   readonly context?: number;
   readonly maxTokens: number;
@@ -31,7 +31,7 @@ export function redisUrl(text: string): string {
 export const cacheOptions = (): Option[] => [
   new Option('--policy <expression>', 'what to keep, e.g. "snapkv(window=32)" or "adakv(snapkv())"; see kvsift policies'),
   new Option('--budget <amount>', 'how much: 512 (tokens per KV head), 20% (of the prompt) or 64MiB (whole cache)'),
-  new Option('--kv-type <type>', 'storage of keys and values').choices(['f16', 'bf16', 'f32']),
+  new Option('--kv-type <type>', 'storage of keys and values').choices(['f16', 'bf16', 'f32', 'q8_0']),
   new Option('--layout <kind>', 'how the cache is laid out').choices(['dense', 'flattened', 'paged']),
   new Option('--context <tokens>', 'longest text in tokens (default: what the model was made for)').argParser(whole(1)),
 ];

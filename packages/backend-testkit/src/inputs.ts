@@ -4,10 +4,12 @@ import {
   blockLayout,
   type DType,
   elementCount,
+  encodeQ8_0,
   floatToBfloat,
   floatToHalf,
   type HostArray,
   isBlockType,
+  type KvType,
   type Shape,
   type Tensor,
   uniformAt,
@@ -81,9 +83,10 @@ export function hostData(seed: number, dtype: DType, shape: Shape, kind: Kind = 
   return encode(numbers(seed, count, kind), dtype);
 }
 
-/** f32 numbers as f32, f16 or bf16. */
-export function encode(values: Float32Array, dtype: 'f32' | 'f16' | 'bf16'): Float32Array | Uint16Array {
+/** f32 numbers as a cache holds them. */
+export function encode(values: Float32Array, dtype: KvType): Float32Array | Uint16Array | Uint8Array {
   if (dtype === 'f32') return values;
+  if (dtype === 'q8_0') return encodeQ8_0(values);
   return Uint16Array.from(values, dtype === 'f16' ? floatToHalf : floatToBfloat);
 }
 

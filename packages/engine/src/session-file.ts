@@ -37,9 +37,16 @@ const progressSchema = z.object({
 });
 export type SessionProgress = z.infer<typeof progressSchema>;
 
+/** What a file holds. Rows of `q8_0` are bytes to the format, which has no blocks: the only bytes there are. */
 type FileType = KvType | 'i32';
 
-const typeNames: Readonly<Record<FileType, TensorToWrite['dtype']>> = { f32: 'F32', f16: 'F16', bf16: 'BF16', i32: 'I32' };
+const typeNames: Readonly<Record<FileType, TensorToWrite['dtype']>> = {
+  f32: 'F32',
+  f16: 'F16',
+  bf16: 'BF16',
+  i32: 'I32',
+  q8_0: 'U8',
+};
 
 /** Before the names of a policy's tensors. */
 const runPrefix = 'run.';
@@ -56,7 +63,7 @@ export async function writeSessionFile(
   const { storage, layers } = cache.options;
   const tensors: TensorToWrite[] = [];
   const add = (name: string, type: FileType, shape: readonly number[], data: HostArray) => {
-    tensors.push({ name, dtype: typeNames[type], shape, data });
+    tensors.push({ name, dtype: typeNames[type], shape: type === 'q8_0' ? scaled(shape, 34 / 32) : shape, data });
   };
   for (const [index, shape] of layers.entries()) {
     const { keys, values, positions, lengths } = await dumpLayer(cache.storageOf(index), shape, cache.layer(index).view);
@@ -122,12 +129,9 @@ async function readRun(path: string, file: WeightFile, backend: Backend): Promis
   const tensors: Record<string, Tensor> = {};
   for (const [name, stored] of file.tensors) {
     if (!name.startsWith(runPrefix)) continue;
-    if (!isFileType(stored.dtype)) throw new KvsiftError('file_malformed', `${path}: ${name} is ${stored.dtype}`, { path, name });
-    tensors[name.slice(runPrefix.length)] = backend.upload(
-      await readHost(file, stored, stored.dtype),
-      stored.dtype,
-      stored.shape,
-    );
+    const { type, shape } = held(stored);
+    if (!isFileType(type)) throw new KvsiftError('file_malformed', `${path}: ${name} is ${type}`, { path, name });
+    tensors[name.slice(runPrefix.length)] = backend.upload(await readHost(file, stored, type), type, shape);
   }
   return tensors;
 }
@@ -135,7 +139,18 @@ async function readRun(path: string, file: WeightFile, backend: Backend): Promis
 async function readHost(file: WeightFile, stored: StoredTensor, type: FileType): Promise<HostArray> {
   const { buffer } = (await file.readBytes(stored)).slice();
   if (type === 'i32') return new Int32Array(buffer);
+  if (type === 'q8_0') return new Uint8Array(buffer);
   return blockLayout(type).bytes === 4 ? new Float32Array(buffer) : new Uint16Array(buffer);
+}
+
+/** A tensor of a file as it was before it was written. */
+function held({ dtype, shape }: StoredTensor): { readonly type: string; readonly shape: readonly number[] } {
+  return dtype === 'u8' ? { type: 'q8_0', shape: scaled(shape, 32 / 34) } : { type: dtype, shape };
+}
+
+/** A shape with another number of columns. */
+function scaled(shape: readonly number[], factor: number): number[] {
+  return [...shape.slice(0, -1), Math.round((shape.at(-1) ?? 0) * factor)];
 }
 
 function isFileType(type: string): type is FileType {
@@ -162,10 +177,11 @@ async function readLayer(
   const read = async (part: string, type: FileType, shape: readonly number[]): Promise<HostArray> => {
     const name = `layers.${index}.${part}`;
     const stored = file.tensor(name);
-    if (stored.dtype !== type || stored.shape.join() !== shape.join()) {
+    const found = held(stored);
+    if (found.type !== type || found.shape.join() !== shape.join()) {
       throw new KvsiftError(
         'cache_mismatch',
-        `${path}: ${name} is ${stored.dtype} [${stored.shape.join(', ')}], expected ${type} [${shape.join(', ')}]`,
+        `${path}: ${name} is ${found.type} [${found.shape.join(', ')}], expected ${type} [${shape.join(', ')}]`,
         { path, name },
       );
     }

@@ -143,6 +143,24 @@ describe('a session', () => {
     await expect(model.restore(join(folder, 'llama', 'model.safetensors'), options)).rejects.toEqual(mismatch);
   });
 
+  it('keeps a cache in blocks of bytes: half the memory, and a file of its own', async () => {
+    const wide = await load(await writeRandomModel(join(folder, 'wide'), { ...smallModel, hidden: 128 }), { backend });
+    const path = join(folder, 'blocks.safetensors');
+    const options = { policy: snapkv({ window: 4 }), budget: 12, kvType: 'q8_0' } as const;
+    using exact = wide.session({ ...options, kvType: 'f16' });
+    using session = wide.session(options);
+    for (const one of [exact, session]) await one.prefill(prompt);
+    expect(session.statistics().entryBytes / exact.statistics().entryBytes).toBeCloseTo(34 / 64, 6);
+    expect(await session.force(5)).not.toEqual(await exact.force(5));
+    await session.save(path);
+    using restored = await wide.restore(path, { ...options, layout: 'paged' });
+    expect(await restored.force(7)).toEqual(await session.force(7));
+    await expect(wide.restore(path, { ...options, kvType: 'f16' })).rejects.toMatchObject({ code: 'cache_mismatch' });
+    using narrow = model.session({ kvType: 'q8_0' });
+    await expect(narrow.prefill(prompt)).rejects.toMatchObject({ code: 'shape_mismatch' });
+    wide.dispose();
+  });
+
   it('rolls back what was appended, and no further than the eviction', async () => {
     using session = model.session({ policy: snapkv({ window: 4 }), budget: 12 });
     await session.prefill(prompt);

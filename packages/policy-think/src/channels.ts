@@ -32,8 +32,10 @@ export function keepChannels(
   channels: Selection,
   dtype: KvType,
 ): NarrowKeys {
+  // Blocks need 32 channels.
+  const narrow = dtype === 'q8_0' && channels.maxPerHead % 32 !== 0 ? 'f16' : dtype;
   return {
-    keys: stored(backend, gatherChannels(backend, entries.keys, channels), dtype),
+    keys: stored(backend, gatherChannels(backend, entries.keys, channels), narrow),
     values: stored(backend, entries.values, dtype),
     channels,
   };

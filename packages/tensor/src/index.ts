@@ -1,5 +1,5 @@
 export * from './backend.js';
-export { dequantizeBlocks } from './blocks/index.js';
+export { dequantizeBlocks, encodeQ8_0 } from './blocks/index.js';
 export * from './dtype.js';
 export * from './errors.js';
 export * from './float16.js';

@@ -25,6 +25,9 @@ struct RowKernels {
   void (*to_bf16)(const float* x, std::size_t count, std::uint16_t* out);
   void (*from_f16)(const std::uint16_t* x, std::size_t count, float* out);
   void (*from_bf16)(const std::uint16_t* x, std::size_t count, float* out);
+  /** Whole blocks of q8_0. */
+  void (*to_q8)(const float* x, std::size_t count, std::byte* out);
+  void (*from_q8)(const std::byte* x, std::size_t count, float* out);
 };
 
 /** Rows of activations as signed bytes with a scale per block of 32. */

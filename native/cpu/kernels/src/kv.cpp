@@ -8,12 +8,14 @@ namespace kvsift {
 
 void widen(const RowKernels& kernels, DType type, const void* from, std::size_t count, float* to) {
   if (type == DType::f32) std::memcpy(to, from, count * sizeof(float));
+  else if (type == DType::q8_0) kernels.from_q8(static_cast<const std::byte*>(from), count, to);
   else if (type == DType::f16) kernels.from_f16(static_cast<const std::uint16_t*>(from), count, to);
   else kernels.from_bf16(static_cast<const std::uint16_t*>(from), count, to);
 }
 
 void narrow(const RowKernels& kernels, DType type, const float* from, std::size_t count, void* to) {
   if (type == DType::f32) std::memcpy(to, from, count * sizeof(float));
+  else if (type == DType::q8_0) kernels.to_q8(from, count, static_cast<std::byte*>(to));
   else if (type == DType::f16) kernels.to_f16(from, count, static_cast<std::uint16_t*>(to));
   else kernels.to_bf16(from, count, static_cast<std::uint16_t*>(to));
 }
@@ -49,7 +51,7 @@ void append_part(const RowKernels& kernels, const KvView& view, std::size_t head
 }
 
 void copy_entry(const RowKernels& kernels, const KvView& from, std::size_t from_row, const KvView& to, std::size_t to_row, float* widened) {
-  const std::size_t bytes = from.head_dim * element_bytes(from.type);
+  const std::size_t bytes = entry_bytes(from.type, from.head_dim);
   for (const bool keys : {true, false}) {
     const std::byte* source = row_at(static_cast<const void*>(keys ? from.keys : from.values), from, from_row);
     std::byte* target = row_at(keys ? to.keys : to.values, to, to_row);

@@ -34,19 +34,23 @@ class HeadRows {
   std::size_t start_;
 };
 
-inline std::size_t element_bytes(DType type) { return type == DType::f32 ? 4 : 2; }
+/** Bytes of a row of a cache. */
+inline std::size_t entry_bytes(DType type, std::size_t head_dim) {
+  if (type == DType::q8_0) return head_dim / 32 * 34;
+  return head_dim * (type == DType::f32 ? 4 : 2);
+}
 
 inline const std::byte* row_at(const void* base, const KvView& view, std::size_t row) {
-  return static_cast<const std::byte*>(base) + row * view.head_dim * element_bytes(view.type);
+  return static_cast<const std::byte*>(base) + row * entry_bytes(view.type, view.head_dim);
 }
 
 inline std::byte* row_at(void* base, const KvView& view, std::size_t row) {
-  return static_cast<std::byte*>(base) + row * view.head_dim * element_bytes(view.type);
+  return static_cast<std::byte*>(base) + row * entry_bytes(view.type, view.head_dim);
 }
 
-/** f32 values of a run of stored elements. */
+/** f32 values of a stored row. */
 void widen(const RowKernels& kernels, DType type, const void* from, std::size_t count, float* to);
-/** Stores f32 values as elements. */
+/** Stores f32 values as a row. A block of q8_0 with a value that is not finite is NaN throughout. */
 void narrow(const RowKernels& kernels, DType type, const float* from, std::size_t count, void* to);
 
 /** First slot of a head in [0, length) whose position is at least `position`; positions absent: slots are positions. */

@@ -42,6 +42,15 @@ KVSIFT_INLINE std::int32_t word_at(const void* p) {
 
 KVSIFT_INLINE std::size_t least(std::size_t a, std::size_t b) { return a < b ? a : b; }
 
+#if defined(__AVX2__)
+/** A half at any address. */
+KVSIFT_INLINE float half_of(const void* p) {
+  std::uint16_t bits;
+  __builtin_memcpy(&bits, p, sizeof bits);
+  return _cvtsh_ss(bits);
+}
+#endif
+
 #if defined(__AVX512F__)
 
 KVSIFT_INLINE F splat(float x) { return _mm512_set1_ps(x); }
@@ -64,6 +73,8 @@ KVSIFT_INLINE F load_bf16(const void* p) {
 KVSIFT_INLINE void store_halves(void* p, I x) { _mm256_storeu_si256(static_cast<__m256i*>(p), _mm512_cvtepi32_epi16(reinterpret_cast<__m512i>(x))); }
 /** The low 8 bits of each lane. */
 KVSIFT_INLINE void store_bytes(void* p, I x) { _mm_storeu_si128(static_cast<__m128i*>(p), _mm512_cvtepi32_epi8(reinterpret_cast<__m512i>(x))); }
+/** Signed bytes. */
+KVSIFT_INLINE I load_bytes(const void* p) { return reinterpret_cast<I>(_mm512_cvtepi8_epi32(_mm_loadu_si128(static_cast<const __m128i*>(p)))); }
 /** fraction · 2^whole for whole-numbered floats; 0 far below. */
 KVSIFT_INLINE F scale_by_power(F fraction, F whole) { return _mm512_scalef_ps(fraction, whole); }
 KVSIFT_INLINE F round_to_whole(F x) { return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
@@ -111,6 +122,7 @@ KVSIFT_INLINE void store_bytes(void* p, I x) {
   auto* out = static_cast<std::uint8_t*>(p);
   for (int lane = 0; lane < lanes; lane++) out[lane] = static_cast<std::uint8_t>(x[lane]);
 }
+KVSIFT_INLINE I load_bytes(const void* p) { return reinterpret_cast<I>(_mm256_cvtepi8_epi32(_mm_loadl_epi64(static_cast<const __m128i*>(p)))); }
 KVSIFT_INLINE F round_to_whole(F x) { return _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 KVSIFT_INLINE F scale_by_power(F fraction, F whole) {
   const F floor = splat(-127.0F);
@@ -188,6 +200,12 @@ KVSIFT_INLINE F scale_by_power(F fraction, F whole) {
   const I power = (to_int(whole > floor ? whole : floor) + 127) << 23;
   return fraction * reinterpret_cast<F>(power);
 }
+KVSIFT_INLINE I load_bytes(const void* p) {
+  std::int8_t bytes[4];
+  __builtin_memcpy(bytes, p, 4);
+  return I{bytes[0], bytes[1], bytes[2], bytes[3]};
+}
+KVSIFT_INLINE float half_of(const void* p) { return widen_f16(half_at(p, 0)); }
 KVSIFT_INLINE I look_up(I table, I nibbles) {
   typedef std::uint8_t Bytes __attribute__((vector_size(16)));
   return reinterpret_cast<I>(__builtin_shuffle(reinterpret_cast<Bytes>(table), reinterpret_cast<Bytes>(nibbles)));

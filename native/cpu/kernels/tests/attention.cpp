@@ -97,6 +97,9 @@ void test_attention() {
   run_case({DType::f32, 20, 1, {50}, 12});
   run_case({DType::f16, 33, 1, {50}, 12});
   run_case({DType::f16, 64, 3, {1100, 3, 600}, 1});
+  run_case({DType::q8_0, 64, 3, {300, 137}, 100});
+  run_case({DType::q8_0, 128, 4, {700, 20}, 1});
+  run_case({DType::q8_0, 96, 2, {260}, 3, 9.0F, 70});
   run_case({DType::f32, 256, 2, {530}, 8});
   run_case({DType::f32, 64, 2, {260}, 260, 5.0F, 0});
   run_case({DType::bf16, 64, 2, {400}, 200, 0, 60});

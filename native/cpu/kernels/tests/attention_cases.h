@@ -29,7 +29,7 @@ struct Cache {
     const std::size_t block = 16;
     const std::size_t per_head = (most + block - 1) / block + 1;
     const std::size_t rows = heads * per_head * block + 5;
-    keys.resize(rows * dim * (type == DType::f32 ? 4 : 2), std::byte{0xff});
+    keys.resize(rows * row_bytes(type, dim), std::byte{0xff});
     values.resize(keys.size(), std::byte{0xff});
     positions.resize(rows, -1);
     lengths.assign(heads, 0);
@@ -57,13 +57,25 @@ struct Cache {
       for (std::size_t slot = 0; slot < held[g]; slot++) slot_positions[g].push_back(static_cast<std::int32_t>(slot * 2 + slot % 2));
       const KvSegment segment{one, held[g]};
       kv_append(context, std::span(&segment, 1), k.data(), v.data(), slot_positions[g].data());
-      for (const float value : k) key_values[g].push_back(stored(type, value));
-      for (const float value : v) value_values[g].push_back(stored(type, value));
+      key_values[g] = stored(type, k);
+      value_values[g] = stored(type, v);
     }
   }
 
-  static float stored(DType type, float value) {
-    return type == DType::f32 ? value : type == DType::f16 ? f16_to_f32(f32_to_f16(value)) : bf16_to_f32(f32_to_bf16(value));
+  /** Values as a cache of this type holds them. */
+  static std::vector<float> stored(DType type, const std::vector<float>& values) {
+    std::vector<float> out;
+    for (std::size_t at = 0; at < values.size(); at++) {
+      const float value = values[at];
+      if (type != DType::q8_0) {
+        out.push_back(type == DType::f32 ? value : type == DType::f16 ? f16_to_f32(f32_to_f16(value)) : bf16_to_f32(f32_to_bf16(value)));
+        continue;
+      }
+      float top = 0;
+      for (std::size_t i = at / 32 * 32; i < at / 32 * 32 + 32; i++) top = std::max(top, std::abs(values[i]));
+      out.push_back(f16_to_f32(f32_to_f16(top / 127)) * std::nearbyint(value * (127 / top)));
+    }
+    return out;
   }
 };
 

@@ -94,6 +94,7 @@ void run_case(const Case& c) {
 void test_columns() {
   run_case({DType::f32, 64, 3, 300, 300});
   run_case({DType::f16, 64, 3, 310, 32});
+  run_case({DType::q8_0, 64, 2, 310, 70});
   run_case({DType::bf16, 24, 1, 140, 50, ColumnMask::none});
   run_case({DType::f32, 32, 2, 200, 20, ColumnMask::causal, 13});
   run_case({DType::f32, 32, 2, 200, 150, ColumnMask::causal, 0, 4.0F, 61});

@@ -1,9 +1,13 @@
 import {
   bfloatToFloat,
+  byteLength,
+  dequantizeBlocks,
+  encodeQ8_0,
   floatToBfloat,
   floatToHalf,
   halfToFloat,
   KvsiftError,
+  type KvType,
   type KvView,
   type Selection,
   type Tensor,
@@ -20,12 +24,27 @@ export function viewContents({ keys, values, lengths, positions }: KvView): Tens
   return [keys, values, lengths, ...(positions ? [positions] : [])];
 }
 
+type Elements = Float32Array | Uint16Array | Uint8Array;
+
+/** A stored row as numbers. */
+function decode(dtype: KvType, row: Elements): Float32Array {
+  if (row instanceof Uint8Array) return dequantizeBlocks('q8_0', row);
+  if (row instanceof Float32Array) return row;
+  return Float32Array.from(row, dtype === 'f16' ? halfToFloat : bfloatToFloat);
+}
+
+/** Numbers as a stored row. */
+function encode(dtype: KvType, values: Float32Array): Elements {
+  if (dtype === 'q8_0') return encodeQ8_0(values);
+  return dtype === 'f32' ? values : Uint16Array.from(values, dtype === 'f16' ? floatToHalf : floatToBfloat);
+}
+
 /** Rows of a view as numbers, with its addressing. */
 export class KvRows {
-  readonly #keys: Float32Array | Uint16Array;
-  readonly #values: Float32Array | Uint16Array;
-  readonly #toFloat: ((bits: number) => number) | undefined;
-  readonly #fromFloat: ((value: number) => number) | undefined;
+  readonly #keys: Elements;
+  readonly #values: Elements;
+  /** Array elements of a row. */
+  readonly #width: number;
   readonly lengths: Int32Array;
   readonly #starts: Int32Array;
   readonly #table: Int32Array | undefined;
@@ -36,12 +55,9 @@ export class KvRows {
     private readonly op: string,
     readonly view: KvView,
   ) {
-    this.#keys = storageOf(view.keys).data as Float32Array | Uint16Array;
-    this.#values = storageOf(view.values).data as Float32Array | Uint16Array;
-    if (view.dtype !== 'f32') {
-      this.#toFloat = view.dtype === 'f16' ? halfToFloat : bfloatToFloat;
-      this.#fromFloat = view.dtype === 'f16' ? floatToHalf : floatToBfloat;
-    }
+    this.#keys = storageOf(view.keys).data as Elements;
+    this.#values = storageOf(view.values).data as Elements;
+    this.#width = view.dtype === 'q8_0' ? byteLength('q8_0', [view.headDim]) : view.headDim;
     this.lengths = integers(view.lengths);
     this.#starts = integers(view.starts);
     this.#table = view.blocks && integers(view.blocks.table);
@@ -75,11 +91,8 @@ export class KvRows {
     const source = part === 'keys' ? this.#keys : this.#values;
     const out = new Float32Array(length * headDim);
     for (let slot = 0; slot < length; slot++) {
-      const from = this.row(head, slot) * headDim;
-      for (let c = 0; c < headDim; c++) {
-        const raw = source[from + c] ?? 0;
-        out[slot * headDim + c] = this.#toFloat ? this.#toFloat(raw) : raw;
-      }
+      const from = this.row(head, slot) * this.#width;
+      out.set(decode(this.view.dtype, source.subarray(from, from + this.#width)), slot * headDim);
     }
     return out;
   }
@@ -87,17 +100,14 @@ export class KvRows {
   write(part: 'keys' | 'values', row: number, values: Float32Array, from: number): void {
     const { headDim } = this.view;
     const target = part === 'keys' ? this.#keys : this.#values;
-    for (let c = 0; c < headDim; c++) {
-      const value = values[from + c] ?? 0;
-      target[row * headDim + c] = this.#fromFloat ? this.#fromFloat(value) : value;
-    }
+    target.set(encode(this.view.dtype, values.subarray(from, from + headDim)), row * this.#width);
   }
 
   /** Copies an entry bit for bit. */
   copy(row: number, from: KvRows, source: number): void {
-    const { headDim } = this.view;
-    this.#keys.set(from.#keys.subarray(source * headDim, (source + 1) * headDim), row * headDim);
-    this.#values.set(from.#values.subarray(source * headDim, (source + 1) * headDim), row * headDim);
+    const width = this.#width;
+    this.#keys.set(from.#keys.subarray(source * width, (source + 1) * width), row * width);
+    this.#values.set(from.#values.subarray(source * width, (source + 1) * width), row * width);
     if (this.positions && from.positions) this.positions[row] = from.positions[source] ?? 0;
   }
 }

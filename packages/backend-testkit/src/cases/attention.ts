@@ -21,8 +21,19 @@ const plans: readonly Plan[] = [
   { title: 'one row, one entry', view: { ...base, lengths: [1] }, rows: 1, group: 1 },
   ...[8, 20, 64, 80, 128].map((headDim) => ({ title: `headDim ${headDim}`, view: { ...base, headDim }, rows: 3, group: 3 })),
   ...([1, 3, 4] as const).map((group) => ({ title: `${group} query heads a KV head`, view: base, rows: 5, group })),
-  ...(['f16', 'bf16'] as const).map((dtype) => ({ title: dtype, view: { ...base, dtype, headDim: 64 }, rows: 4, group: 4 })),
+  ...(['f16', 'bf16', 'q8_0'] as const).map((dtype) => ({
+    title: dtype,
+    view: { ...base, dtype, headDim: 64 },
+    rows: 4,
+    group: 4,
+  })),
   { title: 'all rows of a prompt', view: { ...base, lengths: [37, 37], headDim: 20 }, rows: 37, group: 2 },
+  {
+    title: 'a long decode step over blocks',
+    view: { ...base, lengths: [613, 600], dtype: 'q8_0', headDim: 128 },
+    rows: 1,
+    group: 4,
+  },
   { title: 'a long decode step', view: { ...base, lengths: [613, 613], dtype: 'f16', headDim: 64 }, rows: 1, group: 3 },
   { title: 'a long chunk', view: { ...base, lengths: [211], headDim: 64 }, rows: 67, group: 3 },
   { title: 'ragged heads', view: { ...base, layout: 'flattened', lengths: [3, 17, 8, 130] }, rows: 3, group: 3 },
@@ -127,7 +138,12 @@ async function layoutsAreOne(bench: Bench, dtype: KvType, lengths: readonly numb
   for (const rows of [1, 3]) {
     const outcomes = [];
     for (const [room, layout] of layouts.entries()) {
-      const plan: Plan = { title: '', view: { ...base, dtype, headDim: 20, lengths, layout, room }, rows, group: 3 };
+      const plan: Plan = {
+        title: '',
+        view: { ...base, dtype, headDim: dtype === 'q8_0' ? 32 : 20, lengths, layout, room },
+        rows,
+        group: 3,
+      };
       outcomes.push(await outcome(bench.actual, (backend) => attend(backend, plan)));
     }
     for (const [index, other] of outcomes.entries()) {
@@ -148,6 +164,7 @@ function columnCases(): Case[] {
   const shapes = [
     { length: 11, rows: 4, headDim: 8, group: 1, dtype: 'f32' },
     { length: 67, rows: 32, headDim: 64, group: 3, dtype: 'f16' },
+    { length: 70, rows: 33, headDim: 64, group: 2, dtype: 'q8_0' },
     { length: 130, rows: 127, headDim: 20, group: 4, dtype: 'f32' },
   ] as const;
   return variants.flatMap(({ title, mask, behind, ...extra }) =>
@@ -239,7 +256,7 @@ export function attentionCases(): Case[] {
       }),
     ),
     { op: 'attention', title: 'a batch of three sequences', run: batch },
-    ...(['f32', 'f16', 'bf16'] as const).flatMap((dtype): Case[] => [
+    ...(['f32', 'f16', 'bf16', 'q8_0'] as const).flatMap((dtype): Case[] => [
       {
         op: 'attention',
         title: `${dtype}: equal heads give equal bits in all layouts`,

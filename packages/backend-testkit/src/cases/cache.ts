@@ -4,7 +4,7 @@ import type { Case } from '../case.js';
 import { floatTensor, integerTensor } from '../inputs.js';
 import { contents, layouts, makeView, type ViewPlan } from '../views.js';
 
-const types: readonly KvType[] = ['f32', 'f16', 'bf16'];
+const types: readonly KvType[] = ['f32', 'f16', 'bf16', 'q8_0'];
 
 function appendCases(plan: (change: Partial<ViewPlan>) => ViewPlan): Case[] {
   return [
@@ -113,7 +113,7 @@ function failures(): Case[] {
 
 /** kvAppend, kvGather, kvRead, kvReplace: bit for bit, sentinels around the entries included. */
 export function cacheCases(): Case[] {
-  const dims = { f32: [8, 20], f16: [20, 64], bf16: [8, 80] } as const;
+  const dims = { f32: [8, 20], f16: [20, 64], bf16: [8, 80], q8_0: [32, 96] } as const;
   const plans = layouts.flatMap((layout) =>
     types.flatMap((dtype) =>
       dims[dtype].map(

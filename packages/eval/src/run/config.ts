@@ -45,7 +45,7 @@ export const runConfigSchema = z.strictObject({
     .describe('512 (tokens), 20% (of the prompt) or 64MiB (whole cache).'),
   suites: z.array(suiteSchema).min(1),
   backend: z.enum(['cpu', 'reference', 'cuda']).default('cpu'),
-  kvType: z.enum(['f32', 'f16', 'bf16']).optional(),
+  kvType: z.enum(['f32', 'f16', 'bf16', 'q8_0']).optional(),
   question: z
     .enum(['aware', 'agnostic'])
     .default('aware')

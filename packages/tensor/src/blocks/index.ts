@@ -5,6 +5,8 @@ import { q4_0, q4_1, q5_0, q5_1, q8_0 } from './legacy.js';
 import { iq4_nl, iq4_xs } from './nonlinear.js';
 import { type BlockReader, blockReader } from './reader.js';
 
+export { encodeQ8_0 } from './encode.js';
+
 type Decoder = (read: BlockReader, at: number, out: Float32Array, to: number) => void;
 
 const decoders: Readonly<Record<BlockType, Decoder>> = {

@@ -11,6 +11,7 @@ export function checkView(op: string, view: KvView): void {
   integer(op, 'kvHeads', kvHeads, 1);
   integer(op, 'headDim', headDim, 1);
   integer(op, 'maxLength', view.maxLength, 0);
+  demand(dtype !== 'q8_0' || headDim % 32 === 0, op, `a q8_0 cache needs heads of whole blocks of 32 channels, not ${headDim}`);
   dtypeIs(op, 'keys', keys, dtype);
   const rows = keys.shape[0] ?? 0;
   shapeIs(op, 'keys', keys, [rows, headDim]);

@@ -5,7 +5,7 @@ import { KvsiftError } from '@kvsift/tensor';
 /** One tensor to write. */
 export interface TensorToWrite {
   readonly name: string;
-  readonly dtype: 'F32' | 'F16' | 'BF16' | 'I32';
+  readonly dtype: 'F32' | 'F16' | 'BF16' | 'I32' | 'U8';
   readonly shape: readonly number[];
   readonly data: HostArray;
 }

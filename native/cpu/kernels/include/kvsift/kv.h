@@ -14,7 +14,7 @@ namespace kvsift {
  * `starts[g] + slot`, or `table[g * blocks_per_head + slot / block_size] * block_size + slot % block_size` where there is a table.
  */
 struct KvView {
-  DType type = DType::f32;  // f32, f16 or bf16
+  DType type = DType::f32;  // f32, f16, bf16, or q8_0 with a head_dim of whole blocks
   std::size_t kv_heads = 0;
   std::size_t head_dim = 0;
   void* keys = nullptr;    // [rows, head_dim], aligned to the element

@@ -32,11 +32,13 @@ template <DType Type>
 KVSIFT_INLINE F load_typed(const std::byte* row, std::size_t at) {
   if constexpr (Type == DType::f32) return load(reinterpret_cast<const float*>(row) + at);
   else if constexpr (Type == DType::f16) return load_f16(row + 2 * at);
+  else if constexpr (Type == DType::q8_0) return load_q8(row, at);
   else return load_bf16(row + 2 * at);
 }
 
+/** Bytes of an element, about: where the next line of memory begins. */
 template <DType Type>
-constexpr std::size_t sizeof_of = Type == DType::f32 ? 4 : 2;
+constexpr std::size_t sizeof_of = Type == DType::f32 ? 4 : Type == DType::q8_0 ? 1 : 2;
 
 /** A cache is read once per step, faster than the hardware looks ahead: bytes from a load to what is fetched for later. */
 constexpr std::size_t fetch_ahead = 4096;
@@ -108,6 +110,7 @@ void few_scores(DType type, const std::byte* const* entries, std::size_t count, 
     const float* some = q + row * head_dim;
     float* out = scores + row * stride;
     if (type == DType::f32) few_scores_of<DType::f32, Rows>(entries, count, head_dim, some, out, stride);
+    else if (type == DType::q8_0) few_scores_of<DType::q8_0, Rows>(entries, count, head_dim, some, out, stride);
     else if (type == DType::f16) few_scores_of<DType::f16, Rows>(entries, count, head_dim, some, out, stride);
     else few_scores_of<DType::bf16, Rows>(entries, count, head_dim, some, out, stride);
   });
@@ -119,6 +122,7 @@ void few_values(DType type, const std::byte* const* entries, std::size_t count, 
     const float* some = weights + row * stride;
     float* to = out + row * head_dim;
     if (type == DType::f32) few_values_of<DType::f32, Rows>(entries, count, head_dim, some, stride, to);
+    else if (type == DType::q8_0) few_values_of<DType::q8_0, Rows>(entries, count, head_dim, some, stride, to);
     else if (type == DType::f16) few_values_of<DType::f16, Rows>(entries, count, head_dim, some, stride, to);
     else few_values_of<DType::bf16, Rows>(entries, count, head_dim, some, stride, to);
   });

@@ -7,12 +7,20 @@
 
 namespace kvsift::KVSIFT_NS {
 
+/** `lanes` values of blocks of q8_0 from `at` on, a multiple of `lanes`. */
+KVSIFT_INLINE F load_q8(const std::byte* row, std::size_t at) {
+  const std::byte* block = row + at / 32 * 34;
+  return splat(half_of(block)) * to_float(load_bytes(block + 2 + at % 32));
+}
+
 KVSIFT_INLINE F load_element(DType type, const std::byte* row, std::size_t at) {
   if (type == DType::f32) return load(reinterpret_cast<const float*>(row) + at);
   if (type == DType::f16) return load_f16(row + 2 * at);
+  if (type == DType::q8_0) return load_q8(row, at);
   return load_bf16(row + 2 * at);
 }
 
+/** For what is left of a row beside whole vectors; rows of q8_0 have no such rest. */
 KVSIFT_INLINE float element_at(DType type, const std::byte* row, std::size_t at) {
   std::byte padded[4 * lanes] = {};
   __builtin_memcpy(padded, row + at * (type == DType::f32 ? 4 : 2), type == DType::f32 ? 4 : 2);

@@ -150,10 +150,38 @@ void from_bf16(const std::uint16_t* x, std::size_t count, float* out) {
   convert(x, count, out, [](const std::uint16_t* from, float* to) __attribute__((always_inline)) { store(to, load_bf16(from)); });
 }
 
+void to_q8(const float* x, std::size_t count, std::byte* out) {
+  for (; count >= 32; count -= 32, x += 32, out += 34) {
+    F largest = splat(0.0F);
+    F finite = splat(0.0F);
+    KVSIFT_UNROLL for (int v = 0; v < 32; v += lanes) {
+      const F value = load(x + v);
+      largest = max_of(largest, max_of(value, -value));
+      finite += value * 0.0F;
+    }
+    const float top = max_in(largest);
+    // 0 · x is NaN where x is not finite.
+    const bool sound = sum_of(finite) == 0.0F;
+    alignas(64) float scales[lanes] = {sound ? top / 127 : __builtin_nanf("")};
+    alignas(64) std::uint16_t halves[lanes];
+    store_f16(halves, load(scales));
+    __builtin_memcpy(out, halves, 2);
+    const float inverse = sound && top > 0 ? 127 / top : 0.0F;
+    KVSIFT_UNROLL for (int v = 0; v < 32; v += lanes) store_bytes(out + 2 + v, sound ? to_int(load(x + v) * inverse) : splat(std::int32_t{0}));
+  }
+}
+
+void from_q8(const std::byte* x, std::size_t count, float* out) {
+  for (; count >= 32; count -= 32, x += 34, out += 32) {
+    const F scale = splat(half_of(x));
+    KVSIFT_UNROLL for (int v = 0; v < 32; v += lanes) store(out + v, scale * to_float(load_bytes(x + 2 + v)));
+  }
+}
+
 }  // namespace
 
 RowKernels row_kernels() {
-  return {rms_norm, silu, gelu_tanh, softcap, largest, exp_sum, rope_table, rotate, to_f16, to_bf16, from_f16, from_bf16};
+  return {rms_norm, silu, gelu_tanh, softcap, largest, exp_sum, rope_table, rotate, to_f16, to_bf16, from_f16, from_bf16, to_q8, from_q8};
 }
 
 }  // namespace kvsift::KVSIFT_NS
