@@ -8,7 +8,7 @@ import {
   runEvaluation,
 } from '@kvsift/eval';
 import { allPolicies, registryFor } from '@kvsift/policies';
-import { formatSeconds } from '@kvsift/report';
+import { formatBytes, formatSeconds } from '@kvsift/report';
 import { type BackendChoice, createBackend } from './backends.js';
 import { interruption } from './interruption.js';
 import { modelPath } from './model-path.js';
@@ -61,6 +61,14 @@ function show(event: RunEvent, progress: Progress): void {
       if (event.done > 0) progress.remark(`${event.done} of ${event.total} results are stored already`);
       progress.step(`${event.total - event.done} samples to run`);
       break;
+    case 'memory': {
+      const { model, suite, tokens, needed, available } = event;
+      const there = available === undefined ? '' : ` of ${formatBytes(available)}`;
+      const what = `${model}, ${suite}: the longest sample, ${tokens} tokens, needs about ${formatBytes(needed)}${there}`;
+      if (available !== undefined && needed > available) progress.remark(`${what}: it will fail`);
+      else progress.step(what);
+      break;
+    }
     case 'repaired':
       progress.remark(`removed a torn last line (${event.bytes} bytes) from results.jsonl`);
       break;

@@ -48,5 +48,6 @@ export function createCpuBackend(options: CpuBackendOptions = {}): Backend {
     description: `${description.isa} kernels, ${compute}, ${description.threads} threads`,
     threads: description.threads,
     compute,
+    memoryBytes: memoryLimit,
   });
 }

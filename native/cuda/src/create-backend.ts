@@ -43,12 +43,13 @@ export function createCudaBackend(options: CudaBackendOptions = {}): Backend {
   if (devices?.length === 0) throw invalid('devices must name at least one GPU');
   const { Backend: Native } = loadAddon(emulated, options.addon);
   const info = { name: 'cuda', threads: 1, compute, ...(!emulated && { chunk }) } as const;
-  const parts: { readonly backend: AddonBackend; readonly description: string; readonly freeBytes: number }[] = [];
+  const parts: { readonly backend: AddonBackend; readonly description: string; readonly memoryBytes: number }[] = [];
   try {
     for (const number of devices ?? [device ?? 0]) {
       const native = new Native(addonError, number, memoryLimit, cublas, compute);
       const { description, freeBytes } = native.describe();
-      parts.push({ backend: new AddonBackend(native, { ...info, description }), description, freeBytes });
+      const memoryBytes = memoryLimit === 0 ? freeBytes : Math.min(memoryLimit, freeBytes);
+      parts.push({ backend: new AddonBackend(native, { ...info, description, memoryBytes }), description, memoryBytes });
     }
   } catch (error) {
     for (const { backend } of parts) void backend.dispose();
@@ -58,8 +59,12 @@ export function createCudaBackend(options: CudaBackendOptions = {}): Backend {
   if (first !== undefined && parts.length === 1) return first.backend;
   return SplitBackend.over(
     parts.map(({ backend }) => backend),
-    parts.map(({ freeBytes }) => freeBytes),
-    { ...info, description: parts.map(({ description }) => description).join(' + ') },
+    parts.map(({ memoryBytes }) => memoryBytes),
+    {
+      ...info,
+      memoryBytes: parts.reduce((sum, { memoryBytes }) => sum + memoryBytes, 0),
+      description: parts.map(({ description }) => description).join(' + '),
+    },
   );
 }
 

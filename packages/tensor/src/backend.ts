@@ -28,6 +28,8 @@ export interface BackendInfo {
   readonly threads: number;
   /** 'f32': products in float32 (float64 in the reference). 'int8': activations quantised per block for integer dot products. */
   readonly compute: 'f32' | 'int8' | 'bf16';
+  /** Bytes that weights and tensors may take, as far as the backend could tell when it was made. */
+  readonly memoryBytes?: number;
   /** How much of a prompt the backend wants at once. Absent: what suits a few cores. */
   readonly chunk?: ChunkSize;
 }

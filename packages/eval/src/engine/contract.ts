@@ -70,6 +70,10 @@ export interface EvalEngine extends AsyncDisposable {
   readonly tokenizer: TextTokenizer;
   /** Longest sequence in tokens. */
   readonly contextLength: number;
+  /** Bytes that a sequence of so many tokens takes, weights included, from shapes alone; absent where the engine cannot tell. */
+  memoryNeeded?(tokens: number, setting: CacheSetting): number;
+  /** Bytes that there are for it; absent where nobody knows. */
+  readonly memoryBytes?: number;
   /** A user's turn in the model's chat format, ready for the answer; absent where the model has no template. */
   readonly chat?: (content: string) => string;
   /** Reads the context once and answers its questions in order. @throws KvsiftError `context_length_exceeded`, `budget_invalid`, `aborted`, ... */

@@ -1,4 +1,4 @@
-import { type LanguageModel, load, type ModelFiles, openModel, type Session } from '@kvsift/engine';
+import { chunkRows, estimateMemory, type LanguageModel, load, type ModelFiles, openModel, type Session } from '@kvsift/engine';
 import type { Backend, KvType } from '@kvsift/tensor';
 import { KvsiftError } from '@kvsift/tensor';
 import type { Tokenizer } from '@kvsift/tokenizer';
@@ -46,6 +46,17 @@ export async function openLanguageModel(path: string, options: LanguageModelOpti
   return {
     facts,
     contextLength: options.contextLength ?? config.contextLength,
+    ...(backend.info.memoryBytes !== undefined && { memoryBytes: backend.info.memoryBytes }),
+    memoryNeeded: (context, { policy, budget }) =>
+      estimateMemory({
+        config,
+        tensors: files.weights.tensors.values(),
+        context,
+        kvType: kvType ?? 'f16',
+        ...(policy && { policy }),
+        ...(budget && { budget }),
+        chunkRows: chunkRows(config, backend.info.chunk),
+      }).peak,
     tokenizer: {
       encode: (text) => tokenizer.encode(text, { addSpecial: false }),
       decode: (ids) => tokenizer.decode(ids, { skipSpecial: true }),

@@ -5,6 +5,15 @@ import type { TaskFailure } from './plan.js';
 export type RunEvent =
   /** Everything has been counted; `done` results are stored already. */
   | { readonly type: 'planned'; readonly total: number; readonly done: number; readonly failures: readonly TaskFailure[] }
+  /** What the longest sample of a suite needs, weights included, and what there is where that is known; bytes. */
+  | {
+      readonly type: 'memory';
+      readonly model: string;
+      readonly suite: string;
+      readonly tokens: number;
+      readonly needed: number;
+      readonly available?: number;
+    }
   /** A torn last line of the results file was removed. */
   | { readonly type: 'repaired'; readonly bytes: number }
   /** A sample is being read: `share` of its context. */

@@ -19,6 +19,8 @@ export interface SuitePlan {
   readonly tasks: ReadonlyMap<string, number>;
   readonly failures: readonly TaskFailure[];
   readonly samplesHash: string;
+  /** The sample with the longest text; undefined where there is none. */
+  readonly longest: Sample | undefined;
   readonly stops: readonly string[];
   /** The samples of one task, again from the start. */
   samples(task: string): AsyncIterable<Sample>;
@@ -54,6 +56,7 @@ export async function planSuite(
   const stops = new Set<string>();
   const tasks = new Map<string, number>();
   const failures: TaskFailure[] = [];
+  let longest: Sample | undefined;
   const report = (task: string) => (error: Error) => {
     failures.push({ suite: suite.name, task, message: error.message });
   };
@@ -67,6 +70,7 @@ export async function planSuite(
           });
         }
         ids.add(sample.id);
+        if (longest === undefined || lengthOf(sample) > lengthOf(longest)) longest = sample;
         hash.update(JSON.stringify(sample));
         for (const stop of sample.stop) stops.add(stop);
       }
@@ -82,8 +86,13 @@ export async function planSuite(
     profile,
     tasks,
     failures,
+    longest,
     samplesHash: hash.digest('hex').slice(0, 16),
     stops: [...stops],
     samples: (task) => samples(task),
   };
+}
+
+function lengthOf({ context, question }: Sample): number {
+  return context.length + question.length;
 }

@@ -1,13 +1,22 @@
 import type { Result } from '../store/result.js';
 import type { ResultStore } from '../store/results.js';
+import type { Sample } from '../suite.js';
 import type { RunOutcome } from './events.js';
 import type { TaskFailure } from './plan.js';
 
-/** Counts results and estimates what is left from the time of those made so far. */
+/** What a sample asks for: characters to read, tokens to write at most. */
+type Work = Pick<Sample, 'context' | 'question' | 'maxNewTokens'>;
+
+/** Counts results and estimates what is left: from the speeds of reading and writing so far, and the texts that are still to come. */
 export class Progress {
   readonly #started = performance.now();
   #skipped = 0;
   #added = 0;
+  /** Work of all samples that are not stored yet. */
+  #characters = 0;
+  #newTokens = 0;
+  /** Work done by this run, and what it took. */
+  readonly #done = { characters: 0, newTokens: 0, prefillSeconds: 0, decodeSeconds: 0 };
 
   constructor(readonly total: number) {}
 
@@ -15,18 +24,43 @@ export class Progress {
     return this.#skipped + this.#added;
   }
 
-  /** Counts results that were stored before. */
-  skip(count: number): void {
-    this.#skipped += count;
+  /** Takes in a sample that is to run in so many cells, `stored` of which are done already. */
+  plan(sample: Work, cells: number, stored: number): void {
+    this.#skipped += stored;
+    this.#characters += (cells - stored) * charactersOf(sample);
+    this.#newTokens += (cells - stored) * sample.maxNewTokens;
   }
 
-  add(_result: Result): { readonly done: number; readonly total: number; readonly remainingSeconds: number } {
+  add(
+    { prefillSeconds, decodeSeconds }: Pick<Result, 'prefillSeconds' | 'decodeSeconds'>,
+    sample: Work,
+  ): { readonly done: number; readonly total: number; readonly remainingSeconds: number } {
     this.#added += 1;
-    const perResult = (performance.now() - this.#started) / 1000 / this.#added;
-    return { done: this.done, total: this.total, remainingSeconds: perResult * (this.total - this.done) };
+    const done = this.#done;
+    done.characters += charactersOf(sample);
+    done.newTokens += sample.maxNewTokens;
+    done.prefillSeconds += prefillSeconds;
+    done.decodeSeconds += decodeSeconds;
+    return { done: this.done, total: this.total, remainingSeconds: this.#remaining() };
   }
 
   outcome(store: ResultStore, failures: readonly TaskFailure[], interrupted: boolean): RunOutcome {
     return { added: this.#added, done: this.done, total: this.total, failed: store.failed, failures, interrupted };
   }
+
+  #remaining(): number {
+    const elapsed = (performance.now() - this.#started) / 1000;
+    const { characters, newTokens, prefillSeconds, decodeSeconds } = this.#done;
+    const measured = prefillSeconds + decodeSeconds;
+    // Samples that all failed tell no speed.
+    if (measured === 0) return (elapsed / this.#added) * (this.total - this.done);
+    const reading = (prefillSeconds / Math.max(1, characters)) * (this.#characters - characters);
+    const writing = (decodeSeconds / Math.max(1, newTokens)) * (this.#newTokens - newTokens);
+    // Loading, scoring and storing take time besides; several answers at a time, and contexts that are read once for several, save some.
+    return (elapsed / measured) * (reading + writing);
+  }
+}
+
+function charactersOf({ context, question }: Work): number {
+  return context.length + question.length;
 }

@@ -178,7 +178,28 @@ describe('trouble', () => {
     );
     const failure = { suite: 'facts', task: 'broken', message: 'rows.jsonl, line 3: not JSON' };
     expect(outcome).toMatchObject({ done: 4, failures: [failure] });
-    expect(events[0]).toMatchObject({ type: 'planned', total: 4, failures: [failure] });
+    expect(events.find(({ type }) => type === 'planned')).toMatchObject({ total: 4, failures: [failure] });
+  });
+
+  it('estimates the memory of the longest sample, and refuses what cannot fit', async () => {
+    const events: RunEvent[] = [];
+    const one = { ...config, policies: ['random'] };
+    await runEvaluation(one, folder, environment(long, { onEvent: (event) => events.push(event) }));
+    const told = events.find(({ type }) => type === 'memory');
+    // No longer than the model can read.
+    expect(told).toMatchObject({ suite: 'facts', tokens: 16384, needed: expect.any(Number) });
+    const small = (bytes: number) => async () => {
+      const engine = await openLanguageModel(demoModelPath(), { backend: createReferenceBackend() });
+      return { ...engine, memoryBytes: bytes };
+    };
+    const needed = told?.type === 'memory' ? told.needed : 0;
+    const strict = { ...one, onError: 'stop' as const };
+    const tight = environment(long, { openEngine: small(needed - 1) });
+    await expect(runEvaluation(strict, join(folder, 'tight'), tight)).rejects.toMatchObject({
+      code: 'out_of_memory',
+      details: { sample: '1', tokens: 16384, neededBytes: needed, availableBytes: needed - 1 },
+    });
+    expect((await runEvaluation(one, join(folder, 'on'), tight)).done).toBe(4);
   });
 
   it('refuses two samples with one id', async () => {

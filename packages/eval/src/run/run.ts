@@ -1,6 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import type { PolicyRegistry } from '@kvsift/policy';
+import { KvsiftError } from '@kvsift/tensor';
 import { stringify } from 'yaml';
 import type { EvalEngine } from '../engine/contract.js';
 import { takeLock } from '../store/lock.js';
@@ -15,6 +16,7 @@ import { hashManifest, type Manifest } from './manifest.js';
 import { planSuite, type SuitePlan, type TaskFailure } from './plan.js';
 import { Pool } from './pool.js';
 import { Progress } from './progress.js';
+import { buildPrompt } from './prompt.js';
 import { runGroup, type SampleContext } from './sample.js';
 
 /** What the loop is given instead of importing it. */
@@ -65,6 +67,7 @@ export async function runEvaluation(config: RunConfig, folder: string, environme
         jobs.push({ engine, plan, context: await contextOf(config, model, engine, plan, files, environment) });
       }
     }
+    for (const job of jobs) checkMemory(job, cells, config, environment.onEvent);
     return await writing(files, environment, async (store) => {
       const contexts = jobs.map(({ context }) => context);
       const known = await files.checkManifests(store.results, contexts, environment.mix ?? false);
@@ -74,6 +77,40 @@ export async function runEvaluation(config: RunConfig, folder: string, environme
   } finally {
     for (const engine of engines) await engine[Symbol.asyncDispose]();
   }
+}
+
+/**
+ * Estimates what the longest sample needs, under the cell that needs most.
+ * @throws KvsiftError `out_of_memory` where that is more than there is and the run stops at errors
+ */
+function checkMemory(
+  { engine, plan, context }: Job,
+  cells: readonly Cell[],
+  { question, onError, seed }: RunConfig,
+  onEvent: RunEnvironment['onEvent'],
+): void {
+  const { longest } = plan;
+  if (longest === undefined || engine.memoryNeeded === undefined) return;
+  const prompt = buildPrompt(longest, question, context.chat);
+  const read = engine.tokenizer.encode(prompt.context + prompt.question.text).length;
+  const tokens = Math.min(engine.contextLength, read + longest.maxNewTokens);
+  const needed = Math.max(...cells.map(({ setting }) => engine.memoryNeeded?.(tokens, { ...setting, seed, sequence: 0 }) ?? 0));
+  const available = engine.memoryBytes;
+  onEvent?.({
+    type: 'memory',
+    model: context.model,
+    suite: plan.suite.name,
+    tokens,
+    needed,
+    ...(available !== undefined && { available }),
+  });
+  if (available === undefined || needed <= available || onError === 'continue') return;
+  const { task, id } = longest;
+  throw new KvsiftError(
+    'out_of_memory',
+    `${plan.suite.name} ${task}: sample ${id} of ${tokens} tokens needs about ${needed} bytes, and there are ${available}: shorten the prompts (promptTokens), or go on without such samples (onError: continue)`,
+    { task, sample: id, tokens, neededBytes: needed, availableBytes: available },
+  );
 }
 
 /** Makes the folder, locks it, and opens its results for the time of `work`. */
@@ -151,7 +188,9 @@ async function work(
     );
   for (const { plan, context } of jobs) {
     for (const task of plan.tasks.keys()) {
-      for await (const sample of plan.samples(task)) progress.skip(cells.filter((cell) => stored(context, cell, sample)).length);
+      for await (const sample of plan.samples(task)) {
+        progress.plan(sample, cells.length, cells.filter((cell) => stored(context, cell, sample)).length);
+      }
     }
   }
   onEvent({ type: 'planned', total: progress.total, done: progress.done, failures });
@@ -171,7 +210,8 @@ async function work(
     });
     for await (const result of results) {
       await store.append(result);
-      onEvent({ type: 'result', result, ...progress.add(result) });
+      const sample = missing.find(({ id }) => id === result.sample) ?? { context: '', question: '', maxNewTokens: 0 };
+      onEvent({ type: 'result', result, ...progress.add(result, sample) });
       interrupted ||= finish?.aborted === true;
       if (interrupted) return;
     }
