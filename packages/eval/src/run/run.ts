@@ -1,7 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import type { PolicyRegistry } from '@kvsift/policy';
-import { KvsiftError } from '@kvsift/tensor';
+import { isKvsiftError, KvsiftError } from '@kvsift/tensor';
 import { stringify } from 'yaml';
 import type { EvalEngine } from '../engine/contract.js';
 import { takeLock } from '../store/lock.js';
@@ -17,7 +17,7 @@ import { planSuite, type SuitePlan, type TaskFailure } from './plan.js';
 import { Pool } from './pool.js';
 import { Progress } from './progress.js';
 import { buildPrompt } from './prompt.js';
-import { runGroup, type SampleContext } from './sample.js';
+import { runGroup, type SampleContext, sampleErrors } from './sample.js';
 
 /** What the loop is given instead of importing it. */
 export interface RunEnvironment {
@@ -94,7 +94,16 @@ function checkMemory(
   const prompt = buildPrompt(longest, question, context.chat);
   const read = engine.tokenizer.encode(prompt.context + prompt.question.text).length;
   const tokens = Math.min(engine.contextLength, read + longest.maxNewTokens);
-  const needed = Math.max(...cells.map(({ setting }) => engine.memoryNeeded?.(tokens, { ...setting, seed, sequence: 0 }) ?? 0));
+  const needs = ({ setting }: Cell): number => {
+    try {
+      return engine.memoryNeeded?.(tokens, { ...setting, seed, sequence: 0 }) ?? 0;
+    } catch (error) {
+      // A budget that does not fit its policy: the samples will say so.
+      if (isKvsiftError(error) && sampleErrors.has(error.code)) return 0;
+      throw error;
+    }
+  };
+  const needed = Math.max(...cells.map(needs));
   const available = engine.memoryBytes;
   onEvent?.({
     type: 'memory',
