@@ -1,13 +1,11 @@
 #include "launch/kv_view.h"
 
-#include "launch/cache_types.h"
 #include "launch/check.h"
 
 namespace kvsift::launch {
 
 void check_view(const char* op, const View& view) {
   const bool blocks = view.dtype == DType::q8_0;
-  if (blocks && !q8_caches) throw Fault(Code::unsupported, op, std::string(op) + ": this backend keeps caches in f32, f16 or bf16, not in q8_0");
   demand(blocks || view.dtype == DType::f32 || view.dtype == DType::f16 || view.dtype == DType::bf16, op, "a cache holds f32, f16, bf16 or q8_0");
   demand(!blocks || view.head_dim % 32 == 0, op, "a cache in q8_0 needs a head dim of whole blocks of 32");
   demand(view.kv_heads >= 1 && view.head_dim >= 1, op, "a cache has at least one head and one channel");

@@ -82,7 +82,7 @@ kvsift_cuda_status kvsift_cuda_use_cublas(kvsift_cuda_context* context);
 
 /* `KvView`: entry `slot` of head g is row starts[g] + slot, or table[g · blocks_per_head + slot / block_size] · block_size + slot % block_size. */
 typedef struct kvsift_cuda_kv_view {
-  kvsift_cuda_dtype type;   /* f32, f16 or bf16 */
+  kvsift_cuda_dtype type;   /* f32, f16, bf16, or q8_0 with a head_dim of whole blocks */
   size_t kv_heads;
   size_t head_dim;          /* at most 256; others than multiples of 8 cost a copy of the cache in attention */
   void* keys;               /* [rows, head_dim], 16-byte aligned */

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <memory>
 
 #include "check.h"
@@ -18,16 +19,46 @@ inline std::uint16_t round_to(kvsift_cuda_dtype type, float x) {
 inline float widen_from(kvsift_cuda_dtype type, std::uint16_t bits) {
   return type == KVSIFT_CUDA_F16 ? kvsift::KVSIFT_TARGET::f16_widen(bits) : kvsift::KVSIFT_TARGET::bf16_widen(bits);
 }
+/** Values of a block of q8_0 from its bytes, and its bytes from values. */
+inline void encode_block(const float* x, unsigned char* out) {
+  float top = 0;
+  bool sound = true;
+  for (int i = 0; i < 32; i++) {
+    sound = sound && std::isfinite(x[i]);
+    top = std::max(top, std::abs(x[i]));
+  }
+  const std::uint16_t scale = sound ? kvsift::KVSIFT_TARGET::f16_round(top / 127) : 0x7e00;
+  std::memcpy(out, &scale, 2);
+  for (int i = 0; i < 32; i++) out[2 + i] = static_cast<unsigned char>(sound && top > 0 ? static_cast<std::int8_t>(std::nearbyint(x[i] * (127 / top))) : 0);
+}
+inline void decode_block(const unsigned char* from, float* out) {
+  std::uint16_t scale;
+  std::memcpy(&scale, from, 2);
+  for (int i = 0; i < 32; i++) out[i] = kvsift::KVSIFT_TARGET::f16_widen(scale) * static_cast<float>(static_cast<std::int8_t>(from[2 + i]));
+}
 /** What a stored element gives back. */
 inline float stored(kvsift_cuda_dtype type, float x) { return type == KVSIFT_CUDA_F32 ? x : widen_from(type, round_to(type, x)); }
 
 inline std::vector<float> stored(kvsift_cuda_dtype type, std::vector<float> x) {
+  if (type == KVSIFT_CUDA_Q8_0) {
+    unsigned char block[34];
+    for (std::size_t i = 0; i < x.size(); i += 32) {
+      encode_block(&x[i], block);
+      decode_block(block, &x[i]);
+    }
+    return x;
+  }
   for (float& value : x) value = stored(type, value);
   return x;
 }
 
 /** Bytes of elements of a type. */
 inline std::vector<unsigned char> encode(kvsift_cuda_dtype type, const std::vector<float>& x) {
+  if (type == KVSIFT_CUDA_Q8_0) {
+    std::vector<unsigned char> blocks(x.size() / 32 * 34);
+    for (std::size_t i = 0; i < x.size() / 32; i++) encode_block(&x[i * 32], &blocks[i * 34]);
+    return blocks;
+  }
   const std::size_t size = type == KVSIFT_CUDA_F32 ? 4 : 2;
   std::vector<unsigned char> out(x.size() * size);
   for (std::size_t i = 0; i < x.size(); i++) {
@@ -153,6 +184,11 @@ class Cache {
       float value;
       std::memcpy(&value, &bytes[4 * at], 4);
       return value;
+    }
+    if (type_ == KVSIFT_CUDA_Q8_0) {
+      float block[32];
+      decode_block(&bytes[at / 32 * 34], block);
+      return block[at % 32];
     }
     std::uint16_t bits;
     std::memcpy(&bits, &bytes[2 * at], 2);

@@ -5,7 +5,7 @@ namespace KVSIFT_TEST_SPACE {
 namespace {
 
 constexpr Layout layouts[] = {Layout::dense, Layout::flattened, Layout::paged};
-constexpr kvsift_cuda_dtype types[] = {KVSIFT_CUDA_F32, KVSIFT_CUDA_F16, KVSIFT_CUDA_BF16};
+constexpr kvsift_cuda_dtype types[] = {KVSIFT_CUDA_F32, KVSIFT_CUDA_F16, KVSIFT_CUDA_BF16, KVSIFT_CUDA_Q8_0};
 
 struct Kept {
   std::vector<std::int32_t> indices, offsets{0};
@@ -52,7 +52,8 @@ KVSIFT_TEST(compact_in_place, "kv_compact: every layout and type, runs longer th
   const std::vector<int> lengths{701, 13, 40, 350};
   for (const Layout layout : layouts) {
     for (const auto type : types) {
-      const std::size_t head_dim = type == KVSIFT_CUDA_F32 ? 24 : 40;
+      // Blocks are moved in whole pieces of 16 bytes too: eight of them.
+      const std::size_t head_dim = type == KVSIFT_CUDA_F32 ? 24 : type == KVSIFT_CUDA_Q8_0 ? 256 : 40;
       Cache cache(layout, type, head_dim, lengths, 31);
       const Kept kept = survivors(lengths, 4);
       Buffer<std::int32_t> indices(kept.indices);
@@ -68,9 +69,10 @@ KVSIFT_TEST(gather_between, "kv_gather: from each layout to each other, selected
   const std::vector<int> lengths{61, 9, 33};
   for (const Layout from : layouts) {
     for (const Layout to : layouts) {
-      const Cache source(from, KVSIFT_CUDA_BF16, 32, lengths, 8);
+      const auto type = from == to ? KVSIFT_CUDA_Q8_0 : KVSIFT_CUDA_BF16;
+      const Cache source(from, type, 32, lengths, 8);
       const Kept kept = survivors(lengths, 2);
-      Cache target(to, KVSIFT_CUDA_BF16, 32, lengths, 9);
+      Cache target(to, type, 32, lengths, 9);
       Buffer<std::int32_t> indices(kept.indices);
       Buffer<std::int32_t> offsets(kept.offsets);
       const kvsift_cuda_slot_selection selection{indices.get(), offsets.get(), kept.most, indices.size()};
@@ -85,19 +87,22 @@ KVSIFT_TEST(gather_between, "kv_gather: from each layout to each other, selected
 KVSIFT_TEST(append_rows, "kv_append: batches of several sequences, some without rows") {
   for (const Layout layout : layouts) {
     for (const auto type : types) {
+      const std::size_t dim = type == KVSIFT_CUDA_Q8_0 ? 64 : 16;
       std::vector<std::unique_ptr<Cache>> caches;
       std::vector<kvsift_cuda_kv_segment> segments;
       std::vector<std::size_t> rows;
       std::size_t total = 0;
       for (std::size_t i = 0; i < 18; i++) {
-        caches.push_back(std::make_unique<Cache>(layout, type, 16, std::vector<int>{5, 1}, static_cast<unsigned>(i), 4));
+        caches.push_back(std::make_unique<Cache>(layout, type, dim, std::vector<int>{5, 1}, static_cast<unsigned>(i), 4));
         rows.push_back(i % 4);
         segments.push_back({caches.back()->view, rows.back()});
         total += rows.back();
       }
       Numbers numbers(77);
-      const auto k = numbers.normal(total * 2 * 16);
-      const auto v = numbers.normal(total * 2 * 16);
+      const auto k = numbers.normal(total * 2 * dim);
+      const auto v = numbers.normal(total * 2 * dim);
+      const auto stored_k = stored(type, k);
+      const auto stored_v = stored(type, v);
       std::vector<std::int32_t> positions;
       for (std::size_t i = 0; i < total; i++) positions.push_back(static_cast<std::int32_t>(100 + i));
       Buffer<float> device_k(k);
@@ -109,9 +114,9 @@ KVSIFT_TEST(append_rows, "kv_append: batches of several sequences, some without 
         Entries want = caches[i]->entries;
         for (std::size_t row = packed; row < packed + rows[i]; row++) {
           for (std::size_t head = 0; head < 2; head++) {
-            for (std::size_t c = 0; c < 16; c++) {
-              want.keys[head].push_back(stored(type, k[(row * 2 + head) * 16 + c]));
-              want.values[head].push_back(stored(type, v[(row * 2 + head) * 16 + c]));
+            for (std::size_t c = 0; c < dim; c++) {
+              want.keys[head].push_back(stored_k[(row * 2 + head) * dim + c]);
+              want.values[head].push_back(stored_v[(row * 2 + head) * dim + c]);
             }
             want.positions[head].push_back(positions[row]);
           }
@@ -126,8 +131,9 @@ KVSIFT_TEST(append_rows, "kv_append: batches of several sequences, some without 
 KVSIFT_TEST(read_and_replace, "kv_read and kv_replace: there and back") {
   for (const Layout layout : layouts) {
     for (const auto type : types) {
-      Cache cache(layout, type, 8, {17, 17, 17}, 12);
-      Buffer<float> out(3 * 17 * 8);
+      const std::size_t dim = type == KVSIFT_CUDA_Q8_0 ? 96 : 8;
+      Cache cache(layout, type, dim, {17, 17, 17}, 12);
+      Buffer<float> out(3 * 17 * dim);
       good(kvsift_cuda_kv_read(context(), nullptr, &cache.view, KVSIFT_CUDA_VALUES, 17, out.get()));
       std::vector<float> want;
       for (const auto& head : cache.entries.values) want.insert(want.end(), head.begin(), head.end());
@@ -174,7 +180,7 @@ static void expect_faults(Cache& cache, std::int32_t expected, const std::string
 }
 
 KVSIFT_TEST(lying_numbers, "numbers of a cache that point outside its memory set a fault, and nothing is touched") {
-  for (const auto type : {KVSIFT_CUDA_F32, KVSIFT_CUDA_BF16}) {
+  for (const auto type : {KVSIFT_CUDA_F32, KVSIFT_CUDA_BF16, KVSIFT_CUDA_Q8_0}) {
     for (const Layout layout : layouts) {
       Cache cache(layout, type, 64, {40, 40}, 5);
       Buffer<std::int32_t> lengths(std::vector<std::int32_t>{40, 1 << 20});

@@ -28,8 +28,12 @@ KVSIFT_TEST(attention_refusals, "refusals: attention names what is wrong and run
   view.head_dim = 260;
   refused(run(view, shape, q.get()), KVSIFT_CUDA_UNSUPPORTED, "a head dim of 260");
   view = cache.view;
+  view.type = KVSIFT_CUDA_Q4_0;
+  refused(run(view, shape, q.get()), KVSIFT_CUDA_DTYPE_MISMATCH, "a q4_0 cache");
+  view = cache.view;
   view.type = KVSIFT_CUDA_Q8_0;
-  refused(run(view, shape, q.get()), KVSIFT_CUDA_DTYPE_MISMATCH, "a q8_0 cache");
+  view.head_dim = 40;
+  refused(run(view, shape, q.get()), KVSIFT_CUDA_SHAPE_MISMATCH, "blocks that are not whole");
   view = cache.view;
   view.keys = static_cast<unsigned char*>(view.keys) + 8;
   refused(run(view, shape, q.get()), KVSIFT_CUDA_MISALIGNED, "keys off their boundary");

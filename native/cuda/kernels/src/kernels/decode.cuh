@@ -1,6 +1,7 @@
 #pragma once
 
 #include "kernels/decode_plan.cuh"
+#include "math/q8.h"
 
 // Attention of few rows: bound by reading the cache once. Work is cut by entries over all heads and sequences of the launch (flash decoding, Dao et
 // al. 2023, with pieces of equal size instead of an equal number of pieces per head), and the queries of a group share each load.
@@ -11,9 +12,10 @@ template <class Element>
 struct Channels {
   static constexpr int count = sizeof(Element) * 8 / 16;
   Vector16 words[count];
-  __device__ static void fetch(Vector16* room, const Element* from, bool valid) {
+  __device__ static void fetch(Vector16* room, const void* data, std::int64_t row, int head_dim, int channel, bool valid) {
+    const auto* from = reinterpret_cast<const unsigned char*>(static_cast<const Element*>(data) + (valid ? row * head_dim + channel : 0));
 #pragma unroll
-    for (int i = 0; i < count; i++) copy_async(room + i * decode_threads, reinterpret_cast<const unsigned char*>(from) + 16 * i, valid);
+    for (int i = 0; i < count; i++) copy_async(room + i * decode_threads, from + 16 * i, valid);
   }
   __device__ void load(const Vector16* room) {
 #pragma unroll
@@ -39,6 +41,33 @@ struct Channels {
   }
 };
 
+/** Eight codes and their scale: blocks lie at even addresses, where no asynchronous copy can read. */
+template <>
+struct Channels<Q8> {
+  static constexpr int count = 1;
+  Vector16 word;
+  __device__ static void fetch(Vector16* room, const void* data, std::int64_t row, int head_dim, int channel, bool valid) {
+    Vector16 out{0, 0, 0, 0};
+    if (valid) {
+      const unsigned char* block = q8_block(data, row, head_dim, static_cast<unsigned>(channel));
+      const unsigned char* codes = block + 2 + channel % q8_values;
+      out.x = q8_pair(codes) | static_cast<std::uint32_t>(q8_pair(codes + 2)) << 16;
+      out.y = q8_pair(codes + 4) | static_cast<std::uint32_t>(q8_pair(codes + 6)) << 16;
+      out.z = q8_pair(block);
+    }
+    *room = out;
+  }
+  __device__ void load(const Vector16* room) { word = *room; }
+  __device__ void widen(float (&out)[8]) const {
+    const float scale = f16_widen(static_cast<std::uint16_t>(word.z));
+#pragma unroll
+    for (int i = 0; i < 8; i++) {
+      const std::uint32_t four = i < 4 ? word.x : word.y;
+      out[i] = scale * static_cast<float>(static_cast<std::int8_t>(four >> 8 * (i % 4)));
+    }
+  }
+};
+
 /** Entries of a set of lanes that are read together, and how many such reads are on their way at once. */
 template <class Element, int vectors>
 constexpr int decode_ahead = vectors >= 8 || sizeof(Element) == 4 ? 2 : 4;
@@ -47,8 +76,8 @@ constexpr int decode_stages = 3;
 /** Shared memory of decode_work: entries on their way, and afterwards what the sets of lanes have summed up. */
 template <class Element, int vectors>
 constexpr std::size_t decode_bytes = std::size_t{decode_threads} * 8 *
-                                     (2 * decode_stages * decode_ahead<Element, vectors> * sizeof(Element) > vectors * sizeof(float)
-                                          ? 2 * decode_stages * decode_ahead<Element, vectors> * sizeof(Element)
+                                     (4 * decode_stages * decode_ahead<Element, vectors> * Channels<Element>::count > vectors * sizeof(float)
+                                          ? 4 * decode_stages * decode_ahead<Element, vectors> * Channels<Element>::count
                                           : vectors * sizeof(float));
 
 /**
@@ -98,8 +127,6 @@ __global__ void __launch_bounds__(decode_threads) decode_work(const __grid_const
     }
   }
 
-  const auto* keys = static_cast<const Element*>(view.keys);
-  const auto* values = static_cast<const Element*>(view.values);
   auto* const room = dynamic_shared<Vector16>() + threadIdx.x;
   const auto place = [&](int stage, int u, bool value) { return room + ((stage * ahead + u) * 2 + (value ? 1 : 0)) * count * decode_threads; };
   const auto fetch = [&, begin = begin, end = end](int base) {
@@ -109,9 +136,9 @@ __global__ void __launch_bounds__(decode_threads) decode_work(const __grid_const
       for (int u = 0; u < ahead; u++) {
         const int slot = base + u * sets + set;
         const bool valid = inside && slot < end;
-        const std::size_t from = valid ? static_cast<std::size_t>(row_of(view, head, static_cast<unsigned>(slot))) * a.head_dim + channel : 0;
-        Channels<Element>::fetch(place(stage, u, false), keys + from, valid);
-        if (a.out != nullptr) Channels<Element>::fetch(place(stage, u, true), values + from, valid);
+        const std::int64_t row = valid ? row_of(view, head, static_cast<unsigned>(slot)) : 0;
+        Channels<Element>::fetch(place(stage, u, false), view.keys, row, a.head_dim, channel, valid);
+        if (a.out != nullptr) Channels<Element>::fetch(place(stage, u, true), view.values, row, a.head_dim, channel, valid);
       }
     }
     copy_commit();

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "kernels/entries.cuh"
+#include "math/q8.h"
 
 namespace kvsift::KVSIFT_TARGET {
 
@@ -169,11 +170,13 @@ __global__ void __launch_bounds__(256) copy_uniform(const KvView view, bool keys
     if constexpr (!back) x[at] = 0;
     return;
   }
-  Element* element = static_cast<Element*>(keys ? view.keys : view.values) + row_of(view, head, slot) * view.head_dim + at % view.head_dim;
+  const std::int64_t row = row_of(view, head, slot);
+  const std::size_t channel = at % view.head_dim;
+  void* const data = keys ? view.keys : view.values;
   if constexpr (back) {
-    *element = Element::round(x[at]);
+    static_cast<Element*>(data)[row * view.head_dim + channel] = Element::round(x[at]);
   } else {
-    x[at] = element->widen();
+    x[at] = entry_value<Element>(data, row, static_cast<std::int64_t>(view.head_dim), static_cast<unsigned>(channel));
   }
 }
 

@@ -208,13 +208,14 @@ void attention(const Launch& launch, std::span<const KvSegment> segments, const 
   std::vector<SightedRows> many;
   for (const SightedRows& part : parts) {
     const std::size_t own = static_cast<std::size_t>(part.sight.rows) * (shape.query_heads / part.view.kv_heads);
-    (own <= few_vectors || !tiles_fit(part.view) ? few : many).push_back(part);
+    (own <= few_vectors || !tiles_fit(as_halves(part.view)) ? few : many).push_back(part);
   }
   run_decode(launch, few, shape, wide.q(), outputs);
   if (!many.empty()) {
+    const HalfViews halves(launch, many);
     const std::size_t count = vectors * parts.front().view.head_dim;
     const Scratch packed(launch, count * 2);
-    pack_elements(launch, parts.front().view.type, wide.q(), packed.as<void>(), count);
+    pack_elements(launch, many.front().view.type, wide.q(), packed.as<void>(), count);
     run_prefill(launch, many, shape, packed.as<void>(), outputs);
   }
   wide.finish(out);
@@ -249,14 +250,15 @@ void attention_columns(const Launch& launch, const float* q, std::size_t rows, c
   launch.pointer(q, "q", 4);
   const Trusted lengths(launch, parts, static_cast<int>(n));
   const WideHeads wide(launch, parts, q, rows * shape.query_heads);
-  const SightedRows& part = parts.front();
-  if (arguments.exact != 0 || !tiles_fit(part.view)) {
-    each_batch(launch, wide.q(), part, n, shape, arguments.log_sum_exp, [&](int first, int batch, const float* logits, const float* sums) {
+  if (arguments.exact != 0 || !tiles_fit(as_halves(parts.front().view))) {
+    each_batch(launch, wide.q(), parts.front(), n, shape, arguments.log_sum_exp, [&](int first, int batch, const float* logits, const float* sums) {
       launch.check(start_kernel(column_fold, Grid{blocks_for(launch, n, 256), static_cast<unsigned>(shape.query_heads), 1}, 256, 0, launch.stream, logits,
                                 sums, batch, static_cast<int>(shape.query_heads), static_cast<int>(n), maximum, first == 0, out));
     });
     return;
   }
+  const HalfViews halves(launch, parts);
+  const SightedRows& part = parts.front();
   const std::size_t count = rows * shape.query_heads * part.view.head_dim;
   const Scratch packed(launch, count * 2);
   const Scratch sums(launch, arguments.log_sum_exp == nullptr ? rows * shape.query_heads * sizeof(float) : 0);

@@ -76,6 +76,7 @@ void start(const Launch& launch, DecodeArguments& a, const DecodeWay& way) {
   switch (type) {
     case KVSIFT_CUDA_F32: return start_lanes<F32>(launch, a, way.vectors);
     case KVSIFT_CUDA_F16: return start_lanes<F16>(launch, a, way.vectors);
+    case KVSIFT_CUDA_Q8_0: return start_lanes<Q8>(launch, a, way.vectors);
     default: return start_lanes<BF16>(launch, a, way.vectors);
   }
 }

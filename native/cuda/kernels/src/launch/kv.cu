@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kernels/kv.cuh"
+#include "kernels/kv_blocks.cuh"
 #include "launch/attention.h"
 #include "launch/guard.h"
 
@@ -10,7 +11,10 @@ namespace kvsift::KVSIFT_TARGET {
 
 namespace {
 
-int row_bytes(const KvView& view) { return static_cast<int>(view.head_dim * (view.type == KVSIFT_CUDA_F32 ? 4 : 2)); }
+int row_bytes(const KvView& view) {
+  if (view.type == KVSIFT_CUDA_Q8_0) return static_cast<int>(q8_row_bytes(static_cast<std::int64_t>(view.head_dim)));
+  return static_cast<int>(view.head_dim * (view.type == KVSIFT_CUDA_F32 ? 4 : 2));
+}
 
 void check_selection(const Launch& launch, const kvsift_cuda_slot_selection& selection) {
   launch.pointer(selection.offsets, "offsets", 4);
@@ -21,6 +25,11 @@ template <class Element>
 void start_append(const Launch& launch, const AppendArguments& a, std::size_t elements, std::size_t heads, unsigned count) {
   if (elements <= few_elements) return launch.start_early(append_few<Element>, Grid{1, count, 1}, 1024, 0, a);
   launch.start_early(append_rows<Element>, Grid{blocks_for(launch, elements, 256), count, 1}, 256, 0, a);
+  launch.start_early(append_lengths, Grid{blocks_for(launch, heads, 256), count, 1}, 256, 0, a);
+}
+
+void start_append_blocks(const Launch& launch, const AppendArguments& a, std::size_t elements, std::size_t heads, unsigned count) {
+  launch.start_early(append_blocks, Grid{blocks_for(launch, elements / q8_values, block_warps), count, 1}, block_warps * 32, 0, a);
   launch.start_early(append_lengths, Grid{blocks_for(launch, heads, 256), count, 1}, 256, 0, a);
 }
 
@@ -62,6 +71,7 @@ void kv_append(const Launch& launch, std::span<const kvsift_cuda_kv_segment> seg
     launch.pointer(v, "v", 4);
     switch (segments.front().view.type) {
       case KVSIFT_CUDA_F32: start_append<F32>(launch, a, elements, heads, static_cast<unsigned>(count)); break;
+      case KVSIFT_CUDA_Q8_0: start_append_blocks(launch, a, elements, heads, static_cast<unsigned>(count)); break;
       case KVSIFT_CUDA_F16: start_append<F16>(launch, a, elements, heads, static_cast<unsigned>(count)); break;
       default: start_append<BF16>(launch, a, elements, heads, static_cast<unsigned>(count)); break;
     }
@@ -91,7 +101,7 @@ void kv_gather(const Launch& launch, const KvView& from, const kvsift_cuda_slot_
     launch.check(start_kernel(kernel, Grid{blocks, static_cast<unsigned>(from.kv_heads), 1}, 256, 0, launch.stream, source, to, indices, offsets,
                               kept.as<std::int32_t>(), bytes, launch.context.faults));
   };
-  if (most > 0) bytes % 16 == 0 ? start(gather_rows<Vector16>, 16) : start(gather_rows<std::uint16_t>, 2);
+  if (most > 0) bytes % 16 == 0 ? start(gather_rows<Vector16>, 16) : bytes % 4 == 0 ? start(gather_rows<std::uint32_t>, 4) : start(gather_rows<std::uint16_t>, 2);
   launch.check(start_kernel(set_lengths, Grid{blocks_for(launch, to.kv_heads, 256), 1, 1}, 256, 0, launch.stream, to, kept.as<std::int32_t>()));
 }
 
@@ -99,7 +109,7 @@ void kv_compact(const Launch& launch, const KvView& view, const kvsift_cuda_slot
   check_view(launch, view, "view");
   check_selection(launch, selection);
   const int bytes = row_bytes(view);
-  launch.require(bytes % 16 == 0, KVSIFT_CUDA_UNSUPPORTED, "compaction in place needs a head dim that is a multiple of 8");
+  launch.require(bytes % 16 == 0, KVSIFT_CUDA_UNSUPPORTED, "compaction in place needs rows of whole pieces of 16 bytes");
   const Scratch lengths(launch, guard_bytes({&view, 1}));
   const Scratch kept(launch, view.kv_heads * sizeof(std::int32_t));
   KvView source = view;
@@ -122,6 +132,14 @@ void kv_copy(const Launch& launch, const KvView& view, kvsift_cuda_kv_part part,
   KvView trusted = view;
   guard(launch, {&trusted, 1}, static_cast<int>(n), lengths.as<std::int32_t>());
   switch (view.type) {
+    case KVSIFT_CUDA_Q8_0: {
+      if (!back) {
+        const Grid grid{blocks_for(launch, view.kv_heads * n * view.head_dim, 256), 1, 1};
+        return launch.check(start_kernel(copy_uniform<Q8, false>, grid, 256, 0, launch.stream, trusted, keys, n, x));
+      }
+      const Grid grid{blocks_for(launch, view.kv_heads * n * view.head_dim / q8_values, block_warps), 1, 1};
+      return launch.check(start_kernel(replace_blocks, grid, block_warps * 32, 0, launch.stream, trusted, keys, n, static_cast<const float*>(x)));
+    }
     case KVSIFT_CUDA_F32: return start_copy<F32>(launch, trusted, keys, n, x, back);
     case KVSIFT_CUDA_F16: return start_copy<F16>(launch, trusted, keys, n, x, back);
     default: return start_copy<BF16>(launch, trusted, keys, n, x, back);
