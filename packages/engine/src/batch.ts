@@ -1,7 +1,8 @@
 import type { DecoderModel } from '@kvsift/models';
-import { KvsiftError, type Tensor } from '@kvsift/tensor';
-import type { Answer, Chunk, GenerateOptions } from './answer.js';
+import { type Backend, KvsiftError, type Tensor } from '@kvsift/tensor';
+import type { Answer, Chunk, Drawn, GenerateOptions } from './answer.js';
 import { DecodeLoop } from './decode.js';
+import { drawTokens } from './sampling.js';
 import type { Sequence } from './sequence.js';
 import type { Session } from './session.js';
 
@@ -42,8 +43,11 @@ export async function* generateBatch(
           throw new KvsiftError('aborted', 'generation was aborted', {}, { cause: answer.options.signal.reason });
       }
       const going: Member[] = [];
-      for (const member of active) {
-        const chunk = await member.session.takeToken(member.answer);
+      const drawn = await drawAll(decoder.backend, active);
+      for (const [index, member] of active.entries()) {
+        const token = drawn[index];
+        if (token === undefined) continue;
+        const chunk = member.session.accept(member.answer, token);
         if (chunk.finishReason === undefined) going.push(member);
         yield { ...chunk, session: member.index };
       }
@@ -53,6 +57,20 @@ export async function* generateBatch(
   } finally {
     stepper[Symbol.dispose]();
   }
+}
+
+/** The next token of each member, drawn in one op. */
+async function drawAll(backend: Backend, members: readonly Member[]): Promise<Drawn[]> {
+  const drawings = members.map(({ session, answer }) => session.drawing(answer));
+  using logits = backend.concat(
+    drawings.map(({ logits }) => logits),
+    0,
+  );
+  return await drawTokens(
+    backend,
+    logits,
+    drawings.map(({ rule }) => rule),
+  );
 }
 
 function isList(options: GenerateOptions | readonly GenerateOptions[]): options is readonly GenerateOptions[] {

@@ -3,6 +3,7 @@ import type { ModelConfig } from '@kvsift/models';
 import type { Budget, EvictionPolicy, Observation, ObservedRows } from '@kvsift/policy';
 import { byteLength, type KvType, type StoredTensor } from '@kvsift/tensor';
 import { modelShape } from './layer-view.js';
+import { answerRoom } from './prefill.js';
 
 export interface EstimateInput {
   readonly config: ModelConfig;
@@ -24,7 +25,7 @@ export interface MemoryEstimate {
   readonly cache: number;
   /** The same with nothing evicted. */
   readonly fullCache: number;
-  /** Largest cache while the prompt is read: the kept part of the layers done, and one full layer with its compacted copy. */
+  /** Largest cache while the prompt is read: the kept part of the layers done, and one full layer with its compacted copy or room for an answer. */
   readonly prefillCache: number;
   /** Hidden states of all tokens, the activations of one chunk and what the policy looks at, in float32. */
   readonly activations: number;
@@ -58,6 +59,7 @@ export function estimateMemory(input: EstimateInput): MemoryEstimate {
   const chunk = chunkBytes(config);
   const observed = run === undefined ? 0 : observedBytes(config, run.observe, context);
   const last = config.layers.length - 1;
+  const room = Math.min(answerRoom, Math.max(0, config.contextLength - context));
   let done = 0;
   let prefillCache = 0;
   let activations = 0;
@@ -65,22 +67,23 @@ export function estimateMemory(input: EstimateInput): MemoryEstimate {
   for (const [layer, bytes] of full.entries()) {
     const own = kept[layer] ?? bytes;
     const evicts = own < bytes;
+    const free = evicts ? 0 : room * config.kvHeads * perEntry(layer);
     // The last layer computes what its queries need, and all of it for the last chunk only.
     const reading =
       layer < last
         ? context * float * config.hidden + rows * chunk.whole
         : Math.max(context * float * config.hidden + rows * chunk.projected, rows * (float * config.hidden + chunk.whole));
     const seen = evicts ? observed : 0;
-    prefillCache = Math.max(prefillCache, done + bytes + (evicts ? own : 0));
+    prefillCache = Math.max(prefillCache, done + bytes + free + (evicts ? own : 0));
     activations = Math.max(activations, reading + seen);
     peak = Math.max(
       peak,
-      done + bytes + seen + reading,
+      done + bytes + free + seen + reading,
       evicts
         ? done + bytes + own + 2 * seen + scoreBytes(config, context) + (layer < last ? context * float * config.hidden : 0)
         : 0,
     );
-    done += own;
+    done += own + free;
   }
   const weights = sum(Array.from(input.tensors, (tensor) => byteLength(tensor.dtype, tensor.shape)));
   return {

@@ -62,6 +62,9 @@ export interface PrefillOptions {
 /** What suits a few cores: a chunk takes a fraction of the time an abort may take. */
 const usualChunk: ChunkSize = { rows: 512, work: 1.2e10 };
 
+/** Entries per head for which a cache that nothing is evicted from has room from the start: an answer of this length moves none of them. */
+export const answerRoom = 256;
+
 /** Token rows that one chunk holds. */
 export function chunkRows(config: ModelConfig, { rows, work }: ChunkSize = usualChunk): number {
   const { hidden, intermediate, queryHeads, kvHeads, headDim } = config;
@@ -94,7 +97,10 @@ export async function prefill(model: DecoderModel, cache: KvCache, ids: Int32Arr
     const length = Math.max(options.expectedLength ?? 0, first + count);
     for (const [index, layer] of model.layers.entries()) {
       const lastOnly = index === model.layers.length - 1 && options.onLayer === undefined;
-      using pass = new LayerPass(model, layer, cache, index, observe, count, length, options.compensation);
+      const stays =
+        branches === undefined && (run?.budgets[index]?.total ?? Number.POSITIVE_INFINITY) >= count * model.config.kvHeads;
+      const room = stays ? Math.min(answerRoom, Math.max(0, model.config.contextLength - first - count)) : 0;
+      using pass = new LayerPass(model, layer, cache, index, observe, count, length, options.compensation, room);
       for (const [chunk, start] of starts.entries()) {
         throwIfAborted(signal, 'prefill');
         const before = hidden[chunk];
@@ -193,6 +199,8 @@ class LayerPass implements Disposable {
     private readonly count: number,
     private readonly length: number,
     private readonly compensation: Compensation | undefined,
+    /** Entries per head for which there is to be room behind the prompt. */
+    private readonly room: number,
   ) {
     this.#backend = layer.backend;
     this.#queries = new RowCollector(layer.backend, observe.queries, count);
@@ -218,7 +226,7 @@ class LayerPass implements Disposable {
     const rows = positions.shape[0] ?? 0;
     const rope = this.model.rope(this.layer, this.length);
     using projection = this.layer.project(hidden, positions, rope);
-    const storage = this.cache.layer(this.index, this.count);
+    const storage = this.cache.layer(this.index, this.count + this.room);
     // The whole prompt's room at once: chunks never make it grow.
     const view = storage.reserve(start === 0 ? this.count : rows);
     backend.kvAppend([{ view, rows }], projection.k, projection.v, positions);

@@ -41,6 +41,13 @@ export function checkSampling(options: SamplingOptions): void {
   }
 }
 
+/** One row to draw a token from. */
+export interface Drawing {
+  /** f32 [1, vocabulary], owned by whoever gave it. */
+  readonly logits: Tensor;
+  readonly rule: SamplingRule;
+}
+
 /** The rule for token `index` of a sequence. */
 export function samplingRule(options: SamplingOptions, sequence: number, index: number): SamplingRule {
   return {
@@ -53,16 +60,16 @@ export function samplingRule(options: SamplingOptions, sequence: number, index: 
 }
 
 /**
- * Draws one token from logits f32 [1, vocabulary].
- * @param meanwhile enqueues what may follow, given the id (i32 [1]) that nobody has read yet
+ * Draws a token from each row of logits f32 [rows, vocabulary].
+ * @param meanwhile enqueues what may follow, given the ids (i32 [rows]) that nobody has read yet
  */
-export async function drawToken(
+export async function drawTokens(
   backend: Backend,
   logits: Tensor,
-  rule: SamplingRule,
-  meanwhile: (id: Tensor) => void,
-): Promise<Drawn> {
-  const drawn = backend.sample(logits, [rule]);
+  rules: readonly SamplingRule[],
+  meanwhile: (ids: Tensor) => void = () => {},
+): Promise<Drawn[]> {
+  const drawn = backend.sample(logits, rules);
   using ids = drawn.ids;
   using logProbs = drawn.logProbs;
   const reading = Promise.all([ids.read(), logProbs.read()]);
@@ -71,6 +78,6 @@ export async function drawToken(
   } finally {
     await reading;
   }
-  const [id, logProb] = await reading;
-  return { id: id[0] ?? 0, logProb: logProb[0] ?? 0 };
+  const [numbers, probabilities] = await reading;
+  return rules.map((_, row) => ({ id: numbers[row] ?? 0, logProb: probabilities[row] ?? 0 }));
 }

@@ -161,6 +161,17 @@ describe('a session', () => {
     wide.dispose();
   });
 
+  it('has room for an answer behind a prompt that is kept whole, so that its first token moves nothing', async () => {
+    using session = model.session();
+    await session.prefill(prompt);
+    const { keys } = session.cache.layer(1).view;
+    for (const id of [1, 2, 3]) await session.force(id);
+    expect(session.cache.layer(1).view.keys).toBe(keys);
+    using evicted = model.session({ policy: snapkv({ window: 4 }), budget: 12 });
+    await evicted.prefill(prompt);
+    expect(evicted.statistics().bytes).toBe(evicted.statistics().entryBytes);
+  });
+
   it('rolls back what was appended, and no further than the eviction', async () => {
     using session = model.session({ policy: snapkv({ window: 4 }), budget: 12 });
     await session.prefill(prompt);

@@ -2,7 +2,7 @@ import type { CacheStatistics, KvCache } from '@kvsift/cache';
 import { formatPolicy, joinMemories, noMemory, type PolicyRun, type RunMemory } from '@kvsift/policy';
 import { type KvStorage, KvsiftError, type Tensor } from '@kvsift/tensor';
 import { throwIfAborted } from './abort.js';
-import { Answer, type Chunk, type GenerateOptions } from './answer.js';
+import { Answer, type Chunk, type Drawn, type GenerateOptions } from './answer.js';
 import { beginPolicy, makeCache } from './begin.js';
 import { DecodeLoop } from './decode.js';
 import { withHeld } from './held.js';
@@ -12,7 +12,7 @@ import { type Branch, type PrefillOptions, prefill } from './prefill.js';
 import { reread } from './reread.js';
 import { restoring } from './restoring.js';
 import { readRetained } from './retained.js';
-import { drawToken, samplingRule } from './sampling.js';
+import { type Drawing, drawTokens, samplingRule } from './sampling.js';
 import { DecodeWindow, type Sequence } from './sequence.js';
 import { readSessionFile, type SessionIdentity, writeSessionFile } from './session-file.js';
 import type { PrefillInput, SessionModel, SessionOptions } from './session-options.js';
@@ -158,26 +158,38 @@ export class Session implements Disposable {
     }
   }
 
-  /** @internal An answer that `takeToken` fills: how a batch drives its sessions. */
+  /** @internal An answer that `accept` fills: how a batch drives its sessions. */
   startAnswer(options: GenerateOptions): Answer {
     return new Answer(options, this.model.tokenizer, this.model.eosIds);
   }
 
-  /** @internal Draws one token from the current logits. It is fed to the model when the next one is needed. */
-  async takeToken(answer: Answer): Promise<Chunk> {
-    return this.#take(answer, () => {});
+  /** @internal From what and how an answer's next token is drawn. */
+  drawing(answer: Answer): Drawing {
+    this.#withdraw();
+    return { logits: this.#ready(), rule: samplingRule(answer.options, this.options.sequence ?? 0, this.#generated) };
   }
 
-  async #take(answer: Answer, meanwhile: (id: Tensor) => void): Promise<Chunk> {
-    const rule = samplingRule(answer.options, this.options.sequence ?? 0, this.#generated);
-    const room = this.model.contextLength - this.#cache.nextPosition - 1;
-    const statistics = this.statistics();
-    const goesOn = !answer.ending && room >= 1;
-    const drawn = await drawToken(this.model.decoder.backend, this.#ready(), rule, goesOn ? meanwhile : () => {});
+  /** @internal Takes a token that was drawn. It is fed to the model when the next one is needed. */
+  accept(answer: Answer, drawn: Drawn, room = this.#room, statistics = this.statistics()): Chunk {
     this.#generated += 1;
     const chunk = answer.accept(drawn, room, statistics);
     if (chunk.finishReason !== 'eos') this.#unfed.push(drawn.id);
     return chunk;
+  }
+
+  async #take(answer: Answer, meanwhile: (id: Tensor) => void): Promise<Chunk> {
+    const { logits, rule } = this.drawing(answer);
+    const room = this.#room;
+    const statistics = this.statistics();
+    const goesOn = !answer.ending && room >= 1;
+    const [drawn] = await drawTokens(this.model.decoder.backend, logits, [rule], goesOn ? meanwhile : () => {});
+    if (drawn === undefined) throw new Error('no row');
+    return this.accept(answer, drawn, room, statistics);
+  }
+
+  /** Tokens that the context can take after the next one. */
+  get #room(): number {
+    return this.model.contextLength - this.#cache.nextPosition - 1;
   }
 
   /** @internal Runs `work` with this session's sequence and the token it has not fed yet; `work` returns the logits that follow, owned by the session. */
