@@ -59,7 +59,7 @@ export function estimateMemory(input: EstimateInput): MemoryEstimate {
   const chunk = chunkBytes(config);
   const observed = run === undefined ? 0 : observedBytes(config, run.observe, context);
   const last = config.layers.length - 1;
-  const room = Math.min(answerRoom, Math.max(0, config.contextLength - context));
+  const room = answerRoom(context, config.contextLength);
   let done = 0;
   let prefillCache = 0;
   let activations = 0;

@@ -62,8 +62,13 @@ export interface PrefillOptions {
 /** What suits a few cores: a chunk takes a fraction of the time an abort may take. */
 const usualChunk: ChunkSize = { rows: 512, work: 1.2e10 };
 
-/** Entries per head for which a cache that nothing is evicted from has room from the start: an answer of this length moves none of them. */
-export const answerRoom = 256;
+/**
+ * Entries per head for which a cache that nothing is evicted from has room behind a long prompt, so that the first token of an answer does not move it: few
+ * beside what it holds, as they count as its memory.
+ */
+export function answerRoom(tokens: number, contextLength: number): number {
+  return tokens < 1024 ? 0 : Math.min(256, tokens >> 5, Math.max(0, contextLength - tokens));
+}
 
 /** Token rows that one chunk holds. */
 export function chunkRows(config: ModelConfig, { rows, work }: ChunkSize = usualChunk): number {
@@ -99,7 +104,7 @@ export async function prefill(model: DecoderModel, cache: KvCache, ids: Int32Arr
       const lastOnly = index === model.layers.length - 1 && options.onLayer === undefined;
       const stays =
         branches === undefined && (run?.budgets[index]?.total ?? Number.POSITIVE_INFINITY) >= count * model.config.kvHeads;
-      const room = stays ? Math.min(answerRoom, Math.max(0, model.config.contextLength - first - count)) : 0;
+      const room = stays && first === 0 ? answerRoom(count, model.config.contextLength) : 0;
       using pass = new LayerPass(model, layer, cache, index, observe, count, length, options.compensation, room);
       for (const [chunk, start] of starts.entries()) {
         throwIfAborted(signal, 'prefill');
