@@ -22,7 +22,7 @@ type OpName = Exclude<
   | typeof Symbol.asyncDispose
 >;
 
-/** Tensors that an op changes in place, else the cache that it reads: the first decides where it runs. Of all others the largest operand does. */
+/** Tensors that an op changes in place, else the weight or the cache that it reads: the first decides where it runs. Of all others the largest operand does. */
 const fixed: { readonly [Name in OpName]: (...args: Parameters<t.Backend[Name]>) => unknown } = {
   kvAppend: (segments) => segments,
   kvGather: (_from, _selection, to) => to,
@@ -31,19 +31,10 @@ const fixed: { readonly [Name in OpName]: (...args: Parameters<t.Backend[Name]>)
   attention: (_q, segments, { columnSums }) => columnSums ?? segments,
   attentionColumns: (_q, view) => view,
   attentionRows: (_q, view) => view,
+  embedding: (table) => table,
+  linear: (_x, weight) => weight,
   ...anywhere([
-    ...([
-      'dequantize',
-      'reshape',
-      'embedding',
-      'rmsNorm',
-      'linear',
-      'gated',
-      'softcap',
-      'splitColumns',
-      'rope',
-      'sample',
-    ] as const),
+    ...(['dequantize', 'reshape', 'rmsNorm', 'gated', 'softcap', 'splitColumns', 'rope', 'sample'] as const),
     ...(['pool', 'top', 'topShares', 'roundShares', 'map', 'zip', 'reduce', 'softmax', 'cumsum', 'rank', 'matmul'] as const),
     ...(['slice', 'concat', 'transpose', 'toFloat', 'toInt'] as const),
   ]),

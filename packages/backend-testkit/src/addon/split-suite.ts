@@ -1,3 +1,6 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { type Backend, isBlockType, KvsiftError, type Tensor } from '@kvsift/tensor';
 import { afterAll, describe, expect, it } from 'vitest';
 import { backendConformance } from '../conformance.js';
@@ -28,6 +31,25 @@ export function splitSuite(name: string, make: () => Backend): void {
       using copy = second.empty('f32', [2]);
       backend.write(copy, small);
       expect([...(await copy.read())]).toEqual([5, 6]);
+    });
+
+    it('multiplies where the weight lies, however small it is', async () => {
+      const folder = await mkdtemp(join(tmpdir(), 'kvsift-split-'));
+      try {
+        const path = join(folder, 'w.bin');
+        await writeFile(path, Float32Array.of(1, 2, 3, 4));
+        const stored = { name: 'w', dtype: 'f32', shape: [2, 2], path, byteOffset: 0, byteLength: 16 } as const;
+        using weight = await second.load(stored, 'linear');
+        using table = await second.load(stored, 'embedding');
+        using x = first.upload(new Float32Array(400).fill(1), 'f32', [200, 2]);
+        using product = backend.linear(x, weight);
+        expect([...(await product.read()).slice(-2)]).toEqual([3, 7]);
+        using ids = first.upload(new Int32Array(200).fill(1), 'i32', [200]);
+        using rows = backend.embedding(table, ids);
+        expect([...(await rows.read()).slice(-2)]).toEqual([3, 4]);
+      } finally {
+        await rm(folder, { recursive: true });
+      }
     });
 
     it('sees in a program what tensors of the other device hold at each run', async () => {
