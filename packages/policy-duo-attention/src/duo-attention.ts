@@ -37,8 +37,7 @@ export const duoAttention = definePolicy({
       default: 0,
       min: 0,
       unit: 'steps',
-      description:
-        'While decoding, streaming heads are cut back after so many tokens (a session that does so cannot be saved); 0: only after the prompt.',
+      description: 'While decoding, streaming heads are cut back after so many tokens; 0: only after the prompt.',
     },
   },
   budget: 'own',
