@@ -61,10 +61,11 @@ void receive(Backend& backend, const Tensor& tensor, Backend& from, const Tensor
   demand(!backend.recording() && !from.recording(), "receive", "receive: not while a program is recorded");
   expect_dtype("receive", "data", data, tensor.dtype);
   expect_shape("receive", "data", data, tensor.shape);
-  const auto letter = std::make_shared<Letter>();
-  // Not an input: a tensor that has no contents is answered too, so that nobody waits for ever. A letter that is never sent breaks its promise.
-  from.submit("receive", {}, {}, [letter, storage = data.storage](Context& context) { letter->send(context, *storage); });
-  backend.submit("receive", {}, {tensor}, [letter, storage = tensor.storage](Context& context) { letter->receive(context, *storage); });
+  const auto sender = std::make_shared<LetterSender>();
+  const auto letter = sender->receiver();
+  // Not an input: a tensor that has no contents is answered too. Only the sending op holds the sender, so that nobody waits for one that never runs.
+  from.submit("receive", {}, {}, [sender, storage = data.storage](Context& context) { sender->send(context, *storage); });
+  backend.submit("receive", {}, {tensor}, [letter, storage = tensor.storage](Context& context) { receive_letter(letter, context, *storage); });
 }
 
 Tensor reshape(const Tensor& x, const Shape& shape) {

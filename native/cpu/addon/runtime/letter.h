@@ -1,49 +1,52 @@
 #pragma once
 
-#include <cstring>
 #include <future>
-#include <vector>
+#include <memory>
+#include <utility>
 
-#include "kvsift/context.h"
-#include "runtime/storage.h"
+#include "runtime/host_copy.h"
 
 namespace kvsift {
 
-/** The contents of a tensor on their way from the stream of one backend to that of another. The receiver's executor waits for the sender's. */
-class Letter {
- public:
-  /** Copies; where there is nothing to send, says why. */
-  void send(Context&, const Storage& storage) {
-    Contents out;
-    out.failure = storage.failure;
-    if (!out.failure && storage.data() == nullptr) {
-      out.failure = std::make_shared<const Failure>(Failure{Code::invalid_argument, "receive", "receive: the program that makes this tensor has not run"});
-    }
-    if (!out.failure) {
-      const auto* data = static_cast<const std::byte*>(storage.data());
-      out.data.assign(data, data + storage.bytes());
-    }
-    contents_.set_value(std::move(out));
-  }
+/** The contents of a tensor on their way from the stream of one backend to that of another, through the host; or why they do not exist. */
+struct Contents {
+  FailurePointer failure;
+  HostCopy copy;
+};
 
-  /** @throws Fault why the contents do not exist */
-  void receive(Context&, Storage& storage) {
-    Contents in;
+/** The sender's end, for its executor. Where it goes without having sent, the receiver learns that. */
+class LetterSender {
+ public:
+  std::shared_future<Contents> receiver() { return contents_.get_future().share(); }
+
+  void send(Context& context, const Storage& storage) {
     try {
-      in = contents_.get_future().get();
-    } catch (const std::future_error&) {
-      throw Fault(Code::disposed, "receive", "receive: the backend that has the tensor was disposed");
+      Contents out;
+      out.failure = storage.failure;
+      if (!out.failure && storage.data() == nullptr) {
+        out.failure = std::make_shared<const Failure>(Failure{Code::invalid_argument, "receive", "receive: the program that makes this tensor has not run"});
+      }
+      if (!out.failure) out.copy = HostCopy(context, storage);
+      contents_.set_value(std::move(out));
+    } catch (...) {
+      contents_.set_exception(std::current_exception());
+      throw;
     }
-    if (in.failure) throw Fault(in.failure);
-    if (storage.bytes() != 0) std::memcpy(storage.data(), in.data.data(), storage.bytes());
   }
 
  private:
-  struct Contents {
-    FailurePointer failure;
-    std::vector<std::byte> data;
-  };
   std::promise<Contents> contents_;
 };
+
+/** Waits for the sender and enqueues the copy into `storage`. @throws Fault why the contents do not exist */
+inline void receive_letter(const std::shared_future<Contents>& letter, Context& context, Storage& storage) {
+  try {
+    const Contents& in = letter.get();
+    if (in.failure) throw Fault(in.failure);
+    in.copy.copy_into(context, storage);
+  } catch (const std::future_error&) {
+    throw Fault(Code::disposed, "receive", "receive: the backend that has the tensor was disposed");
+  }
+}
 
 }  // namespace kvsift

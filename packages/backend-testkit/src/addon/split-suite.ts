@@ -106,6 +106,19 @@ export function splitSuite(name: string, make: () => Backend): void {
       expect(backend.memory().bytes).toBe(before);
     });
 
+    it('ends while one device waits for what the other will never send', async () => {
+      const ending = make();
+      const [sender, receiver] = [place(ending, 0), place(ending, 0.999)];
+      let x = sender.upload(new Float32Array(256 * 256), 'f32', [256, 256]);
+      // Work that is still queued when the stream is stopped.
+      for (let round = 0; round < 30; round++) x = ending.matmul(x, x);
+      const target = receiver.empty('f32', [256, 256]);
+      ending.write(target, x);
+      const reading = target.read().catch((error: unknown) => error);
+      await ending.dispose();
+      expect(await reading).toMatchObject({ code: 'disposed' });
+    });
+
     it('refuses tensors of other backends', () => {
       using foreign = make().upload(Float32Array.of(1), 'f32', [1]);
       expect(() => backend.map(foreign, 'exp')).toThrowError(KvsiftError);
