@@ -33,8 +33,9 @@ const fixed: { readonly [Name in OpName]: (...args: Parameters<t.Backend[Name]>)
   attentionRows: (_q, view) => view,
   embedding: (table) => table,
   linear: (_x, weight) => weight,
+  rmsNorm: (_x, weight) => weight,
   ...anywhere([
-    ...(['dequantize', 'reshape', 'rmsNorm', 'gated', 'softcap', 'splitColumns', 'rope', 'sample'] as const),
+    ...(['dequantize', 'reshape', 'gated', 'softcap', 'splitColumns', 'rope', 'sample'] as const),
     ...(['pool', 'top', 'topShares', 'roundShares', 'map', 'zip', 'reduce', 'softmax', 'cumsum', 'rank', 'matmul'] as const),
     ...(['slice', 'concat', 'transpose', 'toFloat', 'toInt'] as const),
   ]),
@@ -128,6 +129,7 @@ export class SplitBackend extends WithOps implements t.Backend {
 
   write(tensor: t.Tensor, data: t.HostArray | t.Tensor): void {
     const part = this.#partOf(tensor);
+    this.#core.tape?.changed(tensor);
     if (!isTensor(data) || this.#partOf(data) === part) this.#at(part).write(tensor, data);
     else if (this.#core.tape === undefined) part.receive(tensor, this.#partOf(data), data);
     else throw new t.KvsiftError('unsupported', 'write: not from another device while a program is recorded');

@@ -38,6 +38,11 @@ export class Tape {
     return copy;
   }
 
+  /** What ops after this one read of a tensor is no longer what was copied. */
+  changed(tensor: Tensor): void {
+    this.#copies.delete(tensor);
+  }
+
   end(): Program {
     this.#close();
     const steps = this.#steps;
@@ -62,8 +67,6 @@ export class Tape {
   #close(): void {
     const part = this.#recording;
     this.#recording = undefined;
-    if (part === undefined) return;
-    const program = part.endRecording();
-    this.#steps.push(program);
+    if (part !== undefined) this.#steps.push(part.endRecording());
   }
 }

@@ -82,6 +82,25 @@ export function splitSuite(name: string, make: () => Backend): void {
       made.back.dispose();
     });
 
+    it('copies a tensor anew that a program has changed', async () => {
+      using x = first.upload(Float32Array.of(1), 'f32', [1]);
+      using other = second.upload(Float32Array.of(10, 20), 'f32', [2, 1]);
+      const made: { before?: Tensor; after?: Tensor } = {};
+      const program = backend.record?.(() => {
+        made.before = backend.zip(other, x, 'add');
+        using more = backend.zip(x, 1, 'add');
+        backend.write(x, more);
+        made.after = backend.zip(other, x, 'add');
+      });
+      if (program === undefined || made.before === undefined || made.after === undefined) throw new Error('nothing was recorded');
+      for (const start of [1, 2]) {
+        program.run();
+        expect([...(await made.before.read())]).toEqual([10 + start, 20 + start]);
+        expect([...(await made.after.read())]).toEqual([11 + start, 21 + start]);
+      }
+      for (const one of [program, made.before, made.after]) one.dispose();
+    });
+
     it('carries a failure over, and goes on', async () => {
       using table = first.upload(Float32Array.of(1, 2), 'f32', [2, 1]);
       using wrong = first.upload(Int32Array.of(7), 'i32', [1]);
