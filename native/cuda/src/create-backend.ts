@@ -32,7 +32,7 @@ export interface CudaBackendOptions {
 const chunk = { rows: 4096, work: 5e11 };
 
 /**
- * A backend on one NVIDIA GPU. Ops are enqueued on a CUDA stream by a thread of the addon, waiting is done in another one; the JavaScript thread only checks
+ * A backend on one NVIDIA GPU, or on several that share the layers of a model. Ops are enqueued on a CUDA stream by a thread of the addon, waiting is done in another one; the JavaScript thread only checks
  * and enqueues. Opening the device takes the driver a fraction of a second and is done at once.
  * @throws KvsiftError `backend_unavailable` where the native part, the driver or a GPU that can run it is missing (the text says which, and what to do),
  * `invalid_argument` for other options
@@ -45,10 +45,13 @@ export function createCudaBackend(options: CudaBackendOptions = {}): Backend {
   const info = { name: 'cuda', threads: 1, compute, ...(!emulated && { chunk }) } as const;
   const parts: { readonly backend: AddonBackend; readonly description: string; readonly memoryBytes: number }[] = [];
   try {
-    for (const number of devices ?? [device ?? 0]) {
+    const numbers = devices ?? [device ?? 0];
+    for (const number of numbers) {
       const native = new Native(addonError, number, memoryLimit, cublas, compute);
       const { description, freeBytes } = native.describe();
-      const memoryBytes = memoryLimit === 0 ? freeBytes : Math.min(memoryLimit, freeBytes);
+      // Logical devices of one GPU share what it has.
+      const own = freeBytes / numbers.filter((other) => other === number).length;
+      const memoryBytes = memoryLimit === 0 ? own : Math.min(memoryLimit, own);
       parts.push({ backend: new AddonBackend(native, { ...info, description, memoryBytes }), description, memoryBytes });
     }
   } catch (error) {

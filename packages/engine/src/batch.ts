@@ -43,10 +43,7 @@ export async function* generateBatch(
           throw new KvsiftError('aborted', 'generation was aborted', {}, { cause: answer.options.signal.reason });
       }
       const going: Member[] = [];
-      const drawn = await drawAll(decoder.backend, active);
-      for (const [index, member] of active.entries()) {
-        const token = drawn[index];
-        if (token === undefined) continue;
+      for (const { member, token } of await drawAll(decoder.backend, active)) {
         const chunk = member.session.accept(member.answer, token);
         if (chunk.finishReason === undefined) going.push(member);
         yield { ...chunk, session: member.index };
@@ -60,17 +57,25 @@ export async function* generateBatch(
 }
 
 /** The next token of each member, drawn in one op. */
-async function drawAll(backend: Backend, members: readonly Member[]): Promise<Drawn[]> {
+async function drawAll(
+  backend: Backend,
+  members: readonly Member[],
+): Promise<{ readonly member: Member; readonly token: Drawn }[]> {
   const drawings = members.map(({ session, answer }) => session.drawing(answer));
   using logits = backend.concat(
     drawings.map(({ logits }) => logits),
     0,
   );
-  return await drawTokens(
+  const tokens = await drawTokens(
     backend,
     logits,
     drawings.map(({ rule }) => rule),
   );
+  return members.map((member, row) => {
+    const token = tokens[row];
+    if (token === undefined) throw new Error('fewer tokens than rows');
+    return { member, token };
+  });
 }
 
 function isList(options: GenerateOptions | readonly GenerateOptions[]): options is readonly GenerateOptions[] {

@@ -1,9 +1,14 @@
 import { KvCache } from '@kvsift/cache';
 import type { ModelConfig } from '@kvsift/models';
 import { type Budget, type PolicyRun, parseBudget } from '@kvsift/policy';
-import { type KvStorage, KvsiftError } from '@kvsift/tensor';
+import { type Backend, type KvStorage, KvsiftError, type KvType } from '@kvsift/tensor';
 import { modelShape } from './layer-view.js';
 import type { SessionModel, SessionOptions } from './session-options.js';
+
+/** What a cache is stored in where nobody says: exact where the backend computes exactly. */
+export function defaultKvType({ info }: Pick<Backend, 'info'>): KvType {
+  return info.compute === 'f32' ? 'f32' : 'f16';
+}
 
 /** An empty cache as the options want it. @throws KvsiftError `budget_invalid` where there is a policy without a budget */
 export function makeCache({ decoder }: SessionModel, storage: KvStorage, options: SessionOptions): KvCache {
@@ -29,7 +34,7 @@ export function makeCache({ decoder }: SessionModel, storage: KvStorage, options
 }
 
 /** The budget of a session in numbers. */
-export function budgetOf({ budget }: SessionOptions): Budget | undefined {
+export function budgetOf({ budget }: Pick<SessionOptions, 'budget'>): Budget | undefined {
   return budget === undefined || typeof budget === 'object' ? budget : parseBudget(String(budget));
 }
 

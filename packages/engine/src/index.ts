@@ -1,5 +1,6 @@
 export type { Chunk, FinishReason, GenerateOptions } from './answer.js';
 export { type BatchChunk, generateBatch } from './batch.js';
+export { defaultKvType } from './begin.js';
 export { Chat, type ChatOptions } from './chat.js';
 export { DecodeLoop } from './decode.js';
 export { type EstimateInput, estimateMemory, type MemoryEstimate } from './estimate.js';

@@ -1,8 +1,8 @@
 import type { DecoderModel } from '@kvsift/models';
-import { type Budget, parseBudget } from '@kvsift/policy';
-import { KvsiftError, type KvType } from '@kvsift/tensor';
+import { KvsiftError } from '@kvsift/tensor';
 import type { ChatMessage, Tokenizer } from '@kvsift/tokenizer';
 import type { Chunk, GenerateOptions } from './answer.js';
+import { budgetOf, defaultKvType } from './begin.js';
 import { estimateMemory, type MemoryEstimate } from './estimate.js';
 import { modelFingerprint } from './fingerprint.js';
 import type { ModelFiles } from './load.js';
@@ -86,14 +86,12 @@ export class LanguageModel implements Disposable {
 
   /** Memory that a prompt of `context` tokens needs, from shapes alone. */
   estimate(options: Pick<SessionOptions, 'policy' | 'budget' | 'kvType'> & { readonly context: number }): MemoryEstimate {
-    const budget: Budget | undefined =
-      options.budget === undefined || typeof options.budget === 'object' ? options.budget : parseBudget(String(options.budget));
-    const kvType: KvType = options.kvType ?? (this.decoder.backend.info.compute === 'f32' ? 'f32' : 'f16');
+    const budget = budgetOf(options);
     return estimateMemory({
       config: this.files.config,
       tensors: this.files.weights.tensors.values(),
       context: options.context,
-      kvType,
+      kvType: options.kvType ?? defaultKvType(this.decoder.backend),
       ...(options.policy && { policy: options.policy }),
       ...(budget && { budget }),
       chunkRows: chunkRows(this.files.config, this.decoder.backend.info.chunk),

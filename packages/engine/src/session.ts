@@ -3,7 +3,7 @@ import { formatPolicy, joinMemories, noMemory, type PolicyRun, type RunMemory } 
 import { type KvStorage, KvsiftError, type Tensor } from '@kvsift/tensor';
 import { throwIfAborted } from './abort.js';
 import { Answer, type Chunk, type Drawn, type GenerateOptions } from './answer.js';
-import { beginPolicy, makeCache } from './begin.js';
+import { beginPolicy, defaultKvType, makeCache } from './begin.js';
 import { DecodeLoop } from './decode.js';
 import { withHeld } from './held.js';
 import { forkRun, idleRun, memoryOf } from './idle-run.js';
@@ -44,7 +44,7 @@ export class Session implements Disposable {
     readonly options: SessionOptions = {},
   ) {
     const { backend } = model.decoder;
-    this.#storage = { backend, dtype: options.kvType ?? (backend.info.compute === 'f32' ? 'f32' : 'f16') };
+    this.#storage = { backend, dtype: options.kvType ?? defaultKvType(backend) };
     this.#cache = makeCache(model, this.#storage, options);
   }
 

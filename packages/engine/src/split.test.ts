@@ -98,6 +98,22 @@ describe('layers spread over two devices', () => {
     expect(results[1]).toEqual(results[0]);
   });
 
+  it('leaves out what would fit where a device is full: that depends on the layers that lie there', async () => {
+    const small = [1, 2].map(() => {
+      const part = createCpuBackend({ threads: 1, compute: 'f32', memoryLimit: 256 * 1024 });
+      if (!(part instanceof AddonBackend)) throw new Error('not a backend of the addon');
+      return part;
+    });
+    const info = { name: 'cpu', description: 'two small parts', threads: 2, compute: 'f32' } as const;
+    await using backend = SplitBackend.over(small, [1, 1], info);
+    using model = await load(join(folder, 'model'), { backend });
+    using session = model.session();
+    const error: unknown = await session
+      .prefill(Int32Array.from({ length: 250 }, (_, at) => at % 60))
+      .catch((reason: unknown) => reason);
+    expect(error).toMatchObject({ code: 'out_of_memory', message: expect.not.stringContaining('would fit') });
+  });
+
   it('hands over memory that is all given back', async () => {
     await two.finish();
     const before = two.memory().bytes;

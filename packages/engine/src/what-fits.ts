@@ -1,6 +1,6 @@
 import type { DecoderModel } from '@kvsift/models';
 import { type Budget, type EvictionPolicy, formatBudget, resolveBudgets } from '@kvsift/policy';
-import { isKvsiftError, type KvStorage, KvsiftError } from '@kvsift/tensor';
+import { formatBytes, isKvsiftError, type KvStorage, KvsiftError } from '@kvsift/tensor';
 import { budgetOf } from './begin.js';
 import { type EstimateInput, estimateMemory } from './estimate.js';
 import { idleRun } from './idle-run.js';
@@ -31,10 +31,11 @@ const anyPolicy: EvictionPolicy = {
 
 /**
  * An `out_of_memory` of a prefill with what would have fitted: the longest prompt under the same policy and budget (`contextThatFits`), and the
- * largest share of this prompt that could be kept (`shareThatFits`, in percent). Other errors come back as they are.
+ * largest share of this prompt that could be kept (`shareThatFits`, in percent). Other errors come back as they are, and so do
+ * those of a backend that is spread over devices: which of them is full depends on where its layers lie.
  */
 export function withWhatFits(error: unknown, { model, storage, options, context, before }: Attempt): unknown {
-  if (!isKvsiftError(error) || error.code !== 'out_of_memory') return error;
+  if (!isKvsiftError(error) || error.code !== 'out_of_memory' || model.backend.place !== undefined) return error;
   const { availableBytes, heldBytes } = error.details;
   if (typeof availableBytes !== 'number' || typeof heldBytes !== 'number') return error;
   const room = heldBytes + availableBytes - before;
@@ -58,7 +59,7 @@ export function withWhatFits(error: unknown, { model, storage, options, context,
   const neededBytes = needs({}) / margin;
   const how = policy && budget ? `with ${policy.name} at ${formatBudget(budget)}` : 'with nothing evicted';
   const sentences = [
-    `reading ${count(context)} tokens ${how} takes about ${size(neededBytes)} beside the weights, and ${size(room)} are there`,
+    `reading ${count(context)} tokens ${how} takes about ${formatBytes(neededBytes)} beside the weights, and ${formatBytes(room)} are there`,
     contextThatFits > 0 ? `${count(contextThatFits)} tokens would fit` : 'no prompt would fit',
     ...(shareThatFits > 0 ? [`all of them where a policy keeps ${shareThatFits} % or less`] : []),
   ];
@@ -82,4 +83,3 @@ function largest(most: number, fits: (value: number) => boolean): number {
 }
 
 const count = (value: number) => value.toLocaleString('en');
-const size = (bytes: number) => (bytes < 2 ** 30 ? `${(bytes / 2 ** 20).toFixed(1)} MiB` : `${(bytes / 2 ** 30).toFixed(2)} GiB`);

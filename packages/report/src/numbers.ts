@@ -1,5 +1,7 @@
 /** Numbers as tables and charts write them. */
 
+export { formatBytes } from '@kvsift/tensor';
+
 /** `0.87`, or `–` where there is none. */
 export function formatScore(value: number): string {
   return Number.isFinite(value) ? value.toFixed(2) : '–';
@@ -10,19 +12,6 @@ export function formatDifference(value: number): string {
   if (!Number.isFinite(value)) return '–';
   const text = Math.abs(value).toFixed(2);
   return text === '0.00' ? '0.00' : `${value < 0 ? '−' : '+'}${text}`;
-}
-
-/** `312 KiB`, `1.50 MiB` */
-export function formatBytes(value: number): string {
-  if (!Number.isFinite(value)) return '–';
-  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
-  let unit = 0;
-  let scaled = value;
-  while (scaled >= 1024 && unit < units.length - 1) {
-    scaled /= 1024;
-    unit += 1;
-  }
-  return `${scaled >= 100 || unit === 0 ? scaled.toFixed(0) : scaled.toPrecision(3)} ${units[unit]}`;
 }
 
 /** `0.042 s`, `3.1 s`, `4 min 10 s` */

@@ -3,6 +3,7 @@ export { dequantizeBlocks, encodeQ8_0 } from './blocks/index.js';
 export * from './dtype.js';
 export * from './errors.js';
 export * from './float16.js';
+export { formatBytes } from './format-bytes.js';
 export * from './kv.js';
 export * from './random.js';
 export * from './rules/index.js';

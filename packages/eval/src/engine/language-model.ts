@@ -1,4 +1,13 @@
-import { chunkRows, estimateMemory, type LanguageModel, load, type ModelFiles, openModel, type Session } from '@kvsift/engine';
+import {
+  chunkRows,
+  defaultKvType,
+  estimateMemory,
+  type LanguageModel,
+  load,
+  type ModelFiles,
+  openModel,
+  type Session,
+} from '@kvsift/engine';
 import type { Backend, KvType } from '@kvsift/tensor';
 import { KvsiftError } from '@kvsift/tensor';
 import type { Tokenizer } from '@kvsift/tokenizer';
@@ -52,7 +61,7 @@ export async function openLanguageModel(path: string, options: LanguageModelOpti
         config,
         tensors: files.weights.tensors.values(),
         context,
-        kvType: kvType ?? 'f16',
+        kvType: kvType ?? defaultKvType(backend),
         ...(policy && { policy }),
         ...(budget && { budget }),
         chunkRows: chunkRows(config, backend.info.chunk),

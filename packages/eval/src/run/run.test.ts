@@ -199,7 +199,17 @@ describe('trouble', () => {
       code: 'out_of_memory',
       details: { sample: '1', tokens: 16384, neededBytes: needed, availableBytes: needed - 1 },
     });
-    expect((await runEvaluation(one, join(folder, 'on'), tight)).done).toBe(4);
+    const lacking = environment(long, {
+      openEngine: async () => {
+        const engine = await small(needed - 1)();
+        const answer: typeof engine.answer = (request) => {
+          if (request.context.length > 10_000) throw new KvsiftError('out_of_memory', 'there is not enough memory');
+          return engine.answer(request);
+        };
+        return { ...engine, answer };
+      },
+    });
+    expect(await runEvaluation(one, join(folder, 'on'), lacking)).toMatchObject({ done: 4, failed: 2 });
   });
 
   it('refuses two samples with one id', async () => {

@@ -1,7 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import type { PolicyRegistry } from '@kvsift/policy';
-import { isKvsiftError, KvsiftError } from '@kvsift/tensor';
+import { formatBytes, isKvsiftError, KvsiftError } from '@kvsift/tensor';
 import { stringify } from 'yaml';
 import type { EvalEngine } from '../engine/contract.js';
 import { takeLock } from '../store/lock.js';
@@ -117,7 +117,7 @@ function checkMemory(
   const { task, id } = longest;
   throw new KvsiftError(
     'out_of_memory',
-    `${plan.suite.name} ${task}: sample ${id} of ${tokens} tokens needs about ${needed} bytes, and there are ${available}: shorten the prompts (promptTokens), or go on without such samples (onError: continue)`,
+    `${plan.suite.name} ${task}: sample ${id} of ${tokens} tokens needs about ${formatBytes(needed)}, and there are ${formatBytes(available)}: shorten the prompts (promptTokens), or go on without such samples (onError: continue)`,
     { task, sample: id, tokens, neededBytes: needed, availableBytes: available },
   );
 }
@@ -219,7 +219,8 @@ async function work(
     });
     for await (const result of results) {
       await store.append(result);
-      const sample = missing.find(({ id }) => id === result.sample) ?? { context: '', question: '', maxNewTokens: 0 };
+      const sample = missing.find(({ id }) => id === result.sample);
+      if (sample === undefined) throw new Error(`nobody asked for sample ${result.sample}`);
       onEvent({ type: 'result', result, ...progress.add(result, sample) });
       interrupted ||= finish?.aborted === true;
       if (interrupted) return;

@@ -35,6 +35,8 @@ export const sampleErrors: ReadonlySet<string> = new Set([
   'template_invalid',
   'score_error',
   'invalid_argument',
+  // What does not fit takes nothing from those that do.
+  'out_of_memory',
   'worker_failed',
 ]);
 
