@@ -22,11 +22,12 @@ function anonymousBytes(): number {
   return Number(kib ?? 0) * 1024;
 }
 
-async function sessionOptions({ policy, budget }: RunRequest): Promise<SessionOptions> {
-  if (policy === undefined) return {};
+async function sessionOptions({ policy, budget, kvType }: RunRequest): Promise<SessionOptions> {
+  const storage = { ...(kvType && { kvType }) };
+  if (policy === undefined) return storage;
   // Not at the top: the start of a process is measured too.
   const { allPolicies } = await import('@kvsift/policies');
-  return { policy: allPolicies().parse(policy), budget: budget ?? '20%' };
+  return { ...storage, policy: allPolicies().parse(policy), budget: budget ?? '20%' };
 }
 
 /** Milliseconds of a decode step where nobody looks at the tokens, so that the stream never waits. */

@@ -8,6 +8,8 @@ export interface RunRequest {
   /** Policy as an expression and budget, for peers that have them. */
   readonly policy?: string;
   readonly budget?: string;
+  /** Storage of the cache, for peers that have several. Default: the peer's. */
+  readonly kvType?: 'f16' | 'q8_0';
   /** Tell the share of the reading time that evicting took. */
   readonly eviction?: boolean;
   /** Tell the share of a decode step in which the stream had nothing to do. */

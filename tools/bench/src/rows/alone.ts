@@ -41,6 +41,24 @@ export async function alone(setting: Setting): Promise<void> {
   const crossing = median(whole.map(({ extra }) => extra?.crossing ?? Number.NaN));
   printer.atMost('crossing from TypeScript, share of a decode step', crossing, 0.03);
   if (quick) return;
+  const halves: number[] = [];
+  const bytes: number[] = [];
+  for (let round = 0; round < repeat; round++) {
+    for (const [kvType, speeds] of [
+      ['f16', halves],
+      ['q8_0', bytes],
+    ] as const) {
+      speeds.push((await ours.run({ tokens: 7500, steps: 48, kvType })).decode);
+    }
+  }
+  printer.row({
+    name: 'decode at 7500, cache in q8_0 / in f16',
+    ours: median(bytes),
+    peer: median(halves),
+    ratio: median(bytes) / median(halves),
+    goal: 1,
+    spread: 0,
+  });
   for (const { policy, most, fused } of evictionLimits) {
     const evicted = await run({ tokens: 4096, steps: 1, policy, budget: '20%', eviction: true });
     const share = fused
