@@ -92,12 +92,12 @@ export class DecodeLoop implements Disposable {
       using projection = this.#project(layer, before);
       this.#append(index, projection);
       using attended = this.#attend(index, projection);
-      hidden = layer.finish(before, attended);
+      hidden = layer.finish(before, attended, true);
       await this.#shrink(index, projection);
     }
     using last = hidden;
     this.#lastLogits?.dispose();
-    this.#lastLogits = model.logits(last);
+    this.#lastLogits = model.logits(last, true);
     return this.#lastLogits;
   }
 
@@ -135,10 +135,10 @@ export class DecodeLoop implements Disposable {
         }));
         this.#backend.kvAppend(segments, projection.k, projection.v, this.#positions);
         using attended = this.#backend.attention(projection.q, segments, this.#attention(index)).output;
-        hidden = layer.finish(before, attended);
+        hidden = layer.finish(before, attended, true);
       }
       using last = hidden;
-      result.logits = model.logits(last);
+      result.logits = model.logits(last, true);
     });
     if (program === undefined || result.logits === undefined)
       throw new KvsiftError('unsupported', 'this backend records no steps');
@@ -152,7 +152,7 @@ export class DecodeLoop implements Disposable {
 
   #project(layer: DecoderLayer, hidden: Tensor): Projection {
     const [first] = this.sequences;
-    return layer.project(hidden, this.#positions, this.model.rope(layer, first?.ropeLength ?? 0));
+    return layer.project(hidden, this.#positions, this.model.rope(layer, first?.ropeLength ?? 0), true);
   }
 
   #segments(layer: number): AttentionSegment[] {

@@ -32,6 +32,14 @@ interface LoadedLayer {
   readonly postFeedForwardNorm?: Tensor;
 }
 
+/** What a block adds to its residual goes through. */
+interface Branch {
+  readonly weight: Tensor;
+  readonly bias: Tensor | undefined;
+  readonly norm: Tensor | undefined;
+  readonly apart: boolean;
+}
+
 /** One transformer block without its attention: what happens to token rows before and after it. */
 export class DecoderLayer implements Disposable {
   private constructor(
@@ -68,12 +76,12 @@ export class DecoderLayer implements Disposable {
     return this.weights.output;
   }
 
-  /** Norm, projections, head norms and rotation of rows f32 [rows, hidden] at positions i32 [rows]. */
-  project(hidden: Tensor, positions: Tensor, rope: Omit<RopeOptions, 'heads'>): Projection {
+  /** Norm, projections, head norms and rotation of rows f32 [rows, hidden] at positions i32 [rows]. `apart`: as in `LinearOptions`. */
+  project(hidden: Tensor, positions: Tensor, rope: Omit<RopeOptions, 'heads'>, apart = false): Projection {
     const { backend, model, weights } = this;
     const { queryHeads, kvHeads, headDim } = model;
     const normed = this.#norm(hidden, weights.attentionNorm);
-    const stacked = backend.linear(normed, weights.qkv, weights.qkvBias && { bias: weights.qkvBias });
+    const stacked = backend.linear(normed, weights.qkv, { ...(weights.qkvBias && { bias: weights.qkvBias }), apart });
     const widths = [queryHeads * headDim, kvHeads * headDim, kvHeads * headDim];
     const [qRaw, kRaw, v] = backend.splitColumns(stacked, widths) as [Tensor, Tensor, Tensor];
     // Disposed as early as may be, here and below: activations of a chunk are what a long prompt needs beside its cache.
@@ -95,12 +103,12 @@ export class DecoderLayer implements Disposable {
     };
   }
 
-  /** Output projection, residual and feed-forward block: the rows that enter the next layer. */
-  finish(hidden: Tensor, attention: Tensor): Tensor {
+  /** Output projection, residual and feed-forward block: the rows that enter the next layer. `apart`: as in `LinearOptions`. */
+  finish(hidden: Tensor, attention: Tensor, apart = false): Tensor {
     const { weights } = this;
-    using attended = this.#branch(hidden, attention, weights.output, weights.outputBias, weights.postAttentionNorm);
-    using gated = this.#gated(attended);
-    return this.#branch(attended, gated, weights.down, weights.downBias, weights.postFeedForwardNorm);
+    using attended = this.#branch(hidden, attention, { weight: weights.output, bias: weights.outputBias, norm: weights.postAttentionNorm, apart });
+    using gated = this.#gated(attended, apart);
+    return this.#branch(attended, gated, { weight: weights.down, bias: weights.downBias, norm: weights.postFeedForwardNorm, apart });
   }
 
   dispose(): void {
@@ -112,20 +120,20 @@ export class DecoderLayer implements Disposable {
   }
 
   /** Norm, gate and up projections, and the gate applied: f32 [rows, intermediate]. */
-  #gated(x: Tensor): Tensor {
+  #gated(x: Tensor, apart: boolean): Tensor {
     const { backend, model, weights } = this;
     const normed = this.#norm(x, weights.feedForwardNorm);
-    const gateUp = backend.linear(normed, weights.gateUp, weights.gateUpBias && { bias: weights.gateUpBias });
+    const gateUp = backend.linear(normed, weights.gateUp, { ...(weights.gateUpBias && { bias: weights.gateUpBias }), apart });
     normed.dispose();
     using both = gateUp;
     return backend.gated(both, model.activation);
   }
 
   /** residual + norm?(x · Wᵀ + bias) */
-  #branch(residual: Tensor, x: Tensor, weight: Tensor, bias: Tensor | undefined, norm: Tensor | undefined): Tensor {
+  #branch(residual: Tensor, x: Tensor, { weight, bias, norm, apart }: Branch): Tensor {
     const { backend } = this;
-    if (norm === undefined) return backend.linear(x, weight, { ...(bias && { bias }), residual });
-    using projected = backend.linear(x, weight, bias && { bias });
+    if (norm === undefined) return backend.linear(x, weight, { ...(bias && { bias }), residual, apart });
+    using projected = backend.linear(x, weight, { ...(bias && { bias }), apart });
     using normed = this.#norm(projected, norm);
     return backend.zip(residual, normed, 'add');
   }

@@ -83,12 +83,12 @@ export class DecoderModel implements Disposable {
     });
   }
 
-  /** Logits f32 [rows, vocabulary] of rows that come out of the last layer. */
-  logits(hidden: Tensor): Tensor {
+  /** Logits f32 [rows, vocabulary] of rows that come out of the last layer. `apart`: as in `LinearOptions`. */
+  logits(hidden: Tensor, apart = false): Tensor {
     const { finalSoftcap } = this.config;
     using normed = this.norm(hidden);
-    if (finalSoftcap === undefined) return this.backend.linear(normed, this.head);
-    using raw = this.backend.linear(normed, this.head);
+    if (finalSoftcap === undefined) return this.backend.linear(normed, this.head, { apart });
+    using raw = this.backend.linear(normed, this.head, { apart });
     return this.backend.softcap(raw, finalSoftcap);
   }
 

@@ -23,8 +23,9 @@ export class AddonBackend extends AddonStream implements t.Backend {
 
   linear(x: t.Tensor, weight: t.Tensor, options: t.LinearOptions = {}): t.Tensor {
     const shape = t.checkLinear(x, weight, options);
-    const { bias, residual } = options;
-    return this.#floats(shape, this.native.linear(this.id(x), this.id(weight), this.#maybe(bias), this.#maybe(residual)));
+    const { bias, residual, apart = false } = options;
+    const added = [this.#maybe(bias), this.#maybe(residual)] as const;
+    return this.#floats(shape, this.native.linear(this.id(x), this.id(weight), ...added, apart));
   }
 
   gated(x: t.Tensor, activation: 'silu' | 'gelu_tanh' | 'gelu'): t.Tensor {

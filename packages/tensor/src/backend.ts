@@ -96,6 +96,11 @@ export interface LinearOptions {
   readonly bias?: Tensor;
   /** f32 [rows, outputs], added to the result. */
   readonly residual?: Tensor;
+  /**
+   * Rows of several sequences: each comes out as it would alone, to the bit. Otherwise a backend may multiply many rows in another way than few. The
+   * CUDA backend keeps to it up to 8 rows. Default false.
+   */
+  readonly apart?: boolean;
 }
 
 /** How one row of logits becomes a token. */

@@ -50,7 +50,7 @@ Tensor rms_norm(Backend& backend, const Tensor& x, const Tensor& weight, float e
   return out;
 }
 
-Tensor linear(Backend& backend, const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias, const std::optional<Tensor>& residual) {
+Tensor linear(Backend& backend, const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias, const std::optional<Tensor>& residual, bool apart) {
   expect_matrix("linear", "x", x);
   expect_weight("linear", weight);
   const std::size_t rows = x.shape[0];
@@ -65,7 +65,7 @@ Tensor linear(Backend& backend, const Tensor& x, const Tensor& weight, const std
   if (residual) inputs.push_back(*residual);
   backend.submit("linear", inputs, std::span(&out, 1), [=, compute = backend.compute()](Context& context) {
     if (out.count() == 0) return;
-    product(context, compute, weight, x.floats(), rows, bias ? bias->floats() : nullptr, residual ? residual->floats() : nullptr, out.out());
+    product(context, compute, weight, x.floats(), rows, apart, bias ? bias->floats() : nullptr, residual ? residual->floats() : nullptr, out.out());
   });
   return out;
 }

@@ -13,7 +13,7 @@ namespace kvsift::launch {
 
 Tensor embedding(Backend& backend, const Tensor& table, const Tensor& ids, float scale);
 Tensor rms_norm(Backend& backend, const Tensor& x, const Tensor& weight, float epsilon, float weight_offset);
-Tensor linear(Backend& backend, const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias, const std::optional<Tensor>& residual);
+Tensor linear(Backend& backend, const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias, const std::optional<Tensor>& residual, bool apart);
 Tensor gated(Backend& backend, const Tensor& x, Activation activation);
 Tensor softcap(Backend& backend, const Tensor& x, float cap);
 std::vector<Tensor> split_columns(Backend& backend, const Tensor& x, std::span<const std::size_t> widths);

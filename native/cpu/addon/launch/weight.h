@@ -55,7 +55,8 @@ void settle(Context& context, Weight& weight, Compute compute);
 /** f32 values of the rows of a vector. */
 void settle_vector(Context& context, const WeightSource& rows, float* to);
 /** x · Wᵀ (+ bias) (+ residual) of a matrix that takes products. */
-void product(Context& context, Compute compute, const Tensor& weight, const float* x, std::size_t rows, const float* bias, const float* residual, float* out);
+void product(Context& context, Compute compute, const Tensor& weight, const float* x, std::size_t rows, bool apart, const float* bias,
+             const float* residual, float* out);
 
 /** f32 values of a weight or of any matrix of floats or blocks. */
 Tensor dequantize(Backend& backend, const Tensor& weight);

@@ -15,8 +15,9 @@ void settle_vector(Context& context, const WeightSource& rows, float* to) { kvsi
 
 bool takes_products(const Tensor& weight) { return weight.storage->weight && weight.storage->weight->for_products; }
 
-void product(Context& context, Compute compute, const Tensor& weight, const float* x, std::size_t rows, const float* bias, const float* residual, float* out) {
-  kvsift::linear(context, compute, *weight.storage->weight->packed, x, rows, bias, residual, out);
+void product(Context& context, Compute compute, const Tensor& weight, const float* x, std::size_t rows, bool apart, const float* bias,
+             const float* residual, float* out) {
+  kvsift::linear(context, compute, *weight.storage->weight->packed, x, rows, apart, bias, residual, out);
 }
 
 }  // namespace kvsift::launch

@@ -22,7 +22,8 @@ Napi::Value linear(Reader& reader) {
   const Tensor x = reader.tensor("x");
   const Tensor weight = reader.tensor("weight");
   const auto bias = reader.maybe_tensor("bias");
-  return reader.result(launch::linear(reader.backend(), x, weight, bias, reader.maybe_tensor("residual")));
+  const auto residual = reader.maybe_tensor("residual");
+  return reader.result(launch::linear(reader.backend(), x, weight, bias, residual, reader.flag("apart")));
 }
 
 Napi::Value gated(Reader& reader) {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "../tests/random_blocks.h"
+#include "kernel_table.h"
 #include "kvsift/attention.h"
 #include "kvsift/linear.h"
 #include "kvsift/machine.h"
@@ -81,6 +82,7 @@ void bench_linear(Bench& bench) {
       {DType::q8_0, Compute::int8, 3072, 576}, {DType::q6_k, Compute::int8, 2048, 2048}, {DType::bf16, Compute::int8, 3072, 576},
       {DType::q4_1, Compute::f32, 3072, 576},  {DType::q8_0, Compute::int8, 8192, 2048},
   };
+  const bool many_as_pairs = bench.context.kernels().products.unpack_pairs != nullptr;
   for (const auto& [type, compute, rows, columns] : shapes) {
     const std::string name = std::string(dtype_name(type)) + (compute == Compute::f32 ? " f32 " : " fast ") + std::to_string(rows) + "x" + std::to_string(columns);
     if (!bench.wants("linear " + name + " m512") && !bench.wants("decode " + name + " m1") && !bench.wants("decode " + name + " m8")) continue;
@@ -88,16 +90,16 @@ void bench_linear(Bench& bench) {
     const Weight one = weight(bench.context, type, rows, columns, compute);
     const std::vector<float> x = values(tokens * columns);
     std::vector<float> out(tokens * rows);
-    const double limit = compute == Compute::f32 ? bench.limits.f32_gflops : type == DType::bf16 ? bench.limits.bf16_gflops : bench.limits.int8_gops;
+    const double limit = compute == Compute::f32 ? bench.limits.f32_gflops : type == DType::bf16 || many_as_pairs ? bench.limits.bf16_gflops : bench.limits.int8_gops;
     bench.run("linear " + name + " m512", 2.0 * tokens * static_cast<double>(rows * columns), limit, "GOP/s",
-              [&] { linear(bench.context, compute, one.packed, x.data(), tokens, nullptr, nullptr, out.data()); });
+              [&] { linear(bench.context, compute, one.packed, x.data(), tokens, false, nullptr, nullptr, out.data()); });
     // Decoding reads weights that left the caches: many copies in turn.
     const std::size_t copies = std::max<std::size_t>(2, (std::size_t{160} << 20) / one.packed.bytes());
     std::vector<Weight> many;
     for (std::size_t i = 0; i < copies && (bench.wants("decode " + name + " m1") || bench.wants("decode " + name + " m8")); i++) many.push_back(weight(bench.context, type, rows, columns, compute));
     for (const std::size_t batch : {1, 8}) {
       bench.run("decode " + name + " m" + std::to_string(batch), static_cast<double>(one.packed.bytes() * copies), bench.limits.memory_gbytes, "GB/s", [&] {
-        for (const auto& each : many) linear(bench.context, compute, each.packed, x.data(), batch, nullptr, nullptr, out.data());
+        for (const auto& each : many) linear(bench.context, compute, each.packed, x.data(), batch, true, nullptr, nullptr, out.data());
       });
     }
   }
@@ -188,7 +190,7 @@ void bench_step(Bench& bench) {
   std::vector<float> out(8 * 49152);
   for (const std::size_t batch : {1, 8}) {
     bench.run("step smollm2 linear m" + std::to_string(batch), bytes, bench.limits.memory_gbytes, "GB/s", [&] {
-      for (const auto& each : weights) linear(bench.context, Compute::int8, each.packed, x.data(), batch, nullptr, nullptr, out.data());
+      for (const auto& each : weights) linear(bench.context, Compute::int8, each.packed, x.data(), batch, true, nullptr, nullptr, out.data());
     });
   }
 }

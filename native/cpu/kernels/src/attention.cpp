@@ -15,7 +15,7 @@ namespace {
 constexpr std::size_t few_rows = 8;
 /** Entries of one task then: the same for every layout, batch and number of threads. */
 constexpr std::size_t chunk_entries = 4 * tile_entries;
-/** Query rows (token rows times group) of one task of a long segment. */
+/** Query rows (token rows times group) of one task of a long segment; twice as many, for which a tile is packed once, where that leaves work for all. */
 constexpr std::size_t block_target = 192;
 
 struct Op {
@@ -124,7 +124,8 @@ void add_columns(const Op& op, const TileWork& work, const KeptWeights& kept, fl
 /** A long segment: tasks are blocks of queries, the longest first. `columns`: with pairs only. */
 void attend_long(const Op& op, const Part& part, bool pairs, ColumnSums* columns = nullptr) {
   const std::size_t group = part.group(op.shape);
-  const std::size_t queries = std::max<std::size_t>(1, block_target / group);
+  const bool large = columns == nullptr && part.rows * group * part.view.kv_heads >= 8 * block_target * op.context.threads();
+  const std::size_t queries = std::max<std::size_t>(1, (large ? 2 * block_target : block_target) / group);
   const std::size_t blocks = (part.rows + queries - 1) / queries;
   const std::size_t rows = padded_rows(queries * group);
   const std::size_t dim = part.view.head_dim;

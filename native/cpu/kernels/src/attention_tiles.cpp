@@ -50,6 +50,9 @@ std::size_t lay_out(std::byte* memory, TileWork& work) {
 
 std::size_t even(std::size_t value) { return (value + 1) / 2 * 2; }
 
+/** Columns of scores for some entries. */
+std::size_t whole_width(std::size_t entries) { return (entries + 31) / 32 * 32; }
+
 }  // namespace
 
 TileContext::TileContext(const KernelTable& table, const KvView& kv_view, std::size_t kv_head, bool bf16, const AttentionShape& shape)
@@ -58,7 +61,8 @@ TileContext::TileContext(const KernelTable& table, const KvView& kv_view, std::s
       head(kv_head),
       pairs(bf16),
       query_scale(shape.softcap > 0 ? shape.scale / shape.softcap : shape.scale * log2_e),
-      cap(shape.softcap > 0 ? shape.softcap * log2_e : 0) {}
+      cap(shape.softcap > 0 ? shape.softcap * log2_e : 0),
+      scope(table.products, bf16) {}
 
 TileWork::TileWork(std::byte* memory, std::size_t row_count, std::size_t dim, bool bf16)
     : rows(row_count), head_dim(dim), pairs(bf16), query_stride(bf16 ? even(dim) : dim) {
@@ -115,17 +119,17 @@ void TileWork::pack_keys(const TileContext& context, std::size_t start, std::siz
 
 ScoreTile TileWork::score(const TileContext& context, std::size_t start, std::size_t count, std::size_t first_row, std::size_t row_count) {
   const ProductKernels& products = context.kernels.products;
-  const std::size_t width = (count + 31) / 32 * 32;
+  const std::size_t width = whole_width(count);
   const std::size_t words = pairs ? (head_dim + 1) / 2 : head_dim;
   const std::byte* query = queries + first_row * query_stride * (pairs ? 2 : 4);
-  for (std::size_t panel = 0; panel < width / panel_rows; panel += products.tile_panels) {
-    const ProductTarget target{scores + panel * panel_rows, tile_entries, products.tile_panels * panel_rows, nullptr, nullptr};
-    const std::byte* tile = keys + panel * words * 64;
-    if (pairs) {
-      products.pair_tile(tile, words * 64, products.tile_panels, words, reinterpret_cast<const std::uint16_t*>(query), query_stride, row_count, target);
-    } else {
-      products.value_tile(reinterpret_cast<const float*>(tile), words * panel_rows, products.tile_panels, words, reinterpret_cast<const float*>(query),
-                          query_stride, row_count, true, target);
+  if (pairs) {
+    const ProductTarget target{scores, tile_entries, width, nullptr, nullptr};
+    products.pair_tile(keys, words * 64, width / panel_rows, words, reinterpret_cast<const std::uint16_t*>(query), query_stride, row_count, target);
+  } else {
+    for (std::size_t panel = 0; panel < width / panel_rows; panel += products.tile_panels) {
+      const ProductTarget target{scores + panel * panel_rows, tile_entries, products.tile_panels * panel_rows, nullptr, nullptr};
+      products.value_tile(reinterpret_cast<const float*>(keys + panel * words * 64), words * panel_rows, products.tile_panels, words,
+                          reinterpret_cast<const float*>(query), query_stride, row_count, true, target);
     }
   }
   if (context.cap > 0) {
@@ -138,19 +142,20 @@ void TileWork::attend(const TileContext& context, std::size_t begin, std::size_t
   const ProductKernels& products = context.kernels.products;
   const HeadRows kv_rows(context.view, context.head);
   const std::size_t panels = (head_dim + panel_rows - 1) / panel_rows;
+  const std::size_t pass = pairs ? products.pair_pass : pass_rows;
   for (std::size_t start = begin; start < end; start += tile_entries) {
     const std::size_t count = std::min(tile_entries, end - start);
     const std::size_t kept_row = start / tile_entries * rows;
     if (kept != nullptr) std::fill_n(kept->top + kept_row, rows, -1e30F);
     if (!any_sees(0, rows, start, start + count)) continue;
     pack_keys(context, start, count);
-    const std::size_t depth = even(count);
+    const std::size_t depth = pairs ? whole_width(count) : count;
     if (with_values) {
       for (std::size_t i = 0; i < count; i++) pointers[i] = row_at(static_cast<const void*>(context.view.values), context.view, kv_rows.row(start + i));
       context.kernels.attention.pack_values(context.view.type, pointers, count, depth, head_dim, pairs, values);
     }
-    for (std::size_t row = 0; row < rows; row += pass_rows) {
-      const std::size_t row_count = std::min(pass_rows, rows - row);
+    for (std::size_t row = 0; row < rows; row += pass) {
+      const std::size_t row_count = std::min(pass, rows - row);
       if (!any_sees(row, row_count, start, start + count)) continue;
       const ScoreTile tile = score(context, start, count, row, row_count);
       float* output = out + row * head_dim;
@@ -158,16 +163,15 @@ void TileWork::attend(const TileContext& context, std::size_t begin, std::size_t
       context.kernels.attention.softmax(tile, {top + row, sum + row, with_values ? output : nullptr, head_dim}, weights);
       if (kept != nullptr) std::copy_n(top + row, row_count, kept->top + kept_row + row);
       if (!with_values) continue;
+      if (pairs) {
+        products.pair_tile(values, depth * 32, panels, depth / 2, weights, tile_entries, row_count, {output, head_dim, head_dim, nullptr, output});
+        continue;
+      }
       for (std::size_t panel = 0; panel < panels; panel += products.tile_panels) {
         const std::size_t taken = std::min(products.tile_panels, panels - panel);
-        float* to = output + panel * panel_rows;
-        const ProductTarget target{to, head_dim, std::min(taken * panel_rows, head_dim - panel * panel_rows), nullptr, pairs ? to : nullptr};
-        if (pairs) {
-          products.pair_tile(values + panel * depth * 32, depth * 32, taken, depth / 2, weights, tile_entries, row_count, target);
-        } else {
-          products.value_tile(reinterpret_cast<const float*>(values) + panel * depth * panel_rows, depth * panel_rows, taken, depth, scores, tile_entries,
-                              row_count, false, target);
-        }
+        const ProductTarget target{output + panel * panel_rows, head_dim, std::min(taken * panel_rows, head_dim - panel * panel_rows), nullptr, nullptr};
+        products.value_tile(reinterpret_cast<const float*>(values) + panel * depth * panel_rows, depth * panel_rows, taken, depth, scores, tile_entries,
+                            row_count, false, target);
       }
     }
   }
@@ -180,7 +184,7 @@ void TileWork::attend_few(const TileContext& context, std::size_t begin, std::si
   for (std::size_t start = begin; start < end; start += tile_entries) {
     const std::size_t count = std::min(tile_entries, end - start);
     if (!any_sees(0, used, start, start + count)) continue;
-    const std::size_t width = (count + 31) / 32 * 32;
+    const std::size_t width = whole_width(count);
     for (std::size_t i = 0; i < count; i++) pointers[i] = row_at(static_cast<const void*>(view.keys), view, kv_rows.row(start + i));
     kernels.few_scores(view.type, pointers, count, head_dim, reinterpret_cast<const float*>(queries), used, scores, tile_entries);
     if (context.cap > 0) {

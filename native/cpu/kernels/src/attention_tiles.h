@@ -13,7 +13,7 @@ namespace kvsift {
 inline constexpr std::size_t tile_entries = 128;
 /** Query rows whose scores are held at a time, at most. */
 inline constexpr std::size_t score_rows = 48;
-/** Query rows that go through a tile together where values are gathered too: then scores, keys and values share the first-level cache. */
+/** Query rows that go through a tile together in f32 where values are gathered too: then scores, keys and values share the first-level cache. */
 inline constexpr std::size_t pass_rows = 24;
 
 /** Query rows of one KV head: the `group` heads of `queries` consecutive token rows, heads of a token side by side. */
@@ -32,6 +32,7 @@ struct TileContext {
   bool pairs;        // bf16 dot products
   float query_scale; // on queries, so that scores are base-2 logits (before capping)
   float cap;         // on scores, base 2; 0: none
+  PairScope scope;
 
   TileContext(const KernelTable& table, const KvView& kv_view, std::size_t kv_head, bool bf16, const AttentionShape& shape);
 };

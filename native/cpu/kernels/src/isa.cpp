@@ -2,13 +2,41 @@
 
 #include <cstring>
 
-#include "kernel_table.h"
+#if defined(__x86_64__)
+#include <cpuid.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+#endif
 
 namespace kvsift {
 
 namespace {
 
-constexpr const char* names[isa_count] = {"portable", "avx2", "avx2-vnni", "avx512", "avx512-vnni", "avx512-bf16"};
+constexpr const char* names[isa_count] = {"portable", "avx2", "avx2-vnni", "avx512", "avx512-vnni", "avx512-bf16", "avx512-amx"};
+
+#if defined(__x86_64__)
+/** True where the CPU has AMX with byte and bf16 products and the system lets this process use it: Linux wants to be asked. */
+bool amx_granted() {
+#if defined(__linux__)
+  static const bool granted = [] {
+    unsigned a = 0;
+    unsigned b = 0;
+    unsigned c = 0;
+    unsigned d = 0;
+    constexpr unsigned bf16_tile_byte = 1U << 22 | 1U << 24 | 1U << 25;
+    if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0 || (d & bf16_tile_byte) != bf16_tile_byte) return false;
+    constexpr long request_permission = 0x1023;
+    constexpr long tile_data = 18;
+    return syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
+  }();
+  return granted;
+#else
+  return false;
+#endif
+}
+#endif
 
 bool machine_has(Isa isa) {
 #if defined(__x86_64__)
@@ -16,13 +44,15 @@ bool machine_has(Isa isa) {
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
   const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
                       __builtin_cpu_supports("avx512vl");
+  const bool bf16 = avx512 && __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bf16");
   switch (isa) {
     case Isa::portable: return true;
     case Isa::avx2: return avx2;
     case Isa::avx2_vnni: return avx2 && __builtin_cpu_supports("avxvnni");
     case Isa::avx512: return avx512;
     case Isa::avx512_vnni: return avx512 && __builtin_cpu_supports("avx512vnni");
-    case Isa::avx512_bf16: return avx512 && __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bf16");
+    case Isa::avx512_bf16: return bf16;
+    case Isa::avx512_amx: return bf16 && amx_granted();
   }
   return false;
 #else

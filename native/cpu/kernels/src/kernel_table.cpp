@@ -18,6 +18,7 @@ KVSIFT_DECLARE(avx2_vnni)
 KVSIFT_DECLARE(avx512)
 KVSIFT_DECLARE(avx512_vnni)
 KVSIFT_DECLARE(avx512_bf16)
+KVSIFT_DECLARE(avx512_amx)
 #endif
 
 // A further architecture adds its sets to `Isa`, here and in CMakeLists.txt, and its vectors to simd.h.
@@ -35,6 +36,7 @@ const KernelTable& kernel_table(Isa isa) {
     KVSIFT_CASE(avx512)
     KVSIFT_CASE(avx512_vnni)
     KVSIFT_CASE(avx512_bf16)
+    KVSIFT_CASE(avx512_amx)
 #endif
     default: break;
   }

@@ -59,6 +59,11 @@ struct CodeTile {
 struct ProductKernels {
   std::size_t tile_panels;  // panels that the many-row kernels take at a time, at most
   bool bf16;                // has the bf16 kernels
+  std::size_t pair_pass;    // rows that go through pair_tile together where its operands are to stay in the first-level cache
+
+  /** A thread calls these before and after its calls of pair_tile, to set up and give back what the machine keeps for them; or null. */
+  void (*begin_pairs)();
+  void (*end_pairs)();
 
   /** Codes, scales and the sum of each 16 codes of one row. */
   void (*quantize)(const float* x, std::size_t columns, std::int8_t* codes, float* scales, std::int32_t* sums);
@@ -72,9 +77,27 @@ struct ProductKernels {
   /** values: [depth][16] per panel, `value_stride` floats apart. `first`: bias and residual are added, else the products are added to what is there. */
   void (*value_tile)(const float* values, std::size_t value_stride, std::size_t panels, std::size_t depth, const float* x, std::size_t x_stride, std::size_t rows,
                      bool first, const ProductTarget& target);
-  /** bf16 pairs: panels [pairs][16][2] `panel_stride` bytes apart, x [rows, x_stride] of bf16. */
+  /** A panel of codes or f16 as bf16 pairs [⌈K / 2⌉][16][2]; null where many rows are not faster that way than by codes. */
+  void (*unpack_pairs)(const PanelSection& section, const std::byte* panel, std::byte* pairs);
+  /** bf16 pairs: any number of panels [pairs][16][2] `panel_stride` bytes apart, x [rows, x_stride] of bf16. */
   void (*pair_tile)(const std::byte* panels_data, std::size_t panel_stride, std::size_t panels, std::size_t pairs, const std::uint16_t* x, std::size_t x_stride,
                     std::size_t rows, const ProductTarget& target);
+};
+
+/** While it lives, this thread may call pair_tile. */
+class PairScope {
+ public:
+  explicit PairScope(const ProductKernels& kernels, bool wanted = true) : end_(wanted ? kernels.end_pairs : nullptr) {
+    if (end_ != nullptr) kernels.begin_pairs();
+  }
+  ~PairScope() {
+    if (end_ != nullptr) end_();
+  }
+  PairScope(const PairScope&) = delete;
+  PairScope& operator=(const PairScope&) = delete;
+
+ private:
+  void (*end_)();
 };
 
 /** Scores of some query rows against the entries [start, start + count) of a head: f32 [rows, stride], base-2 logits. */

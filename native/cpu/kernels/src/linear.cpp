@@ -14,13 +14,16 @@ constexpr std::size_t few_rows = 8;
 /** Rows that one task multiplies with a tile, at least; more while their activations, a byte each, stay in the second-level cache. */
 constexpr std::size_t block_rows = 256;
 constexpr std::size_t block_bytes = std::size_t{320} << 10;
+/** From this many rows on weights are worth bringing into bf16 pairs, where the machine has fast products of those. */
+constexpr std::size_t pair_rows = 48;
 /** Part of K that exact products take at a time. */
 constexpr std::size_t depth_step = 256;
 
 enum class Path : std::uint8_t { codes, pairs, values };
 
-Path path_of(const PanelSection& section, Compute compute, const ProductKernels& kernels) {
-  if (compute == Compute::f32) return Path::values;
+Path path_of(const PanelSection& section, Compute compute, const ProductKernels& kernels, bool many) {
+  if (compute == Compute::f32 || section.kind == PanelKind::f32) return Path::values;
+  if (kernels.unpack_pairs != nullptr && many) return Path::pairs;
   if (section.coded()) return Path::codes;
   return section.kind == PanelKind::bf16 && kernels.bf16 ? Path::pairs : Path::values;
 }
@@ -148,12 +151,21 @@ void multiply_codes(Context& context, std::size_t thread, const PanelSection& se
   kernels.code_tile(section.format, tile, count, part, last - first, target);
 }
 
-void multiply_pairs(const ProductKernels& kernels, const PanelSection& section, std::size_t panel, std::size_t count, const Activations& x, std::size_t first,
-                    std::size_t last, const Call& call) {
+void multiply_pairs(Context& context, std::size_t thread, const PanelSection& section, std::size_t panel, std::size_t count, const Activations& x,
+                    std::size_t first, std::size_t last, const Call& call) {
+  const auto& kernels = context.kernels().products;
+  const std::size_t pairs = (section.columns + 1) / 2;
+  const std::byte* panels = section.panel(panel);
+  std::size_t stride = section.panel_bytes;
+  if (section.kind != PanelKind::bf16) {
+    stride = pairs * panel_rows * 4;
+    auto* unpacked = static_cast<std::byte*>(context.thread_scratch(thread, count * stride));
+    for (std::size_t p = 0; p < count; p++) kernels.unpack_pairs(section, section.panel(panel + p), unpacked + p * stride);
+    panels = unpacked;
+  }
   ProductTarget target = call.target(section, panel, first);
   target.columns = std::min(target.columns, count * panel_rows);
-  kernels.pair_tile(section.panel(panel), section.panel_bytes, count, (section.columns + 1) / 2, x.halves + first * x.half_stride, x.half_stride, last - first,
-                    target);
+  kernels.pair_tile(panels, stride, count, pairs, x.halves + first * x.half_stride, x.half_stride, last - first, target);
 }
 
 /** Panels of one task where there are few rows: two tasks a thread, but no more than 128 KB of weights, so that a thread that is late holds nobody up. */
@@ -192,13 +204,14 @@ void multiply_section(Context& context, const PanelSection& section, Path path, 
   const std::size_t step = (call.rows + blocks - 1) / blocks;
   const std::size_t grain = call.rows <= few_rows ? std::max<std::size_t>(1, few_row_grain(context, section.panels, section.panel_bytes) / width) : 1;
   context.parallel_for(groups * blocks, grain, [&](std::size_t begin, std::size_t end, std::size_t thread) {
+    const PairScope scope(kernels, path == Path::pairs);
     for (std::size_t task = begin; task < end; task++) {
       const std::size_t panel = task % groups * width;
       const std::size_t count = std::min(width, section.panels - panel);
       const std::size_t first = task / groups * step;
       const std::size_t last = std::min(call.rows, first + step);
       if (path == Path::codes) multiply_codes(context, thread, section, panel, count, x, extras, first, last, call);
-      else if (path == Path::pairs) multiply_pairs(kernels, section, panel, count, x, first, last, call);
+      else if (path == Path::pairs) multiply_pairs(context, thread, section, panel, count, x, first, last, call);
       else multiply_values(context, thread, section, panel, count, x, first, last, call);
     }
   });
@@ -206,10 +219,11 @@ void multiply_section(Context& context, const PanelSection& section, Path path, 
 
 }  // namespace
 
-void linear(Context& context, Compute compute, const PackedWeight& weight, const float* x, std::size_t rows, const float* bias, const float* residual,
-            float* out) {
+void linear(Context& context, Compute compute, const PackedWeight& weight, const float* x, std::size_t rows, bool apart, const float* bias,
+            const float* residual, float* out) {
   if (rows == 0 || weight.rows() == 0) return;
   const Call call{weight, rows, bias, residual, out};
+  const bool many = !apart && rows >= pair_rows;
   Activations activations;
   activations.x = x;
   activations.columns = weight.columns();
@@ -217,7 +231,7 @@ void linear(Context& context, Compute compute, const PackedWeight& weight, const
   std::int32_t* extras = nullptr;
   const auto sections = weight.sections();
   const bool alike = std::all_of(sections.begin(), sections.end(), [&](const PanelSection& section) {
-    return path_of(section, compute, context.kernels().products) == Path::codes && same_extras(section.format, sections[0].format);
+    return path_of(section, compute, context.kernels().products, many) == Path::codes && same_extras(section.format, sections[0].format);
   });
   if (rows <= few_rows && alike) {
     quantize(context, activations, rows);
@@ -226,7 +240,7 @@ void linear(Context& context, Compute compute, const PackedWeight& weight, const
     return multiply_sections(context, sections, quantized, call);
   }
   for (const PanelSection& section : sections) {
-    const Path path = path_of(section, compute, context.kernels().products);
+    const Path path = path_of(section, compute, context.kernels().products, many);
     if (path == Path::codes) {
       if (activations.codes.codes == nullptr) quantize(context, activations, rows);
       if (filled == nullptr || !same_extras(*filled, section.format)) {

@@ -63,12 +63,35 @@ void run_case(const Case& c, const std::string& name, std::size_t rows, bool ext
     for (const Isa isa : supported_sets()) {
       set_isa(context, isa);
       std::vector<float> out(rows * c.rows + 2, 12345);
-      linear(context, compute, packed, x.data(), rows, extras ? bias.data() : nullptr, extras ? residual.data() : nullptr, out.data() + 1);
+      linear(context, compute, packed, x.data(), rows, false, extras ? bias.data() : nullptr, extras ? residual.data() : nullptr, out.data() + 1);
       const std::string what = "linear " + name + " " + std::to_string(rows) + " rows " + (compute == Compute::f32 ? "f32 " : "int8 ") + isa_name(isa);
       check(out.front() == 12345 && out.back() == 12345, what + " writes outside");
       const double tolerance = compute == Compute::f32 ? 1e-5 : 0.03;
       check_close(std::vector<float>(out.begin() + 1, out.end() - 1), want.values, tolerance * want.magnitude, 0, what);
     }
+  }
+}
+
+/** Rows of several sequences must not depend on how many others there are. */
+void check_rows_alone(DType type, std::size_t columns) {
+  constexpr std::size_t rows = 70;
+  Context context(2);
+  Case c;
+  c.columns = columns;
+  c.add(type, 77, 5);
+  const std::vector<float> x = random_values(rows * c.columns, 6);
+  const PackedWeight packed(context, c.sources, Compute::int8);
+  for (const Isa isa : supported_sets()) {
+    set_isa(context, isa);
+    std::vector<float> together(rows * c.rows);
+    linear(context, Compute::int8, packed, x.data(), rows, true, nullptr, nullptr, together.data());
+    std::vector<float> apart(rows * c.rows);
+    std::size_t first = 0;
+    for (const std::size_t count : {1, 5, 16, 9, 37, 2}) {
+      linear(context, Compute::int8, packed, x.data() + first * c.columns, count, true, nullptr, nullptr, apart.data() + first * c.rows);
+      first += count;
+    }
+    check(first == rows && together == apart, std::string("linear rows of ") + dtype_name(type) + " together and alone " + isa_name(isa));
   }
 }
 
@@ -78,13 +101,16 @@ void test_linear() {
   for (int index = 0; index < dtype_count; index++) {
     const auto type = static_cast<DType>(index);
     if (type == DType::i32 || type == DType::u8) continue;
-    for (const std::size_t rows : {1, 4, 7, 23}) {
+    for (const std::size_t rows : {1, 4, 7, 23, 70}) {
       Case c;
       c.columns = 512;
       c.add(type, 50, 3);
       run_case(c, dtype_name(type), rows, rows != 4);
     }
   }
+  for (const DType type : {DType::q4_0, DType::q4_1, DType::q8_0, DType::iq4_nl}) check_rows_alone(type, 544);
+  for (const DType type : {DType::q2_k, DType::q4_k, DType::q6_k}) check_rows_alone(type, 512);
+  for (const DType type : {DType::bf16, DType::f16}) check_rows_alone(type, 75);
   Case stacked;
   stacked.columns = 768;
   stacked.add(DType::q4_1, 96, 1, true);

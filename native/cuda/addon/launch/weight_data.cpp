@@ -114,7 +114,7 @@ void settle_vector(Context& context, const WeightSource& rows, float* to) {
 
 bool takes_products(const Tensor& weight) { return weight.shape[1] > 0; }
 
-void product(Context& context, Compute compute, const Tensor& weight, const float* x, std::size_t rows, const float* bias, const float* residual, float* out) {
+void product(Context& context, Compute compute, const Tensor& weight, const float* x, std::size_t rows, bool, const float* bias, const float* residual, float* out) {
   WeightSource room;
   const auto sources = matrix_sources(weight, room);
   if (sources.size() == 1) return multiply(context, compute, sources[0], x, rows, bias, residual, out);

@@ -1,5 +1,6 @@
 #include "../kernel_table.h"
 #include "../simd.h"
+#include "tiles.h"
 
 namespace kvsift::KVSIFT_NS {
 
@@ -48,7 +49,24 @@ double byte_dot(std::size_t rounds) {
   return static_cast<double>(rounds) * chains * lanes * 8;
 }
 
-#if defined(__AVX512BF16__)
+#if defined(__AMX_BF16__)
+double bf16_dot(std::size_t rounds) {
+  begin_pairs();
+  begin_sums<2, 2>(nullptr, 0);
+  _tile_zero(4);
+  _tile_zero(5);
+  _tile_zero(6);
+  _tile_zero(7);
+  for (std::size_t round = 0; round < rounds; round++) {
+    _tile_dpbf16ps(0, 4, 6);
+    _tile_dpbf16ps(1, 4, 7);
+    _tile_dpbf16ps(2, 5, 6);
+    _tile_dpbf16ps(3, 5, 7);
+  }
+  end_pairs();
+  return static_cast<double>(rounds) * 4 * 16 * 16 * 64;
+}
+#elif defined(__AVX512BF16__)
 double bf16_dot(std::size_t rounds) {
   F sums[chains];
   I a = splat(std::int32_t{0x3f803f80});

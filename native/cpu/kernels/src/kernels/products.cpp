@@ -1,12 +1,10 @@
-#include "../kernel_table.h"
-#include "../simd.h"
+#include "finish_row.h"
+#include "tiles.h"
 
 namespace kvsift::KVSIFT_NS {
 
 namespace {
 
-/** Vectors per 16-row panel. */
-constexpr int parts = 16 / lanes;
 /** Panels side by side and rows in the register blocks of the many-row kernels. */
 constexpr int tile_panels = lanes == 16 ? 2 : 1;
 constexpr int code_rows = lanes == 16 ? 6 : lanes == 8 ? 3 : 1;
@@ -58,32 +56,6 @@ struct NibbleCodes {
   }
   KVSIFT_INLINE F load_scale_of(const std::byte* from, std::size_t group, int part) { return load_scale<WideScales>(from, group * 16 + static_cast<std::size_t>(part) * lanes); }
 };
-
-/** Writes Panels · 16 sums of a row, as far as the target has columns. */
-template <int Panels>
-KVSIFT_INLINE void finish_row(const ProductTarget& target, std::size_t row, const F (&sums)[Panels][parts]) {
-  float* out = target.out + row * target.stride;
-  const float* residual = target.residual != nullptr ? target.residual + row * target.stride : nullptr;
-  if (target.columns >= Panels * 16) {
-    KVSIFT_UNROLL for (int p = 0; p < Panels; p++) {
-      KVSIFT_UNROLL for (int v = 0; v < parts; v++) {
-        const int at = p * 16 + v * lanes;
-        F sum = sums[p][v];
-        if (target.bias != nullptr) sum += load(target.bias + at);
-        if (residual != nullptr) sum += load(residual + at);
-        store(out + at, sum);
-      }
-    }
-    return;
-  }
-  float ragged[Panels * 16];
-  KVSIFT_UNROLL for (int p = 0; p < Panels; p++) {
-    KVSIFT_UNROLL for (int v = 0; v < parts; v++) store(ragged + p * 16 + v * lanes, sums[p][v]);
-  }
-  for (std::size_t c = 0; c < target.columns; c++) {
-    out[c] = ragged[c] + (target.bias != nullptr ? target.bias[c] : 0.0F) + (residual != nullptr ? residual[c] : 0.0F);
-  }
-}
 
 /** Rows x (Panels · 16) sums over all of K, in registers. */
 template <int Rows, int Panels, bool Minimum, int Group, class Codes>
@@ -200,11 +172,8 @@ void panels_with(const PanelSection& section, std::size_t first, std::size_t las
     // Codes are fetched as they are read; scales and minimums lie behind them.
     for (std::size_t at = section.scale_offset; at < section.panel_bytes; at += 64) __builtin_prefetch(data + at + fetch_ahead);
     const Codes source[1] = {{data, data + section.scale_offset, data + section.minimum_offset}};
-    ProductTarget part = target;
-    part.out += panel * 16;
+    ProductTarget part = from_panel(target, panel);
     part.columns = least(16, section.rows - panel * 16);
-    if (part.bias != nullptr) part.bias += panel * 16;
-    if (part.residual != nullptr) part.residual += panel * 16;
     code_rows_from<(lanes == 16 ? 8 : lanes == 8 ? 4 : 1), 1, Minimum, Group>(source, x, 0, rows, part);
   }
 }
@@ -395,9 +364,81 @@ void pair_rows_from(const std::byte* panels_data, std::size_t panel_stride, std:
 }
 
 void pair_tile(const std::byte* panels_data, std::size_t panel_stride, std::size_t panels, std::size_t pairs, const std::uint16_t* x, std::size_t x_stride,
-               std::size_t rows, const ProductTarget& target) {
-  if (panels == 2) pair_rows_from<12, 2>(panels_data, panel_stride, pairs, x, x_stride, 0, rows, target);
-  else pair_rows_from<12, 1>(panels_data, panel_stride, pairs, x, x_stride, 0, rows, target);
+               std::size_t rows, const ProductTarget& whole) {
+  ProductTarget target = whole;
+#if defined(__AMX_BF16__)
+  if (const std::size_t done = tile_pairs(panels_data, panel_stride, panels, pairs, x, x_stride, rows, target); done > 0) {
+    if (done == pairs) return;
+    panels_data += done * 64;
+    x += 2 * done;
+    pairs -= done;
+    target.bias = nullptr;
+    target.residual = target.out;
+  }
+#endif
+  for (std::size_t panel = 0; panel < panels; panel += 2) {
+    const std::byte* data = panels_data + panel * panel_stride;
+    const ProductTarget part = from_panel(target, panel);
+    if (panel + 1 < panels) pair_rows_from<12, 2>(data, panel_stride, pairs, x, x_stride, 0, rows, part);
+    else pair_rows_from<12, 1>(data, panel_stride, pairs, x, x_stride, 0, rows, part);
+  }
+}
+
+#endif
+
+#if defined(__AMX_BF16__)
+
+/** Two values of each of 16 rows as pairs. */
+KVSIFT_INLINE void store_pairs(std::byte* to, F even, F odd) {
+  const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+  store_bits(to, reinterpret_cast<I>(_mm512_permutexvar_epi16(order, reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(odd, even)))));
+}
+
+template <class Codes, bool Minimum, int Group>
+void unpack_codes_as_pairs(const PanelSection& section, const std::byte* panel, std::byte* pairs) {
+  const Codes codes{panel, nullptr, nullptr};
+  const F zero = splat(8388608.0F + static_cast<float>(section.format.zero));
+  for (std::size_t block = 0; block < section.columns / 32; block++) {
+    KVSIFT_UNROLL for (int g = 0; g < 32 / Group; g++) {
+      const std::size_t at = (block * (32 / Group) + static_cast<std::size_t>(g)) * 16;
+      const F scale = section_scale(section, panel + section.scale_offset, at);
+      const F minimum = Minimum ? section_scale(section, panel + section.minimum_offset, at) : splat(0.0F);
+      KVSIFT_UNROLL for (int step = 0; step < Group / 4; step++) {
+        const int unit = g * (Group / 4) + step;
+        const I four = Codes::load_unit(codes, block, unit, 0);
+        // A code in the last bits of 2^23 is 2^23 + code.
+        const auto value = [&](int k) __attribute__((always_inline)) {
+          const F code = reinterpret_cast<F>(((four >> (8 * k)) & 255) | 0x4b000000) - zero;
+          return Minimum ? code * scale + minimum : code * scale;
+        };
+        std::byte* to = pairs + (block * 8 + static_cast<std::size_t>(unit)) * 128;
+        store_pairs(to, value(0), value(1));
+        store_pairs(to + 64, value(2), value(3));
+      }
+    }
+  }
+}
+
+template <class Codes>
+void unpack_as_pairs(const PanelSection& section, const std::byte* panel, std::byte* pairs) {
+  const CodeFormat& format = section.format;
+  if (format.group == 16) {
+    if (format.minimum) unpack_codes_as_pairs<Codes, true, 16>(section, panel, pairs);
+    else unpack_codes_as_pairs<Codes, false, 16>(section, panel, pairs);
+  } else {
+    if (format.minimum) unpack_codes_as_pairs<Codes, true, 32>(section, panel, pairs);
+    else unpack_codes_as_pairs<Codes, false, 32>(section, panel, pairs);
+  }
+}
+
+void unpack_pairs(const PanelSection& section, const std::byte* panel, std::byte* pairs) {
+  if (section.kind == PanelKind::codes8) return unpack_as_pairs<ByteCodes<true, true>>(section, panel, pairs);
+  if (section.kind == PanelKind::codes4 && section.format.table) return unpack_as_pairs<NibbleCodes<true, true>>(section, panel, pairs);
+  if (section.kind == PanelKind::codes4) return unpack_as_pairs<NibbleCodes<false, true>>(section, panel, pairs);
+  for (std::size_t k = 0; k < section.columns; k += 2) {
+    const F odd = k + 1 < section.columns ? load_f16(panel + (k + 1) * 32) : splat(0.0F);
+    store_pairs(pairs + k / 2 * 64, load_f16(panel + k * 32), odd);
+  }
 }
 
 #endif
@@ -415,7 +456,14 @@ ProductKernels product_kernels() {
   kernels.value_tile = value_tile;
 #if defined(__AVX512BF16__)
   kernels.bf16 = true;
+  kernels.pair_pass = 24;
   kernels.pair_tile = pair_tile;
+#endif
+#if defined(__AMX_BF16__)
+  kernels.pair_pass = 16;
+  kernels.unpack_pairs = unpack_pairs;
+  kernels.begin_pairs = begin_pairs;
+  kernels.end_pairs = end_pairs;
 #endif
   return kernels;
 }
