@@ -54,6 +54,27 @@ describe('load', () => {
     for (const result of results) expect(result).toEqual(results[0]?.map((value) => expect.closeTo(value, 4)));
   });
 
+  it('keeps rows of several sequences apart, to the bit, however many they are', async () => {
+    const rows = 100;
+    const inputs = 64;
+    const outputs = 48;
+    const blocks = new Uint8Array((outputs * inputs * 34) / 32).map((_, at) => [0, 0x2c][at % 34] ?? (at * 37) % 251);
+    const file = join(folder, 'weights.q8_0');
+    writeFileSync(file, blocks);
+    const whole = stored({ dtype: 'q8_0', shape: [outputs, inputs], path: file, byteLength: blocks.length });
+    await using fast = createCpuBackend({ threads: 2 });
+    using weight = await fast.load(whole, 'linear');
+    const x = Float32Array.from({ length: rows * inputs }, (_, at) => Math.cos(at));
+    const product = async (first: number, count: number) => {
+      using some = fast.upload(x.subarray(first * inputs, (first + count) * inputs), 'f32', [count, inputs]);
+      using y = fast.linear(some, weight, { apart: true });
+      return Array.from(await y.read());
+    };
+    const alone: number[] = [];
+    for (let row = 0; row < rows; row++) alone.push(...(await product(row, 1)));
+    expect(await product(0, rows)).toEqual(alone);
+  });
+
   it('believes the file, not the header', async () => {
     const error = await backend.load(stored({ byteOffset: 4 }), 'linear').catch((reason: unknown) => reason);
     expect(error).toMatchObject({ code: 'file_malformed', details: { op: 'load' } });

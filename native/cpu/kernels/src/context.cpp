@@ -99,10 +99,14 @@ struct Context::State {
   // The job: written while closed and nobody is inside.
   Run work = nullptr;
   void* data = nullptr;
-  std::size_t count = 0;
   std::size_t grain = 1;
   std::atomic<int> caller_cpu{-1};
-  alignas(64) std::atomic<std::size_t> next{0};
+  /** What each thread begins with; who is done takes from the others'. */
+  struct alignas(64) Share {
+    std::atomic<std::size_t> next{0};
+    std::size_t end = 0;
+  };
+  std::vector<Share> shares;
   alignas(64) std::atomic<std::uint32_t> inside{0};
   alignas(64) std::atomic<bool> open{false};
   alignas(64) std::atomic<std::uint32_t> epoch{0};
@@ -113,17 +117,20 @@ struct Context::State {
   std::array<Scratch, 9> shared_scratch;
   LastingMemory lasting;
 
-  explicit State(std::size_t threads) : thread_scratch(threads) {}
+  explicit State(std::size_t threads) : shares(threads), thread_scratch(threads) {}
 
   void take_chunks(std::size_t thread) {
-    for (;;) {
-      const std::size_t begin = next.fetch_add(grain, std::memory_order_relaxed);
-      if (begin >= count) return;
-      if (cancel != nullptr && cancel->load(std::memory_order_relaxed)) continue;
-      const int cpu = current_cpu();
-      if (thread == 0) caller_cpu.store(cpu, std::memory_order_relaxed);
-      else if (cpu == caller_cpu.load(std::memory_order_relaxed)) leave_cpu(cpu);
-      work(data, begin, std::min(count, begin + grain), thread);
+    for (std::size_t turn = 0; turn < shares.size(); turn++) {
+      Share& share = shares[(thread + turn) % shares.size()];
+      for (;;) {
+        const std::size_t begin = share.next.fetch_add(grain, std::memory_order_relaxed);
+        if (begin >= share.end) break;
+        if (cancel != nullptr && cancel->load(std::memory_order_relaxed)) continue;
+        const int cpu = current_cpu();
+        if (thread == 0) caller_cpu.store(cpu, std::memory_order_relaxed);
+        else if (cpu == caller_cpu.load(std::memory_order_relaxed)) leave_cpu(cpu);
+        work(data, begin, std::min(share.end, begin + grain), thread);
+      }
     }
   }
 
@@ -187,9 +194,12 @@ void Context::run(std::size_t count, std::size_t grain, Run work, void* data) {
   }
   state.work = work;
   state.data = data;
-  state.count = count;
   state.grain = grain;
-  state.next.store(0, std::memory_order_relaxed);
+  const std::size_t pieces = (count + grain - 1) / grain;
+  for (std::size_t share = 0; share < state.shares.size(); share++) {
+    state.shares[share].next.store(pieces * share / state.shares.size() * grain, std::memory_order_relaxed);
+    state.shares[share].end = std::min(count, pieces * (share + 1) / state.shares.size() * grain);
+  }
   state.open.store(true);
   state.epoch.fetch_add(1);
   state.epoch.notify_all();

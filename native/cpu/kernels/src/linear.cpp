@@ -197,9 +197,9 @@ void multiply_section(Context& context, const PanelSection& section, Path path, 
     rows.extras = extras;
     return multiply_sections(context, std::span(&section, 1), rows, call);
   }
-  const std::size_t width = kernels.tile_panels;
+  const std::size_t width = path == Path::pairs ? 8 : kernels.tile_panels;
   const std::size_t groups = (section.panels + width - 1) / width;
-  const std::size_t most = std::max(block_rows, block_bytes / std::max<std::size_t>(section.columns, 1));
+  const std::size_t most = path == Path::pairs ? block_rows : std::max(block_rows, block_bytes / std::max<std::size_t>(section.columns, 1));
   const std::size_t blocks = (call.rows + most - 1) / most;
   const std::size_t step = (call.rows + blocks - 1) / blocks;
   const std::size_t grain = call.rows <= few_rows ? std::max<std::size_t>(1, few_row_grain(context, section.panels, section.panel_bytes) / width) : 1;

@@ -56,12 +56,19 @@ struct PairBlock {
   std::size_t steps;         // of 16 pairs
 };
 
-/** Σ of `RowTiles` x `Panels` tiles, begun in `sums`, stay in tiles 0 to 3: tile 2 · rows + panel. */
+/** Adds Σ of `RowTiles` x `Panels` tiles to tiles 0 to 3: tile 2 · rows + panel. Meanwhile the lines come near that the sums will be stored to. */
 template <int RowTiles, int Panels>
-KVSIFT_INLINE void pair_products(const PairBlock& block) {
+KVSIFT_INLINE void pair_products(const PairBlock& block, const float* to, std::size_t to_stride) {
   const std::byte* weights = block.weights;
   const std::byte* x = block.x;
   for (std::size_t step = 0; step < block.steps; step++, weights += 1024, x += 64) {
+    if (step < RowTiles * 8) {
+      KVSIFT_UNROLL for (std::size_t row = 0; row < 2; row++) {
+        const float* line = to + (2 * step + row) * to_stride;
+        __builtin_prefetch(line, 0, 2);
+        if constexpr (Panels == 2) __builtin_prefetch(line + 16, 0, 2);
+      }
+    }
     _tile_loadd(6, weights, 64);
     if constexpr (Panels == 2) _tile_loadd(7, weights + block.weight_stride, 64);
     _tile_loadd(4, x, block.x_bytes);
@@ -108,7 +115,7 @@ KVSIFT_INLINE void pair_sums(const PairBlock& block, std::size_t row, std::size_
   const bool direct = target.bias == nullptr && target.columns >= Panels * 16;
   settle();
   begin_sums<RowTiles, Panels>(direct && target.residual != nullptr ? target.residual + row * target.stride : nullptr, stride);
-  pair_products<RowTiles, Panels>(block);
+  pair_products<RowTiles, Panels>(block, target.out + row * target.stride, target.stride);
   if (direct) return store_sums<RowTiles, Panels>(target.out + row * target.stride, stride);
   alignas(64) float buffer[RowTiles * 16][Panels * 16];
   store_sums<RowTiles, Panels>(buffer[0], sizeof buffer[0]);
