@@ -109,11 +109,11 @@ class ColumnSums {
 
 /** Adds up what the rows of a block gave to each key, now that their sums are known. */
 void add_columns(const Op& op, const TileWork& work, const KeptWeights& kept, float* log_sums, float* tile, std::size_t head, std::size_t group, std::size_t end,
-                 ColumnSums& columns) {
+                 std::size_t entries, ColumnSums& columns) {
   for (std::size_t row = 0; row < work.rows; row++) log_sums[row] = work.sum[row] > 0 ? work.top[row] + std::log2(work.sum[row]) : 1e30F;
-  for (std::size_t start = 0; start < end; start += tile_entries) {
-    const std::size_t index = start / tile_entries * work.rows;
-    const std::size_t count = std::min(tile_entries, end - start);
+  for (std::size_t start = 0; start < end; start += entries) {
+    const std::size_t index = start / entries * work.rows;
+    const std::size_t count = std::min(entries, end - start);
     std::fill_n(tile, group * tile_entries, 0.0F);
     op.context.kernels().attention.weigh_columns(kept.weights + index * tile_entries, tile_entries, work.rows, kept.top + index, log_sums, group,
                                                  (count + 31) / 32 * 32, tile);
@@ -130,7 +130,8 @@ void attend_long(const Op& op, const Part& part, bool pairs, ColumnSums* columns
   const std::size_t rows = padded_rows(queries * group);
   const std::size_t dim = part.view.head_dim;
   const std::size_t own_bytes = (TileWork::bytes(rows, dim, pairs) + 63) / 64 * 64;
-  const std::size_t tiles_per_head = columns != nullptr ? (longest_head(part.view) + tile_entries - 1) / tile_entries : 0;
+  const std::size_t entries = op.context.kernels().products.pair_entries;
+  const std::size_t tiles_per_head = columns != nullptr ? (longest_head(part.view) + entries - 1) / entries : 0;
   const std::size_t kept_bytes = KeptWeights::bytes(tiles_per_head, rows);
   const std::size_t bytes = own_bytes + (columns != nullptr ? kept_bytes + (group * tile_entries + rows) * sizeof(float) : 0);
   op.context.parallel_for(blocks * part.view.kv_heads, 1, [&](std::size_t task, std::size_t, std::size_t thread) {
@@ -147,7 +148,7 @@ void attend_long(const Op& op, const Part& part, bool pairs, ColumnSums* columns
     work.attend(tiles, 0, end, true, columns != nullptr ? &kept : nullptr);
     if (columns != nullptr) {
       auto* tile = reinterpret_cast<float*>(scratch + own_bytes + kept_bytes);
-      add_columns(op, work, kept, tile + group * tile_entries, tile, head, group, end, *columns);
+      add_columns(op, work, kept, tile + group * tile_entries, tile, head, group, end, entries, *columns);
     }
     for (std::size_t row = 0; row < count * group; row++) {
       write_row(op, part.first_row + first + row / group, head * group + row % group, dim, work.out + row * dim, work.top[row], work.sum[row]);

@@ -62,6 +62,7 @@ TileContext::TileContext(const KernelTable& table, const KvView& kv_view, std::s
       pairs(bf16),
       query_scale(shape.softcap > 0 ? shape.scale / shape.softcap : shape.scale * log2_e),
       cap(shape.softcap > 0 ? shape.softcap * log2_e : 0),
+      entries(bf16 ? table.products.pair_entries : tile_entries),
       scope(table.products, bf16) {}
 
 TileWork::TileWork(std::byte* memory, std::size_t row_count, std::size_t dim, bool bf16)
@@ -143,9 +144,9 @@ void TileWork::attend(const TileContext& context, std::size_t begin, std::size_t
   const HeadRows kv_rows(context.view, context.head);
   const std::size_t panels = (head_dim + panel_rows - 1) / panel_rows;
   const std::size_t pass = pairs ? products.pair_pass : pass_rows;
-  for (std::size_t start = begin; start < end; start += tile_entries) {
-    const std::size_t count = std::min(tile_entries, end - start);
-    const std::size_t kept_row = start / tile_entries * rows;
+  for (std::size_t start = begin; start < end; start += context.entries) {
+    const std::size_t count = std::min(context.entries, end - start);
+    const std::size_t kept_row = start / context.entries * rows;
     if (kept != nullptr) std::fill_n(kept->top + kept_row, rows, -1e30F);
     if (!any_sees(0, rows, start, start + count)) continue;
     pack_keys(context, start, count);

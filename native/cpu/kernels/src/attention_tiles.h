@@ -9,7 +9,7 @@
 
 namespace kvsift {
 
-/** Entries per tile. Tiles begin at slot 0 of every head, so that results do not depend on who computes what. */
+/** Entries per tile, at most. Tiles begin at slot 0 of every head, so that results do not depend on who computes what. */
 inline constexpr std::size_t tile_entries = 128;
 /** Query rows whose scores are held at a time, at most. */
 inline constexpr std::size_t score_rows = 48;
@@ -32,6 +32,7 @@ struct TileContext {
   bool pairs;        // bf16 dot products
   float query_scale; // on queries, so that scores are base-2 logits (before capping)
   float cap;         // on scores, base 2; 0: none
+  std::size_t entries;  // of a tile that attend takes
   PairScope scope;
 
   TileContext(const KernelTable& table, const KvView& kv_view, std::size_t kv_head, bool bf16, const AttentionShape& shape);

@@ -59,7 +59,8 @@ struct CodeTile {
 struct ProductKernels {
   std::size_t tile_panels;  // panels that the many-row kernels take at a time, at most
   bool bf16;                // has the bf16 kernels
-  std::size_t pair_pass;    // rows that go through pair_tile together where its operands are to stay in the first-level cache
+  std::size_t pair_pass;     // rows that attention takes through pair_tile together, and entries per tile, at most 128: so that all that meets there
+  std::size_t pair_entries;  // stays in the first-level cache
 
   /** A thread calls these before and after its calls of pair_tile, to set up and give back what the machine keeps for them; or null. */
   void (*begin_pairs)();

@@ -457,10 +457,12 @@ ProductKernels product_kernels() {
 #if defined(__AVX512BF16__)
   kernels.bf16 = true;
   kernels.pair_pass = 24;
+  kernels.pair_entries = 128;
   kernels.pair_tile = pair_tile;
 #endif
 #if defined(__AMX_BF16__)
   kernels.pair_pass = 16;
+  kernels.pair_entries = 96;
   kernels.unpack_pairs = unpack_pairs;
   kernels.begin_pairs = begin_pairs;
   kernels.end_pairs = end_pairs;
