@@ -6,25 +6,27 @@ namespace {
 
 constexpr float nothing = -1e30F;
 
-/** Sums of 16 vectors, as one vector (or more) of 16 floats. */
-KVSIFT_INLINE void sums_of_16(const float* vectors, float* out) {
+/** Each of 16 vectors joined to one number: their sums, or the largest of each. */
+template <bool Maximum = false>
+KVSIFT_INLINE void join_16(const float* vectors, float* out) {
 #if defined(__AVX512F__)
+  const auto join = [](F a, F b) __attribute__((always_inline)) { return Maximum ? max_of(a, b) : a + b; };
   F level[16];
   KVSIFT_UNROLL for (int i = 0; i < 16; i++) level[i] = load(vectors + i * 16);
   KVSIFT_UNROLL for (int i = 0; i < 8; i++) {
-    level[i] = _mm512_add_ps(_mm512_unpacklo_ps(level[2 * i], level[2 * i + 1]), _mm512_unpackhi_ps(level[2 * i], level[2 * i + 1]));
+    level[i] = join(_mm512_unpacklo_ps(level[2 * i], level[2 * i + 1]), _mm512_unpackhi_ps(level[2 * i], level[2 * i + 1]));
   }
   KVSIFT_UNROLL for (int i = 0; i < 4; i++) {
     const __m512d a = _mm512_castps_pd(level[2 * i]);
     const __m512d b = _mm512_castps_pd(level[2 * i + 1]);
-    level[i] = _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(a, b)), _mm512_castpd_ps(_mm512_unpackhi_pd(a, b)));
+    level[i] = join(_mm512_castpd_ps(_mm512_unpacklo_pd(a, b)), _mm512_castpd_ps(_mm512_unpackhi_pd(a, b)));
   }
   KVSIFT_UNROLL for (int i = 0; i < 2; i++) {
-    level[i] = _mm512_add_ps(_mm512_shuffle_f32x4(level[2 * i], level[2 * i + 1], 0x88), _mm512_shuffle_f32x4(level[2 * i], level[2 * i + 1], 0xdd));
+    level[i] = join(_mm512_shuffle_f32x4(level[2 * i], level[2 * i + 1], 0x88), _mm512_shuffle_f32x4(level[2 * i], level[2 * i + 1], 0xdd));
   }
-  store(out, _mm512_add_ps(_mm512_shuffle_f32x4(level[0], level[1], 0x88), _mm512_shuffle_f32x4(level[0], level[1], 0xdd)));
+  store(out, join(_mm512_shuffle_f32x4(level[0], level[1], 0x88), _mm512_shuffle_f32x4(level[0], level[1], 0xdd)));
 #else
-  for (int i = 0; i < 16; i++) out[i] = sum_of(load(vectors + i * lanes));
+  for (int i = 0; i < 16; i++) out[i] = Maximum ? max_in(load(vectors + i * lanes)) : sum_of(load(vectors + i * lanes));
 #endif
 }
 
@@ -60,7 +62,7 @@ KVSIFT_INLINE void few_scores_of(const std::byte* const* entries, std::size_t co
       }
       KVSIFT_UNROLL for (int m = 0; m < Rows; m++) store(partial[m] + i * lanes, sums[m]);
     }
-    KVSIFT_UNROLL for (int m = 0; m < Rows; m++) sums_of_16(partial[m], scores + static_cast<std::size_t>(m) * stride + at);
+    KVSIFT_UNROLL for (int m = 0; m < Rows; m++) join_16(partial[m], scores + static_cast<std::size_t>(m) * stride + at);
   }
 }
 
@@ -151,25 +153,22 @@ KVSIFT_INLINE void hide_rest(const ScoreTile& tile, Seen seen, float* scores) {
   for (std::size_t c = seen.last; c < tile.width; c++) scores[c] = nothing;
 }
 
-/** Rows whose maxima are found before any of them is exponentiated: no row waits for its own. */
-constexpr std::size_t softmax_rows = 16;
-
-/** Hides what a row does not see; the largest of the rest, or `nothing`. */
-KVSIFT_INLINE float top_of(const ScoreTile& tile, std::size_t row) {
+/** Hides what a row does not see; the largest of the rest lane by lane, or `nothing`. */
+KVSIFT_INLINE F tops_of(const ScoreTile& tile, std::size_t row) {
   float* scores = tile.scores + row * tile.stride;
   const Seen seen = seen_by(tile, row);
-  if (seen.first >= seen.last) return nothing;
+  if (seen.first >= seen.last) return splat(nothing);
   if (seen.first > 0 || seen.last < tile.width) hide_rest(tile, seen, scores);
   F tops[2] = {splat(nothing), splat(nothing)};
   for (std::size_t c = 0; c < tile.width; c += 2 * lanes) {
     tops[0] = max_of(tops[0], load(scores + c));
     tops[1] = max_of(tops[1], load(scores + c + lanes));
   }
-  return max_in(max_of(tops[0], tops[1]));
+  return max_of(tops[0], tops[1]);
 }
 
-/** Scores become weights; returns their sum. */
-KVSIFT_INLINE float weigh(float* scores, std::uint16_t* halves, std::size_t width, float top) {
+/** Scores become weights; returns their sums, lane by lane. */
+KVSIFT_INLINE F weigh(float* scores, std::uint16_t* halves, std::size_t width, float top) {
   F sums[2] = {splat(0.0F), splat(0.0F)};
   for (std::size_t c = 0; c < width; c += 2 * lanes) {
     const F a = halves != nullptr ? exp2_of<true>(load(scores + c) - top) : exp2_of(load(scores + c) - top);
@@ -177,46 +176,56 @@ KVSIFT_INLINE float weigh(float* scores, std::uint16_t* halves, std::size_t widt
     sums[0] += a;
     sums[1] += b;
     if (halves != nullptr) {
-      store_rounded(halves + c, a);
-      store_rounded(halves + c + lanes, b);
+      store_rounded(halves + c, a, b);
     } else {
       store(scores + c, a);
       store(scores + c + lanes, b);
     }
   }
-  return sum_of(sums[0] + sums[1]);
+  return sums[0] + sums[1];
 }
 
+/** 16 rows at a time: what is to be joined within a row is joined for all of them at once. */
 void softmax(const ScoreTile& tile, const SoftmaxState& state, std::uint16_t* halves) {
-  for (std::size_t first = 0; first < tile.rows; first += softmax_rows) {
-    const std::size_t count = least(softmax_rows, tile.rows - first);
-    float before[softmax_rows];
-    float here[softmax_rows];
-    for (std::size_t i = 0; i < count; i++) here[i] = top_of(tile, first + i);
-    for (std::size_t i = 0; i < count; i++) {
-      const std::size_t row = first + i;
-      float* scores = tile.scores + row * tile.stride;
-      std::uint16_t* weights = halves != nullptr ? halves + row * tile.stride : nullptr;
-      before[i] = state.top[row];
-      if (here[i] == nothing) {
-        if (weights != nullptr) __builtin_memset(weights, 0, tile.width * sizeof *weights);
-        else __builtin_memset(scores, 0, tile.width * sizeof *scores);
-        continue;
-      }
-      const float top = before[i] > here[i] ? before[i] : here[i];
-      const float sum = weights != nullptr ? weigh(scores, weights, tile.width, top) : weigh(scores, nullptr, tile.width, top);
-      state.sum[row] = top == before[i] ? state.sum[row] + sum : state.sum[row] * exp2_of(splat(before[i] - top))[0] + sum;
-      state.top[row] = top;
+  constexpr std::size_t some = 16;
+  alignas(64) float partial[some * lanes];
+  alignas(64) float here[some];
+  alignas(64) float top[some];
+  alignas(64) float factor[some];
+  for (std::size_t first = 0; first < tile.rows; first += some) {
+    const std::size_t count = least(some, tile.rows - first);
+    for (std::size_t i = 0; i < some; i++) {
+      store(partial + i * lanes, i < count ? tops_of(tile, first + i) : splat(nothing));
+      top[i] = i < count ? state.top[first + i] : nothing;
     }
-    if (state.out == nullptr) continue;
+    join_16<true>(partial, here);
+    for (std::size_t i = 0; i < some; i += lanes) {
+      const F before = load(top + i);
+      const F now = max_of(before, load(here + i));
+      store(factor + i, before == now ? splat(1.0F) : exp2_of(before - now));
+      store(top + i, now);
+    }
+    for (std::size_t i = 0; i < some; i++) {
+      F sum = splat(0.0F);
+      if (i < count) {
+        float* scores = tile.scores + (first + i) * tile.stride;
+        std::uint16_t* weights = halves != nullptr ? halves + (first + i) * tile.stride : nullptr;
+        if (here[i] > nothing) sum = weights != nullptr ? weigh(scores, weights, tile.width, top[i]) : weigh(scores, nullptr, tile.width, top[i]);
+        else if (weights != nullptr) __builtin_memset(weights, 0, tile.width * sizeof *weights);
+        else __builtin_memset(scores, 0, tile.width * sizeof *scores);
+      }
+      store(partial + i * lanes, sum);
+    }
+    join_16(partial, here);
     for (std::size_t i = 0; i < count; i++) {
       const std::size_t row = first + i;
-      if (state.top[row] == before[i]) continue;
-      const F factor = exp2_of(splat(before[i] - state.top[row]));
+      state.top[row] = top[i];
+      state.sum[row] = state.sum[row] * factor[i] + here[i];
+      if (state.out == nullptr || factor[i] == 1.0F) continue;
       float* out = state.out + row * state.head_dim;
       std::size_t c = 0;
-      for (; c + lanes <= state.head_dim; c += lanes) store(out + c, load(out + c) * factor);
-      for (; c < state.head_dim; c++) out[c] *= factor[0];
+      for (; c + lanes <= state.head_dim; c += lanes) store(out + c, load(out + c) * factor[i]);
+      for (; c < state.head_dim; c++) out[c] *= factor[i];
     }
   }
 }

@@ -41,6 +41,16 @@ KVSIFT_INLINE void store_rounded(std::uint16_t* p, F x) {
 #endif
 }
 
+/** Two vectors, one behind the other. */
+KVSIFT_INLINE void store_rounded(std::uint16_t* p, F x, F y) {
+#if defined(__AVX512BF16__)
+  store_bits(p, reinterpret_cast<I>(_mm512_cvtne2ps_pbh(y, x)));
+#else
+  store_bf16(p, x);
+  store_bf16(p + lanes, y);
+#endif
+}
+
 #if defined(__AVX512F__)
 /** 16 x 16 words, turned. */
 KVSIFT_INLINE void turn(__m512i (&r)[16]) {
