@@ -15,7 +15,9 @@ constexpr std::size_t few_rows = 8;
 constexpr std::size_t block_rows = 256;
 constexpr std::size_t block_bytes = std::size_t{320} << 10;
 /** From this many rows on weights are worth bringing into bf16 pairs, where the machine has fast products of those. */
-constexpr std::size_t pair_rows = 48;
+constexpr std::size_t pair_rows = 24;
+/** Panels that a task takes at a time then: their sums go to memory side by side. */
+constexpr std::size_t pair_panels = 8;
 /** Part of K that exact products take at a time. */
 constexpr std::size_t depth_step = 256;
 
@@ -197,7 +199,7 @@ void multiply_section(Context& context, const PanelSection& section, Path path, 
     rows.extras = extras;
     return multiply_sections(context, std::span(&section, 1), rows, call);
   }
-  const std::size_t width = path == Path::pairs ? 8 : kernels.tile_panels;
+  const std::size_t width = path == Path::pairs ? pair_panels : kernels.tile_panels;
   const std::size_t groups = (section.panels + width - 1) / width;
   const std::size_t most = path == Path::pairs ? block_rows : std::max(block_rows, block_bytes / std::max<std::size_t>(section.columns, 1));
   const std::size_t blocks = (call.rows + most - 1) / most;
