@@ -11,12 +11,17 @@ export class RowCollector implements Disposable {
     private readonly total: number,
   ) {}
 
+  /** The first of `count` rows from `first` on that is wanted, counted from there; `count` where none is. */
+  from(first: number, count: number): number {
+    if (this.rows === undefined || this.rows === 'none') return count;
+    return this.rows === 'all' ? 0 : Math.min(count, Math.max(0, this.total - this.rows.last - first));
+  }
+
   /** Rows `first` … of the sequence. Copies what is wanted. */
   add(chunk: Tensor, first: number): void {
-    if (this.rows === undefined || this.rows === 'none') return;
     const count = chunk.shape[0] ?? 0;
-    const from = this.rows === 'all' ? 0 : Math.max(0, this.total - this.rows.last - first);
-    if (from >= count) return;
+    const from = this.from(first, count);
+    if (from === count) return;
     this.#parts.push(from === 0 ? this.backend.reshape(chunk, chunk.shape) : this.backend.slice(chunk, 0, from, count));
   }
 

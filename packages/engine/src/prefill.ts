@@ -161,6 +161,7 @@ async function measured(backend: Backend, layer: number, work: () => Promise<voi
 class LayerPass implements Disposable {
   readonly #backend: Backend;
   readonly #queries: RowCollector;
+  readonly #queryLogSums: RowCollector;
   readonly #queriesBefore: RowCollector;
   readonly #keysBefore: RowCollector;
   readonly #normed: RowCollector;
@@ -180,6 +181,7 @@ class LayerPass implements Disposable {
   ) {
     this.#backend = layer.backend;
     this.#queries = new RowCollector(layer.backend, observe.queries, count);
+    this.#queryLogSums = new RowCollector(layer.backend, observe.queries, count);
     this.#queriesBefore = new RowCollector(layer.backend, observe.queriesBeforeRotation, count);
     this.#keysBefore = new RowCollector(layer.backend, observe.keysBeforeRotation ? 'all' : 'none', count);
     this.#normed = new RowCollector(layer.backend, observe.hidden, count);
@@ -212,15 +214,18 @@ class LayerPass implements Disposable {
     this.#keysBefore.add(projection.kBeforeRotation, start);
     this.#normed.add(projection.normed, start);
     if (!wanted) return undefined;
+    const observed = this.#queryLogSums.from(start, rows) < rows;
     const { output, logSumExp } = backend.attention(projection.q, [{ view: storage.view, rows }], {
       ...attentionShape(this.model.config, this.index),
       ...(storage.view.positions && { positions }),
-      ...(this.compensation && { logSumExp: true }),
+      ...((this.compensation || observed) && { logSumExp: true }),
       ...(this.#columnSums && { columnSums: this.#columnSums }),
     });
-    if (this.compensation === undefined || logSumExp === undefined) return output;
-    using scope = scoped(backend);
     using known = logSumExp;
+    if (known === undefined) return output;
+    this.#queryLogSums.add(known, start);
+    if (this.compensation === undefined) return output;
+    using scope = scoped(backend);
     const corrected = this.compensation.correct(this.index, scope.backend, projection.q, output, known);
     if (corrected === output) return output;
     output.dispose();
@@ -258,8 +263,14 @@ class LayerPass implements Disposable {
       tensor.dispose();
       return { [name]: alias };
     };
+    const queries = this.#queries.take();
+    const logSums = this.#queryLogSums.take();
+    // The last layer attends with the last chunk only.
+    const whole = logSums?.shape[0] === queries?.shape[0];
+    if (!whole) logSums?.dispose();
     return {
-      ...pass('queries', this.#queries.take()),
+      ...pass('queries', queries),
+      ...pass('queryLogSums', whole ? logSums : undefined),
       ...pass('queriesBeforeRotation', this.#queriesBefore.take()),
       ...pass('keysBeforeRotation', this.#keysBefore.take()),
       ...pass('hidden', this.#normed.take()),
@@ -269,7 +280,7 @@ class LayerPass implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    for (const collector of [this.#queries, this.#queriesBefore, this.#keysBefore, this.#normed]) collector[Symbol.dispose]();
+    for (const collector of [this.#queries, this.#queryLogSums, this.#queriesBefore, this.#keysBefore, this.#normed]) collector[Symbol.dispose]();
     this.#columnSums?.dispose();
   }
 }

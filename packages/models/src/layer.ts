@@ -106,9 +106,19 @@ export class DecoderLayer implements Disposable {
   /** Output projection, residual and feed-forward block: the rows that enter the next layer. `apart`: as in `LinearOptions`. */
   finish(hidden: Tensor, attention: Tensor, apart = false): Tensor {
     const { weights } = this;
-    using attended = this.#branch(hidden, attention, { weight: weights.output, bias: weights.outputBias, norm: weights.postAttentionNorm, apart });
+    using attended = this.#branch(hidden, attention, {
+      weight: weights.output,
+      bias: weights.outputBias,
+      norm: weights.postAttentionNorm,
+      apart,
+    });
     using gated = this.#gated(attended, apart);
-    return this.#branch(attended, gated, { weight: weights.down, bias: weights.downBias, norm: weights.postFeedForwardNorm, apart });
+    return this.#branch(attended, gated, {
+      weight: weights.down,
+      bias: weights.downBias,
+      norm: weights.postFeedForwardNorm,
+      apart,
+    });
   }
 
   dispose(): void {

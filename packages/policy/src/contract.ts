@@ -82,6 +82,8 @@ export interface LayerView {
   readonly seed: number;
   readonly sequence: number;
   readonly queries?: Tensor;
+  /** Log-sum-exp of the attention of `queries`, f32 [rows, queryHeads], where the prefill has attended with all of them. */
+  readonly queryLogSums?: Tensor;
   readonly queriesBeforeRotation?: Tensor;
   readonly keysBeforeRotation?: Tensor;
   readonly hidden?: Tensor;

@@ -53,7 +53,11 @@ export function windowAttention(
   mask: 'causal' | 'none' = 'causal',
 ): Tensor {
   const rows = lastRows(view.backend, observed(view, 'queries'), window);
-  return view.backend.attentionColumns(rows, view.cache, statistic, columnOptions(view, rows.shape[0] ?? 0, { mask }));
+  const { queryLogSums } = view;
+  return view.backend.attentionColumns(rows, view.cache, statistic, {
+    ...columnOptions(view, rows.shape[0] ?? 0, { mask }),
+    ...(queryLogSums && mask === 'causal' && { logSumExp: lastRows(view.backend, queryLogSums, window) }),
+  });
 }
 
 /** f32 of one value. */
