@@ -1,6 +1,7 @@
 #include "ops/rows.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 
@@ -54,20 +55,45 @@ void rank(Context& context, const float* x, std::size_t rows, std::size_t column
   });
 }
 
+namespace {
+
+/** Joins the values up to `reach` around each column, in ascending order; what is not there is left out. Columns side by side as far as all have all. */
+template <class Join, class Finish>
+void pool_row(const float* x, std::size_t columns, std::size_t reach, double start, float* out, Join join, Finish finish) {
+  constexpr std::size_t strip = 32;
+  std::size_t at = 0;
+  const auto take = [&](std::size_t end) {
+    for (; at < end; at++) {
+      double joined = start;
+      for (std::size_t i = at > reach ? at - reach : 0; i < std::min(columns, at + reach + 1); i++) joined = join(joined, x[i]);
+      out[at] = finish(joined);
+    }
+  };
+  take(std::min(reach, columns));
+  for (; at + strip + reach <= columns; at += strip) {
+    std::array<double, strip> joined;
+    joined.fill(start);
+    for (std::size_t k = 0; k <= 2 * reach; k++) {
+      for (std::size_t j = 0; j < strip; j++) joined[j] = join(joined[j], x[at + j + k - reach]);
+    }
+    for (std::size_t j = 0; j < strip; j++) out[at + j] = finish(joined[j]);
+  }
+  take(columns);
+}
+
+}  // namespace
+
 void pool(Context& context, PoolKind kind, const float* x, std::size_t rows, std::size_t columns, std::size_t kernel_size, float* out) {
-  const std::size_t reach = kernel_size / 2;
+  const auto size = static_cast<double>(kernel_size);
   each_row(context, rows, columns, [=](std::size_t row, std::size_t) {
     const float* from = x + row * columns;
-    for (std::size_t at = 0; at < columns; at++) {
-      const std::size_t begin = at > reach ? at - reach : 0;
-      const std::size_t end = std::min(columns, at + reach + 1);
-      double sum = 0;
-      float most = -std::numeric_limits<float>::infinity();
-      for (std::size_t i = begin; i < end; i++) {
-        sum += from[i];
-        most = from[i] > most || from[i] != from[i] ? from[i] : most;
-      }
-      out[row * columns + at] = kind == PoolKind::average ? static_cast<float>(sum / static_cast<double>(kernel_size)) : most;
+    float* to = out + row * columns;
+    if (kind == PoolKind::average) {
+      pool_row(from, columns, kernel_size / 2, 0, to, [](double sum, double v) { return sum + v; }, [=](double sum) { return static_cast<float>(sum / size); });
+    } else {
+      const double least = -std::numeric_limits<double>::infinity();
+      pool_row(from, columns, kernel_size / 2, least, to, [](double most, double v) { return v > most || v != v ? v : most; },
+               [](double most) { return static_cast<float>(most); });
     }
   });
 }
