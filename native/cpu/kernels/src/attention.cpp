@@ -70,7 +70,8 @@ std::size_t longest_head(const KvView& view) {
 /** Sums of probabilities per key while several threads add to them: integers, whose sum does not depend on the order. */
 class ColumnSums {
  public:
-  ColumnSums(Context& context, std::size_t heads, std::size_t n) : heads_(heads), n_(n) {
+  ColumnSums(Context& context, std::size_t heads, std::size_t n)
+      : add_exactly_(context.kernels().attention.add_exactly), heads_(heads), n_(n) {
     auto* memory = static_cast<std::byte*>(context.shared_scratch(7, heads * (line + n * sizeof(std::int64_t))));
     locks_ = memory;
     for (std::size_t head = 0; head < heads; head++) new (locks_ + head * line) std::atomic_flag();
@@ -83,8 +84,7 @@ class ColumnSums {
     auto& lock = *std::launder(reinterpret_cast<std::atomic_flag*>(locks_ + head * line));
     while (lock.test_and_set(std::memory_order_acquire)) lock.wait(true, std::memory_order_relaxed);
     for (std::size_t member = 0; member < group; member++) {
-      std::int64_t* to = sums_ + (head + member) * n_ + start;
-      for (std::size_t c = 0; c < count; c++) to[c] += static_cast<std::int64_t>(columns[member * stride + c] * unit);
+      add_exactly_(columns + member * stride, count, sums_ + (head + member) * n_ + start);
     }
     lock.clear(std::memory_order_release);
     lock.notify_one();
@@ -101,6 +101,7 @@ class ColumnSums {
   /** A sum of a billion rows still fits. */
   static constexpr double unit = 4294967296.0;
 
+  void (*add_exactly_)(const float*, std::size_t, std::int64_t*);
   std::size_t heads_;
   std::size_t n_;
   std::byte* locks_;
@@ -111,13 +112,15 @@ class ColumnSums {
 void add_columns(const Op& op, const TileWork& work, const KeptWeights& kept, float* log_sums, float* tile, std::size_t head, std::size_t group, std::size_t end,
                  std::size_t entries, ColumnSums& columns) {
   for (std::size_t row = 0; row < work.rows; row++) log_sums[row] = work.sum[row] > 0 ? work.top[row] + std::log2(work.sum[row]) : 1e30F;
-  for (std::size_t start = 0; start < end; start += entries) {
-    const std::size_t index = start / entries * work.rows;
+  // The last tile first: the nearer cache holds what was written last.
+  for (std::size_t tiles = (end + entries - 1) / entries; tiles > 0; tiles--) {
+    const std::size_t start = (tiles - 1) * entries;
+    const std::size_t index = (tiles - 1) * work.rows;
     const std::size_t count = std::min(entries, end - start);
-    std::fill_n(tile, group * tile_entries, 0.0F);
-    op.context.kernels().attention.weigh_columns(kept.weights + index * tile_entries, tile_entries, work.rows, kept.top + index, log_sums, group,
+    std::fill_n(tile, group * entries, 0.0F);
+    op.context.kernels().attention.weigh_columns(kept.weights + index * entries, entries, work.rows, kept.top + index, log_sums, group,
                                                  (count + 31) / 32 * 32, tile);
-    columns.add(head * group, group, start, count, tile, tile_entries);
+    columns.add(head * group, group, start, count, tile, entries);
   }
 }
 
@@ -132,8 +135,8 @@ void attend_long(const Op& op, const Part& part, bool pairs, ColumnSums* columns
   const std::size_t own_bytes = (TileWork::bytes(rows, dim, pairs) + 63) / 64 * 64;
   const std::size_t entries = op.context.kernels().products.pair_entries;
   const std::size_t tiles_per_head = columns != nullptr ? (longest_head(part.view) + entries - 1) / entries : 0;
-  const std::size_t kept_bytes = KeptWeights::bytes(tiles_per_head, rows);
-  const std::size_t bytes = own_bytes + (columns != nullptr ? kept_bytes + (group * tile_entries + rows) * sizeof(float) : 0);
+  const std::size_t kept_bytes = KeptWeights::bytes(tiles_per_head, rows, entries);
+  const std::size_t bytes = own_bytes + (columns != nullptr ? kept_bytes + (group * entries + rows) * sizeof(float) : 0);
   op.context.parallel_for(blocks * part.view.kv_heads, 1, [&](std::size_t task, std::size_t, std::size_t thread) {
     const std::size_t head = task % part.view.kv_heads;
     const std::size_t first = (blocks - 1 - task / part.view.kv_heads) * queries;
@@ -144,11 +147,11 @@ void attend_long(const Op& op, const Part& part, bool pairs, ColumnSums* columns
     const std::size_t end = begin_block(op, part, tiles, work, first, count);
     work.reset(true);
     auto* weights = reinterpret_cast<std::uint16_t*>(scratch + own_bytes);
-    const KeptWeights kept{weights, reinterpret_cast<float*>(weights + tiles_per_head * rows * tile_entries)};
+    const KeptWeights kept{weights, reinterpret_cast<float*>(weights + tiles_per_head * rows * entries)};
     work.attend(tiles, 0, end, true, columns != nullptr ? &kept : nullptr);
     if (columns != nullptr) {
       auto* tile = reinterpret_cast<float*>(scratch + own_bytes + kept_bytes);
-      add_columns(op, work, kept, tile + group * tile_entries, tile, head, group, end, entries, *columns);
+      add_columns(op, work, kept, tile + group * entries, tile, head, group, end, entries, *columns);
     }
     for (std::size_t row = 0; row < count * group; row++) {
       write_row(op, part.first_row + first + row / group, head * group + row % group, dim, work.out + row * dim, work.top[row], work.sum[row]);

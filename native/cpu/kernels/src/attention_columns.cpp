@@ -21,6 +21,7 @@ struct Op {
   bool pairs;
 
   std::size_t group() const { return arguments.shape.query_heads / view.kv_heads; }
+  std::size_t entries() const { return pairs ? context.kernels().products.pair_entries : tile_entries; }
   std::size_t token_stride() const { return arguments.shape.query_heads * view.head_dim; }
 
   SlotRange range(std::size_t head, std::size_t row) const {
@@ -115,15 +116,16 @@ template <class Begin, class Take, class End>
 void each_tile(const Op& op, const float* sums, Begin begin, Take take, End end) {
   const Prepared prepared = prepare(op);
   const std::size_t group = op.group();
-  const std::size_t tiles_per_head = (op.n + tile_entries - 1) / tile_entries;
+  const std::size_t entries = op.entries();
+  const std::size_t tiles_per_head = (op.n + entries - 1) / entries;
   // Whole tokens whose rows fill the score buffer.
   const std::size_t queries = std::max<std::size_t>(1, score_rows / group);
   const std::size_t bytes = TileWork::bytes(4, op.view.head_dim, op.pairs);
-  const std::size_t extra = (group * tile_entries * sizeof(float) + 63) / 64 * 64;
+  const std::size_t extra = (group * entries * sizeof(float) + 63) / 64 * 64;
   op.context.parallel_for(tiles_per_head * op.view.kv_heads, 1, [&](std::size_t task, std::size_t, std::size_t thread) {
     const std::size_t head = task % op.view.kv_heads;
-    const std::size_t start = task / op.view.kv_heads * tile_entries;
-    const std::size_t count = std::min(tile_entries, op.n - start);
+    const std::size_t start = task / op.view.kv_heads * entries;
+    const std::size_t count = std::min(entries, op.n - start);
     const TileContext tiles(op.context.kernels(), op.view, head, op.pairs, op.arguments.shape);
     auto* memory = static_cast<std::byte*>(op.context.thread_scratch(thread, bytes + extra));
     auto* columns = reinterpret_cast<float*>(memory);
@@ -152,12 +154,12 @@ void attention_columns(Context& context, Compute compute, const float* q, std::s
   const Op op{context, q, rows, view, n, arguments, compute == Compute::int8 && context.kernels().products.bf16};
   const std::size_t group = op.group();
   const float* sums = log_sums(op);
-  const auto begin = [&](float* columns) { std::fill_n(columns, group * tile_entries, 0.0F); };
+  const auto begin = [&](float* columns) { std::fill_n(columns, group * op.entries(), 0.0F); };
   const auto take = [&](std::size_t, std::size_t, const ScoreTile& tile, const float* lse, float* columns) {
     context.kernels().attention.columns(tile, lse, group, statistic == ColumnStatistic::max, op.pairs, columns);
   };
   const auto end = [&](std::size_t head, std::size_t start, std::size_t count, const float* columns) {
-    for (std::size_t h = 0; h < group; h++) std::copy_n(columns + h * tile_entries, count, out + (head * group + h) * n + start);
+    for (std::size_t h = 0; h < group; h++) std::copy_n(columns + h * op.entries(), count, out + (head * group + h) * n + start);
   };
   each_tile(op, sums, begin, take, end);
 }

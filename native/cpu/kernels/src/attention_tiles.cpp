@@ -124,19 +124,19 @@ ScoreTile TileWork::score(const TileContext& context, std::size_t start, std::si
   const std::size_t words = pairs ? (head_dim + 1) / 2 : head_dim;
   const std::byte* query = queries + first_row * query_stride * (pairs ? 2 : 4);
   if (pairs) {
-    const ProductTarget target{scores, tile_entries, width, nullptr, nullptr};
+    const ProductTarget target{scores, context.entries, width, nullptr, nullptr};
     products.pair_tile(keys, words * 64, width / panel_rows, words, reinterpret_cast<const std::uint16_t*>(query), query_stride, row_count, target);
   } else {
     for (std::size_t panel = 0; panel < width / panel_rows; panel += products.tile_panels) {
-      const ProductTarget target{scores + panel * panel_rows, tile_entries, products.tile_panels * panel_rows, nullptr, nullptr};
+      const ProductTarget target{scores + panel * panel_rows, context.entries, products.tile_panels * panel_rows, nullptr, nullptr};
       products.value_tile(reinterpret_cast<const float*>(keys + panel * words * 64), words * panel_rows, products.tile_panels, words,
                           reinterpret_cast<const float*>(query), query_stride, row_count, true, target);
     }
   }
   if (context.cap > 0) {
-    for (std::size_t row = 0; row < row_count; row++) context.kernels.attention.cap_scores(scores + row * tile_entries, width, context.cap);
+    for (std::size_t row = 0; row < row_count; row++) context.kernels.attention.cap_scores(scores + row * context.entries, width, context.cap);
   }
-  return {scores, tile_entries, row_count, width, start, count, first + first_row, last + first_row};
+  return {scores, context.entries, row_count, width, start, count, first + first_row, last + first_row};
 }
 
 void TileWork::attend(const TileContext& context, std::size_t begin, std::size_t end, bool with_values, const KeptWeights* kept) {
@@ -148,7 +148,10 @@ void TileWork::attend(const TileContext& context, std::size_t begin, std::size_t
     const std::size_t count = std::min(context.entries, end - start);
     const std::size_t kept_row = start / context.entries * rows;
     if (kept != nullptr) std::fill_n(kept->top + kept_row, rows, -1e30F);
-    if (!any_sees(0, rows, start, start + count)) continue;
+    if (!any_sees(0, rows, start, start + count)) {
+      if (kept != nullptr) std::fill_n(kept->weights + kept_row * context.entries, rows * context.entries, std::uint16_t{0});
+      continue;
+    }
     pack_keys(context, start, count);
     const std::size_t depth = pairs ? whole_width(count) : count;
     if (with_values) {
@@ -157,21 +160,24 @@ void TileWork::attend(const TileContext& context, std::size_t begin, std::size_t
     }
     for (std::size_t row = 0; row < rows; row += pass) {
       const std::size_t row_count = std::min(pass, rows - row);
-      if (!any_sees(row, row_count, start, start + count)) continue;
+      std::uint16_t* weights = kept != nullptr ? kept->weights + (kept_row + row) * context.entries : halves;
+      if (!any_sees(row, row_count, start, start + count)) {
+        if (kept != nullptr) std::fill_n(weights, row_count * context.entries, std::uint16_t{0});
+        continue;
+      }
       const ScoreTile tile = score(context, start, count, row, row_count);
       float* output = out + row * head_dim;
-      std::uint16_t* weights = kept != nullptr ? kept->weights + (kept_row + row) * tile_entries : halves;
       context.kernels.attention.softmax(tile, {top + row, sum + row, with_values ? output : nullptr, head_dim}, weights);
       if (kept != nullptr) std::copy_n(top + row, row_count, kept->top + kept_row + row);
       if (!with_values) continue;
       if (pairs) {
-        products.pair_tile(values, depth * 32, panels, depth / 2, weights, tile_entries, row_count, {output, head_dim, head_dim, nullptr, output});
+        products.pair_tile(values, depth * 32, panels, depth / 2, weights, context.entries, row_count, {output, head_dim, head_dim, nullptr, output});
         continue;
       }
       for (std::size_t panel = 0; panel < panels; panel += products.tile_panels) {
         const std::size_t taken = std::min(products.tile_panels, panels - panel);
         const ProductTarget target{output + panel * panel_rows, head_dim, std::min(taken * panel_rows, head_dim - panel * panel_rows), nullptr, nullptr};
-        products.value_tile(reinterpret_cast<const float*>(values) + panel * depth * panel_rows, depth * panel_rows, taken, depth, scores, tile_entries,
+        products.value_tile(reinterpret_cast<const float*>(values) + panel * depth * panel_rows, depth * panel_rows, taken, depth, scores, context.entries,
                             row_count, false, target);
       }
     }

@@ -32,7 +32,7 @@ struct TileContext {
   bool pairs;        // bf16 dot products
   float query_scale; // on queries, so that scores are base-2 logits (before capping)
   float cap;         // on scores, base 2; 0: none
-  std::size_t entries;  // of a tile that attend takes
+  std::size_t entries;  // of a tile, from row to row of its scores and weights
   PairScope scope;
 
   TileContext(const KernelTable& table, const KvView& kv_view, std::size_t kv_head, bool bf16, const AttentionShape& shape);
@@ -40,10 +40,10 @@ struct TileContext {
 
 /** Weights of all tiles of a query block, for those who add them up once the sums of the rows are known. */
 struct KeptWeights {
-  std::uint16_t* weights;  // bf16 [tiles][rows][tile_entries]: 2^(logit − top)
+  std::uint16_t* weights;  // bf16 [tiles][rows][entries]: 2^(logit − top)
   float* top;              // [tiles][rows]; −1e30 where the row has no weights in the tile
 
-  static std::size_t bytes(std::size_t tiles, std::size_t rows) { return tiles * rows * (tile_entries * sizeof(std::uint16_t) + sizeof(float)); }
+  static std::size_t bytes(std::size_t tiles, std::size_t rows, std::size_t entries) { return tiles * rows * (entries * sizeof(std::uint16_t) + sizeof(float)); }
 };
 
 /** Working memory of one query block, all in one piece of scratch. */

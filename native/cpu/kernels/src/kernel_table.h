@@ -141,10 +141,12 @@ struct AttentionKernels {
   void (*columns)(const ScoreTile& tile, const float* lse, std::size_t group, bool maximum, bool coarse, float* columns);
   /**
    * Adds up weights 2^(logit − top) of one tile, bf16 [rows, stride], as probabilities: columns[row mod group] += weight · 2^(top − lse) of the row.
-   * Rows whose top is below −1e29 count for nothing, whatever their weights. width: a multiple of 32; columns [group, stride].
+   * Rows that see nothing have weights of 0. width: a multiple of 32; columns [group, stride].
    */
   void (*weigh_columns)(const std::uint16_t* weights, std::size_t stride, std::size_t rows, const float* top, const float* lse, std::size_t group,
                         std::size_t width, float* columns);
+  /** sums += x in units of 2⁻³². */
+  void (*add_exactly)(const float* x, std::size_t count, std::int64_t* sums);
   /** 2^(x − lse). */
   void (*probabilities)(const float* x, std::size_t count, float lse, float* out);
   void (*scale_rows)(const float* x, std::size_t count, float factor, float* out);

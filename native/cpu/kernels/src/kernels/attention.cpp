@@ -269,36 +269,50 @@ void columns(const ScoreTile& tile, const float* lse, std::size_t group, bool ma
 KVSIFT_INLINE F even_halves(I words) { return reinterpret_cast<F>(words << 16); }
 KVSIFT_INLINE F odd_halves(I words) { return reinterpret_cast<F>(words & splat(static_cast<std::int32_t>(0xffff0000U))); }
 
+/** Adds every `step`th row of bf16, times its factor, to `Blocks` · 2 · lanes columns. */
+template <int Blocks>
+KVSIFT_INLINE void add_weighed(const std::uint16_t* weights, std::size_t stride, const float* factors, std::size_t rows, std::size_t step, float* out) {
+  F even[Blocks];
+  F odd[Blocks];
+  KVSIFT_UNROLL for (int b = 0; b < Blocks; b++) even[b] = odd[b] = splat(0.0F);
+  for (std::size_t row = 0; row < rows; row += step) {
+    KVSIFT_UNROLL for (int b = 0; b < Blocks; b++) {
+      const I words = load_bits(weights + row * stride + static_cast<std::size_t>(b) * 2 * lanes);
+      even[b] += factors[row] * even_halves(words);
+      odd[b] += factors[row] * odd_halves(words);
+    }
+  }
+  KVSIFT_UNROLL for (int b = 0; b < Blocks; b++) {
+    float pair[2][lanes];
+    store(pair[0], even[b]);
+    store(pair[1], odd[b]);
+    for (std::size_t i = 0; i < 2 * lanes; i++) out[static_cast<std::size_t>(b) * 2 * lanes + i] += pair[i % 2][i / 2];
+  }
+}
+
 void weigh_columns(const std::uint16_t* weights, std::size_t stride, std::size_t rows, const float* top, const float* lse, std::size_t group, std::size_t width,
                    float* columns) {
   constexpr std::size_t block = 2 * lanes;
-  constexpr std::size_t most = 64;
-  for (std::size_t head = 0; head < group; head++) {
-    for (std::size_t first = head; first < rows; first += most * group) {
-      const std::uint16_t* seen[most];
-      float factors[most];
-      std::size_t count = 0;
-      for (std::size_t row = first; row < least(rows, first + most * group); row += group) {
-        if (top[row] < nothing / 10) continue;
-        seen[count] = weights + row * stride;
-        factors[count++] = exp2_of(splat(top[row] - lse[row]))[0];
-      }
-      for (std::size_t c = 0; c < width; c += block) {
-        F even = splat(0.0F);
-        F odd = splat(0.0F);
-        for (std::size_t i = 0; i < count; i++) {
-          const I words = load_bits(seen[i] + c);
-          even += factors[i] * even_halves(words);
-          odd += factors[i] * odd_halves(words);
-        }
-        float pair[2][lanes];
-        store(pair[0], even);
-        store(pair[1], odd);
-        float* out = columns + head * stride + c;
-        for (std::size_t i = 0; i < block; i++) out[i] += pair[i % 2][i / 2];
-      }
+  constexpr std::size_t most = 512;
+  alignas(64) float factors[most];
+  const std::size_t step = group < most ? most / group * group : 1;
+  for (std::size_t first = 0; first < rows; first += step) {
+    const std::size_t count = least(step, rows - first);
+    for (std::size_t i = 0; i < count; i++) factors[i] = top[first + i] - lse[first + i];
+    for (std::size_t i = 0; i < count; i += lanes) store(factors + i, exp2_of(load(factors + i)));
+    for (std::size_t head = 0; head < least(group, count); head++) {
+      const std::uint16_t* from = weights + (first + head) * stride;
+      float* out = columns + (first + head) % group * stride;
+      std::size_t c = 0;
+      for (; c + 3 * block <= width; c += 3 * block) add_weighed<3>(from + c, stride, factors + head, count - head, group, out + c);
+      for (; c < width; c += block) add_weighed<1>(from + c, stride, factors + head, count - head, group, out + c);
     }
   }
+}
+
+/** Sums in units of 2⁻³²: added in any order they come to the same. */
+void add_exactly(const float* x, std::size_t count, std::int64_t* sums) {
+  for (std::size_t i = 0; i < count; i++) sums[i] += static_cast<std::int64_t>(static_cast<double>(x[i]) * 4294967296.0);
 }
 
 void probabilities(const float* x, std::size_t count, float lse, float* out) {
@@ -318,6 +332,6 @@ void scale_rows(const float* x, std::size_t count, float factor, float* out) {
 
 }  // namespace
 
-AttentionKernels attention_kernels() { return {pack_keys, pack_values, few_scores, few_values, cap_scores, softmax, columns, weigh_columns, probabilities, scale_rows}; }
+AttentionKernels attention_kernels() { return {pack_keys, pack_values, few_scores, few_values, cap_scores, softmax, columns, weigh_columns, add_exactly, probabilities, scale_rows}; }
 
 }  // namespace kvsift::KVSIFT_NS
