@@ -98,6 +98,7 @@ Block Memory::allocate(std::size_t bytes) {
     idle_bytes_ -= block.capacity;
     return block;
   }
+  while (!idle_.empty() && !may_wait(0)) drop_oldest();
   return {map_pages(capacity), capacity};
 }
 
@@ -109,14 +110,16 @@ void Memory::release(Block block) {
     free_[size_class(block.capacity, capacity)].push_back(block.data);
     return;
   }
-  if (block.capacity > idle_limit / 2) {
+  if (block.capacity > idle_limit / 2 && !may_wait(block.capacity)) {
     munmap(block.data, block.capacity);
     return;
   }
   idle_.emplace(block.capacity, Idle{block, ++clock_});
   idle_bytes_ += block.capacity;
-  while (idle_bytes_ > idle_limit) drop_oldest();
+  while (!may_wait(0)) drop_oldest();
 }
+
+bool Memory::may_wait(std::size_t more) const { return bytes_ + idle_bytes_ + more <= most_ + idle_limit; }
 
 void Memory::drop_oldest() {
   const auto oldest = std::min_element(idle_.begin(), idle_.end(), [](const auto& a, const auto& b) { return a.second.age < b.second.age; });
@@ -128,6 +131,7 @@ void Memory::drop_oldest() {
 void Memory::trim() {
   const std::lock_guard lock(mutex_);
   while (!idle_.empty()) drop_oldest();
+  most_ = bytes_.load();
 }
 
 void Memory::add(std::size_t bytes, bool weight) {
@@ -136,6 +140,7 @@ void Memory::add(std::size_t bytes, bool weight) {
   const std::size_t now = bytes_ += bytes;
   if (weight) weights_ += bytes;
   if (now > peak_.load(std::memory_order_relaxed)) peak_ = now;
+  if (now > most_.load(std::memory_order_relaxed)) most_ = now;
 }
 
 void Memory::remove(std::size_t bytes, bool weight) {

@@ -62,11 +62,13 @@ class Memory {
  private:
   static constexpr std::size_t small_limit = 64 * 1024;
   static constexpr std::size_t slab_bytes = 1024 * 1024;
+  /** Bytes that large blocks which wait and what is in use may have beyond what was in use at once before. */
   static constexpr std::size_t idle_limit = 48 * 1024 * 1024;
   static constexpr std::size_t class_count = 40;
 
   static std::size_t size_class(std::size_t bytes, std::size_t& capacity);
   void* carve(std::size_t capacity);
+  bool may_wait(std::size_t more) const;
   void drop_oldest();
 
   const std::size_t limit_;
@@ -84,6 +86,7 @@ class Memory {
   std::atomic<std::size_t> idle_bytes_{0};
   std::atomic<std::size_t> bytes_{0};
   std::atomic<std::size_t> peak_{0};
+  std::atomic<std::size_t> most_{0};  // in use at once since the last trim
   std::atomic<std::size_t> weights_{0};
 };
 
