@@ -4,7 +4,17 @@ import type { Backend } from '@kvsift/tensor';
 import { loadAddon } from './locate-addon.js';
 
 /** Kernel paths, weakest first. */
-export type Isa = 'portable' | 'avx2' | 'avx2-vnni' | 'avx512' | 'avx512-vnni' | 'avx512-bf16' | 'avx512-amx';
+export type Isa =
+  | 'portable'
+  | 'avx2'
+  | 'avx2-vnni'
+  | 'avx512'
+  | 'avx512-vnni'
+  | 'avx512-bf16'
+  | 'avx512-amx'
+  | 'neon'
+  | 'neon-dotprod'
+  | 'neon-i8mm';
 
 export interface CpuBackendOptions {
   /** Threads that compute. Default: the CPUs that this process may use (affinity and cgroup quota). */

@@ -280,7 +280,8 @@ class LayerPass implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    for (const collector of [this.#queries, this.#queryLogSums, this.#queriesBefore, this.#keysBefore, this.#normed]) collector[Symbol.dispose]();
+    for (const collector of [this.#queries, this.#queryLogSums, this.#queriesBefore, this.#keysBefore, this.#normed])
+      collector[Symbol.dispose]();
     this.#columnSums?.dispose();
   }
 }

@@ -23,7 +23,8 @@ function longerRows(a: ObservedRows, b: ObservedRows): ObservedRows {
 
 /** A view that observes more, cut down to what `observe` asks for. Slices are made through `backend`. */
 export function narrowView(view: LayerView, observe: Observation, budget: LayerBudget, backend: Backend): LayerView {
-  const { queries, queryLogSums, queriesBeforeRotation, hidden, keysBeforeRotation, columnSums, outputProjection, ...rest } = view;
+  const { queries, queryLogSums, queriesBeforeRotation, hidden, keysBeforeRotation, columnSums, outputProjection, ...rest } =
+    view;
   const rows = (x: Tensor | undefined, wanted: ObservedRows | undefined): Tensor | undefined => {
     if (x === undefined || wanted === undefined || wanted === 'none') return undefined;
     const [have = 0] = x.shape;

@@ -19,6 +19,10 @@ KVSIFT_DECLARE(avx512)
 KVSIFT_DECLARE(avx512_vnni)
 KVSIFT_DECLARE(avx512_bf16)
 KVSIFT_DECLARE(avx512_amx)
+#elif defined(__aarch64__)
+KVSIFT_DECLARE(neon)
+KVSIFT_DECLARE(neon_dotprod)
+KVSIFT_DECLARE(neon_i8mm)
 #endif
 
 // A further architecture adds its sets to `Isa`, here and in CMakeLists.txt, and its vectors to simd.h.
@@ -37,6 +41,10 @@ const KernelTable& kernel_table(Isa isa) {
     KVSIFT_CASE(avx512_vnni)
     KVSIFT_CASE(avx512_bf16)
     KVSIFT_CASE(avx512_amx)
+#elif defined(__aarch64__)
+    KVSIFT_CASE(neon)
+    KVSIFT_CASE(neon_dotprod)
+    KVSIFT_CASE(neon_i8mm)
 #endif
     default: break;
   }

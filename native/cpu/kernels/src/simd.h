@@ -8,6 +8,9 @@
 
 #if defined(__AVX2__)
 #include <immintrin.h>
+#elif defined(__ARM_NEON) && !defined(KVSIFT_PORTABLE)
+#include <arm_neon.h>
+#define KVSIFT_NEON
 #endif
 
 #define KVSIFT_INLINE static inline __attribute__((always_inline))
@@ -136,6 +139,10 @@ KVSIFT_INLINE I table_of(const std::uint8_t* sixteen) {
   return reinterpret_cast<I>(_mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(sixteen))));
 }
 
+#elif defined(KVSIFT_NEON)
+}
+#include "simd_neon.h"
+namespace kvsift::KVSIFT_NS {
 #else
 
 KVSIFT_INLINE F splat(float x) { return F{x, x, x, x}; }
@@ -252,6 +259,8 @@ KVSIFT_INLINE I dot4(I acc, I w, I x) {
   } else {
     return acc + reinterpret_cast<I>(_mm256_madd_epi16(_mm256_maddubs_epi16(weights, values), _mm256_set1_epi16(1)));
   }
+#elif defined(KVSIFT_NEON)
+  return dot4_neon<Wide>(acc, w, x);
 #else
   KVSIFT_UNROLL for (int byte = 0; byte < 4; byte++) acc += ((w >> (8 * byte)) & 255) * ((x << (24 - 8 * byte)) >> 24);
   return acc;

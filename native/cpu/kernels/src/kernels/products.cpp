@@ -7,8 +7,20 @@ namespace {
 
 /** Panels side by side and rows in the register blocks of the many-row kernels. */
 constexpr int tile_panels = lanes == 16 ? 2 : 1;
+#if defined(KVSIFT_NEON)
+#if defined(__ARM_FEATURE_DOTPROD)
+constexpr int code_rows = 2;
+#else
+constexpr int code_rows = 1;
+#endif
+constexpr int panel_code_rows = code_rows;
+constexpr int value_rows = 6;
+#else
 constexpr int code_rows = lanes == 16 ? 6 : lanes == 8 ? 3 : 1;
 constexpr int value_rows = lanes == 16 ? 12 : lanes == 8 ? 6 : 2;
+/** Rows of a block where there are few, straight from one panel. */
+constexpr int panel_code_rows = lanes == 16 ? 8 : lanes == 8 ? 4 : 1;
+#endif
 
 template <bool Wide>
 KVSIFT_INLINE F load_scale(const std::byte* scales, std::size_t index) {
@@ -140,8 +152,8 @@ void tile_with(const CodeTile& tile, std::size_t panels, const QuantizedRows& x,
   code_rows_from<code_rows, tile_panels, Minimum, Group>(source, x, 0, rows, target);
 }
 
-/** Only AVX2 without a direct byte product tells narrow codes from wide ones. */
-#if defined(__AVX2__) && !defined(__AVX512F__) && !defined(__AVXVNNI__)
+/** Only sets without a direct product of bytes of both signs tell narrow codes from wide ones. */
+#if (defined(__AVX2__) && !defined(__AVX512F__) && !defined(__AVXVNNI__)) || (defined(KVSIFT_NEON) && !defined(__ARM_FEATURE_MATMUL_INT8))
 constexpr bool narrow_matters = true;
 #else
 constexpr bool narrow_matters = false;
@@ -174,7 +186,7 @@ void panels_with(const PanelSection& section, std::size_t first, std::size_t las
     const Codes source[1] = {{data, data + section.scale_offset, data + section.minimum_offset}};
     ProductTarget part = from_panel(target, panel);
     part.columns = least(16, section.rows - panel * 16);
-    code_rows_from<(lanes == 16 ? 8 : lanes == 8 ? 4 : 1), 1, Minimum, Group>(source, x, 0, rows, part);
+    code_rows_from<panel_code_rows, 1, Minimum, Group>(source, x, 0, rows, part);
   }
 }
 
