@@ -19,7 +19,7 @@ const cache = join(root, 'node_modules/.cache/kvsift-bench');
 const command = new Command('bench:peers')
   .description('Measures kvsift against llama.cpp (node-llama-cpp) and PyTorch on the same files, interleaved, two threads each.')
   .option('--json', 'print JSON lines')
-  .option('--page', 'write the table into docs/benchmarks/cpu.md')
+  .option('--page <name>', 'write the table into docs/benchmarks/<name>.md: cpu, or cpu-amx on a CPU with AMX')
   .option('--quick', 'the short rows of one format only')
   .option('--no-billion', 'leave out the 1B shape (its random weights take 2 GB of the cache folder)')
   .option('--model <gguf>', 'SmolLM2-135M as Q4_1', resolve(root, '../shared/models/smollm2-135m-instruct-q4_1.gguf'))
@@ -30,7 +30,7 @@ const command = new Command('bench:peers')
   .parse();
 const options = command.opts<{
   json?: boolean;
-  page?: boolean;
+  page?: string;
   quick?: boolean;
   billion: boolean;
   model: string;
@@ -79,4 +79,4 @@ if (!quick) {
   await fastMode(setting, options.texts);
   if (options.billion) for (const type of ['q4_0', 'q8_0'] as const) await billion(setting, type);
 }
-if (options.page) printer.title(`wrote ${writePage(root, printer.rows, printer.notes)}`);
+if (options.page) printer.title(`wrote ${writePage(root, options.page, printer.rows, printer.notes)}`);

@@ -7,9 +7,9 @@ import type { Row } from './row.js';
 /** What follows this line is written by people and stays. */
 const prose = '## What is missed, and why';
 
-/** Writes the rows into docs/benchmarks/cpu.md, with machine, date and commit. */
-export function writePage(root: string, rows: readonly Row[], notes: readonly string[]): string {
-  const path = join(root, 'docs/benchmarks/cpu.md');
+/** Writes the rows into docs/benchmarks/<name>.md, with machine, date and commit. */
+export function writePage(root: string, name: string, rows: readonly Row[], notes: readonly string[]): string {
+  const path = join(root, `docs/benchmarks/${name}.md`);
   const before = readFileSync(path, { encoding: 'utf8', flag: 'a+' });
   const kept = before.includes(prose) ? before.slice(before.indexOf(prose)) : `${prose}\n`;
   const commit = execFileSync('git', ['rev-parse', '--short=12', 'HEAD'], { cwd: root, encoding: 'utf8' }).trim();
@@ -21,7 +21,7 @@ export function writePage(root: string, rows: readonly Row[], notes: readonly st
   const text = [
     '# The CPU against its peers and against the machine',
     '',
-    `The table is written by \`npm run bench:peers -- --page\`; do not edit it by hand. ${new Date().toISOString().slice(0, 10)}, commit ${commit}, ${cpus()[0]?.model}, ${cpus().length} cores, two`,
+    `The table is written by \`npm run bench:peers -- --page ${name}\`; do not edit it by hand. ${new Date().toISOString().slice(0, 10)}, commit ${commit}, ${cpus()[0]?.model}, ${cpus().length} cores, two`,
     'threads each, peers in turn on the same files, medians. Speeds in tokens/s unless the name says otherwise; ratio to the best peer of the row, or of what is allowed to',
     'what was measured; bold where it is below the goal. The machine is shared with others: only ratios mean something.',
     '',
