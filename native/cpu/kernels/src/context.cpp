@@ -122,7 +122,8 @@ struct Context::State {
   void take_chunks(std::size_t thread) {
     for (std::size_t turn = 0; turn < shares.size(); turn++) {
       Share& share = shares[(thread + turn) % shares.size()];
-      for (;;) {
+      // A look first: many threads that have nothing left must not write to each other's lines.
+      while (share.next.load(std::memory_order_relaxed) < share.end) {
         const std::size_t begin = share.next.fetch_add(grain, std::memory_order_relaxed);
         if (begin >= share.end) break;
         if (cancel != nullptr && cancel->load(std::memory_order_relaxed)) continue;

@@ -44,7 +44,8 @@ class Context {
   bool cancelled() const;
 
   /**
-   * Runs `work(begin, end, thread)` over chunks of at most `grain` items of [0, count), handed out in ascending order to whichever thread is free;
+   * Runs `work(begin, end, thread)` over chunks of at most `grain` items of [0, count): each thread has an even share to begin with, in ascending order,
+   * the same one in op after op, so that rows stay in its core's cache; one that is done takes chunks of the others' shares;
    * returns when all have run. `thread` is below `threads()`. Must not be nested; `work` must not throw.
    */
   template <class Work>
