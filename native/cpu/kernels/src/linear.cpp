@@ -16,7 +16,7 @@ constexpr std::size_t block_rows = 256;
 constexpr std::size_t block_bytes = std::size_t{320} << 10;
 /** From this many rows on weights are worth bringing into bf16 pairs, where the machine has fast products of those. */
 constexpr std::size_t pair_rows = 24;
-/** Panels that a task takes at a time then: their sums go to memory side by side. */
+/** Panels that a task takes at a time then, at most: their sums go to memory side by side. */
 constexpr std::size_t pair_panels = 8;
 /** Part of K that exact products take at a time. */
 constexpr std::size_t depth_step = 256;
@@ -199,10 +199,13 @@ void multiply_section(Context& context, const PanelSection& section, Path path, 
     rows.extras = extras;
     return multiply_sections(context, std::span(&section, 1), rows, call);
   }
-  const std::size_t width = path == Path::pairs ? pair_panels : kernels.tile_panels;
-  const std::size_t groups = (section.panels + width - 1) / width;
   const std::size_t most = path == Path::pairs ? block_rows : std::max(block_rows, block_bytes / std::max<std::size_t>(section.columns, 1));
   const std::size_t blocks = (call.rows + most - 1) / most;
+  std::size_t width = kernels.tile_panels;
+  if (path == Path::pairs && call.rows > few_rows) {
+    while (2 * width <= pair_panels && section.panels / (2 * width) * blocks >= 2 * context.threads()) width *= 2;
+  }
+  const std::size_t groups = (section.panels + width - 1) / width;
   const std::size_t step = (call.rows + blocks - 1) / blocks;
   const std::size_t grain = call.rows <= few_rows ? std::max<std::size_t>(1, few_row_grain(context, section.panels, section.panel_bytes) / width) : 1;
   context.parallel_for(groups * blocks, grain, [&](std::size_t begin, std::size_t end, std::size_t thread) {
