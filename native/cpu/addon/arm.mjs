@@ -25,6 +25,7 @@ for (const tool of [compiler, emulator]) {
 const target = ['-DCMAKE_SYSTEM_NAME=Linux', '-DCMAKE_SYSTEM_PROCESSOR=aarch64', `-DCMAKE_CXX_COMPILER=${compiler}`];
 run('cmake', ['-S', kernels, '-B', build, ...target]);
 run('cmake', ['--build', build, '--target', 'kvsift_kernel_tests', '--parallel', String(availableParallelism())]);
+// All but the thread pool's, which times itself.
 const tests = ['formats', 'linear', 'rows', 'kv', 'attention', 'columns', 'sampling'];
 for (const cpu of cpus) {
   console.log(`kernels on an emulated ${cpu}:`);

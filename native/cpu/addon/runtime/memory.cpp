@@ -98,7 +98,7 @@ Block Memory::allocate(std::size_t bytes) {
     idle_bytes_ -= block.capacity;
     return block;
   }
-  while (!idle_.empty() && !may_wait(0)) drop_oldest();
+  drop_excess();
   return {map_pages(capacity), capacity};
 }
 
@@ -116,10 +116,14 @@ void Memory::release(Block block) {
   }
   idle_.emplace(block.capacity, Idle{block, ++clock_});
   idle_bytes_ += block.capacity;
-  while (!may_wait(0)) drop_oldest();
+  drop_excess();
 }
 
 bool Memory::may_wait(std::size_t more) const { return bytes_ + idle_bytes_ + more <= most_ + idle_limit; }
+
+void Memory::drop_excess() {
+  while (!idle_.empty() && !may_wait(0)) drop_oldest();
+}
 
 void Memory::drop_oldest() {
   const auto oldest = std::min_element(idle_.begin(), idle_.end(), [](const auto& a, const auto& b) { return a.second.age < b.second.age; });

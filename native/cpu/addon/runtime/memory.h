@@ -69,6 +69,7 @@ class Memory {
   static std::size_t size_class(std::size_t bytes, std::size_t& capacity);
   void* carve(std::size_t capacity);
   bool may_wait(std::size_t more) const;
+  void drop_excess();
   void drop_oldest();
 
   const std::size_t limit_;

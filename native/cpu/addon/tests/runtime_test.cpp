@@ -10,7 +10,26 @@
 
 namespace kvsift::tests {
 
+namespace {
+
+/** Bytes that wait for reuse after blocks of 10 MB have been in use, counted as tensors' or not. */
+std::size_t idle_after(std::size_t count, bool counted) {
+  constexpr std::size_t bytes = 10'000'000;
+  Memory memory(0);
+  std::vector<Block> blocks;
+  for (std::size_t i = 0; i < count; i++) blocks.push_back(memory.allocate(bytes));
+  if (counted) memory.add(count * bytes, false);
+  if (counted) memory.remove(count * bytes, false);
+  for (const Block& block : blocks) memory.release(block);
+  return memory.idle_bytes();
+}
+
+}  // namespace
+
 void test_memory(Report& report) {
+  report.check(idle_after(4, false) >= 40'000'000, "a few large blocks wait");
+  report.check(idle_after(12, false) <= std::size_t{48} << 20, "more than that do not");
+  report.check(idle_after(12, true) >= 120'000'000, "but as much as was in use at once before does");
   Memory memory(100'000'000);
   std::vector<Block> blocks;
   bool aligned = true;

@@ -67,6 +67,30 @@ void run_case(const Case& c) {
   }
 }
 
+/** What is no number comes out as none, in its own row only. */
+void check_nan(std::size_t rows) {
+  constexpr std::size_t dim = 64;
+  constexpr std::size_t heads = 2;
+  constexpr std::size_t spoilt = 1;
+  Context context(2);
+  Cache cache(context, DType::f16, dim, {70, 40}, Layout::dense, 11);
+  std::vector<float> q = random_values(rows * heads * dim, 5, 2);
+  std::fill_n(q.begin() + spoilt * heads * dim, heads * dim, std::numeric_limits<float>::quiet_NaN());
+  const AttentionShape shape{heads, 0.125F, 0, 0};
+  const KvSegment segment{cache.view, rows};
+  for (const Isa isa : supported_sets()) {
+    set_isa(context, isa);
+    for (const Compute compute : {Compute::f32, Compute::int8}) {
+      std::vector<float> out(q.size());
+      std::vector<float> lse(rows * heads);
+      attention(context, compute, std::span(&segment, 1), q.data(), shape, nullptr, out.data(), lse.data());
+      bool right = true;
+      for (std::size_t i = 0; i < out.size(); i++) right = right && std::isnan(out[i]) == (i / (heads * dim) == spoilt);
+      check(right, "attention of " + std::to_string(rows) + " rows keeps a NaN in its row " + isa_name(isa) + (compute == Compute::f32 ? " f32" : " fast"));
+    }
+  }
+}
+
 /** A batch of ragged segments equals its segments alone, bit by bit, on one thread as on two. */
 void run_batch() {
   Context two(2);
@@ -107,6 +131,7 @@ void test_attention() {
   run_case({DType::bf16, 64, 2, {400}, 200, 0, 60});
   run_case({DType::f32, 64, 4, {700}, 2, 20.0F, 300});
   run_case({DType::f32, 16, 1, {3}, 9});  // rows that see nothing
+  for (const std::size_t rows : {3, 20}) check_nan(rows);
   run_batch();
 }
 

@@ -153,16 +153,14 @@ KVSIFT_INLINE void hide_rest(const ScoreTile& tile, Seen seen, float* scores) {
   for (std::size_t c = seen.last; c < tile.width; c++) scores[c] = nothing;
 }
 
-/** Hides what a row does not see; the largest of the rest lane by lane, or `nothing`. */
-KVSIFT_INLINE F tops_of(const ScoreTile& tile, std::size_t row) {
+/** Hides what a row does not see; the largest of the rest lane by lane. What is no number counts for nothing here, and becomes a weight that is none. */
+KVSIFT_INLINE F tops_of(const ScoreTile& tile, std::size_t row, Seen seen) {
   float* scores = tile.scores + row * tile.stride;
-  const Seen seen = seen_by(tile, row);
-  if (seen.first >= seen.last) return splat(nothing);
   if (seen.first > 0 || seen.last < tile.width) hide_rest(tile, seen, scores);
   F tops[2] = {splat(nothing), splat(nothing)};
   for (std::size_t c = 0; c < tile.width; c += 2 * lanes) {
-    tops[0] = max_of(tops[0], load(scores + c));
-    tops[1] = max_of(tops[1], load(scores + c + lanes));
+    tops[0] = max_of(load(scores + c), tops[0]);
+    tops[1] = max_of(load(scores + c + lanes), tops[1]);
   }
   return max_of(tops[0], tops[1]);
 }
@@ -194,8 +192,11 @@ void softmax(const ScoreTile& tile, const SoftmaxState& state, std::uint16_t* ha
   alignas(64) float factor[some];
   for (std::size_t first = 0; first < tile.rows; first += some) {
     const std::size_t count = least(some, tile.rows - first);
+    bool sees[some] = {};
     for (std::size_t i = 0; i < some; i++) {
-      store(partial + i * lanes, i < count ? tops_of(tile, first + i) : splat(nothing));
+      const Seen seen = i < count ? seen_by(tile, first + i) : Seen{0, 0};
+      sees[i] = seen.first < seen.last;
+      store(partial + i * lanes, sees[i] ? tops_of(tile, first + i, seen) : splat(nothing));
       top[i] = i < count ? state.top[first + i] : nothing;
     }
     join_16<true>(partial, here);
@@ -210,7 +211,7 @@ void softmax(const ScoreTile& tile, const SoftmaxState& state, std::uint16_t* ha
       if (i < count) {
         float* scores = tile.scores + (first + i) * tile.stride;
         std::uint16_t* weights = halves != nullptr ? halves + (first + i) * tile.stride : nullptr;
-        if (here[i] > nothing) sum = weights != nullptr ? weigh(scores, weights, tile.width, top[i]) : weigh(scores, nullptr, tile.width, top[i]);
+        if (sees[i]) sum = weights != nullptr ? weigh(scores, weights, tile.width, top[i]) : weigh(scores, nullptr, tile.width, top[i]);
         else if (weights != nullptr) __builtin_memset(weights, 0, tile.width * sizeof *weights);
         else __builtin_memset(scores, 0, tile.width * sizeof *scores);
       }
