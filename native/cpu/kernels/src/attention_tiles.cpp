@@ -127,9 +127,9 @@ ScoreTile TileWork::score(const TileContext& context, std::size_t start, std::si
     const ProductTarget target{scores, context.entries, width, nullptr, nullptr};
     products.pair_tile(keys, words * 64, width / panel_rows, words, reinterpret_cast<const std::uint16_t*>(query), query_stride, row_count, target);
   } else {
-    for (std::size_t panel = 0; panel < width / panel_rows; panel += products.tile_panels) {
-      const ProductTarget target{scores + panel * panel_rows, context.entries, products.tile_panels * panel_rows, nullptr, nullptr};
-      products.value_tile(reinterpret_cast<const float*>(keys + panel * words * 64), words * panel_rows, products.tile_panels, words,
+    for (std::size_t panel = 0; panel < width / panel_rows; panel += products.block_panels) {
+      const ProductTarget target{scores + panel * panel_rows, context.entries, products.block_panels * panel_rows, nullptr, nullptr};
+      products.value_tile(reinterpret_cast<const float*>(keys + panel * words * 64), words * panel_rows, products.block_panels, words,
                           reinterpret_cast<const float*>(query), query_stride, row_count, true, target);
     }
   }
@@ -174,8 +174,8 @@ void TileWork::attend(const TileContext& context, std::size_t begin, std::size_t
         products.pair_tile(values, depth * 32, panels, depth / 2, weights, context.entries, row_count, {output, head_dim, head_dim, nullptr, output});
         continue;
       }
-      for (std::size_t panel = 0; panel < panels; panel += products.tile_panels) {
-        const std::size_t taken = std::min(products.tile_panels, panels - panel);
+      for (std::size_t panel = 0; panel < panels; panel += products.block_panels) {
+        const std::size_t taken = std::min(products.block_panels, panels - panel);
         const ProductTarget target{output + panel * panel_rows, head_dim, std::min(taken * panel_rows, head_dim - panel * panel_rows), nullptr, nullptr};
         products.value_tile(reinterpret_cast<const float*>(values) + panel * depth * panel_rows, depth * panel_rows, taken, depth, scores, context.entries,
                             row_count, false, target);

@@ -57,7 +57,8 @@ struct CodeTile {
 
 /** Matrix products: rows of activations times 16-row panels of weights. */
 struct ProductKernels {
-  std::size_t tile_panels;  // panels that the many-row kernels take at a time, at most
+  std::size_t tile_panels;   // panels that code_tile and pair_tile take at a time, at least where there are enough
+  std::size_t block_panels;  // panels that value_tile takes at a time, at most
   bool bf16;                // has the bf16 kernels
   std::size_t pair_pass;     // rows that attention takes through pair_tile together, and entries per tile, at most 128: so that all that meets there
   std::size_t pair_entries;  // stays in the first-level cache

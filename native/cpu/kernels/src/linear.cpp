@@ -201,7 +201,7 @@ void multiply_section(Context& context, const PanelSection& section, Path path, 
   }
   const std::size_t most = path == Path::pairs ? block_rows : std::max(block_rows, block_bytes / std::max<std::size_t>(section.columns, 1));
   const std::size_t blocks = (call.rows + most - 1) / most;
-  std::size_t width = kernels.tile_panels;
+  std::size_t width = path == Path::values ? kernels.block_panels : kernels.tile_panels;
   if (path == Path::pairs && call.rows > few_rows) {
     while (2 * width <= pair_panels && section.panels / (2 * width) * blocks >= 2 * context.threads()) width *= 2;
   }
@@ -259,7 +259,7 @@ void linear(Context& context, Compute compute, const PackedWeight& weight, const
   }
 }
 
-std::size_t panel_columns(const Context& context) { return context.kernels().products.tile_panels * panel_rows; }
+std::size_t panel_columns(const Context& context) { return context.kernels().products.block_panels * panel_rows; }
 
 void multiply_panels(const Context& context, const float* b, std::size_t panel_stride, std::size_t columns, std::size_t depth, const float* x,
                      std::size_t x_stride, std::size_t rows, bool add, float* out, std::size_t out_stride) {

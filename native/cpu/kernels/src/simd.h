@@ -106,9 +106,10 @@ KVSIFT_INLINE float max_in(F x) {
   return _mm_cvtss_f32(_mm_max_ss(half, _mm_movehdup_ps(half)));
 }
 KVSIFT_INLINE std::int32_t sum_of(I x) {
-  std::int32_t sum = 0;
-  for (int lane = 0; lane < lanes; lane++) sum += x[lane];
-  return sum;
+  const __m256i all = reinterpret_cast<__m256i>(x);
+  __m128i half = _mm_add_epi32(_mm256_castsi256_si128(all), _mm256_extracti128_si256(all, 1));
+  half = _mm_add_epi32(half, _mm_unpackhi_epi64(half, half));
+  return _mm_cvtsi128_si32(half) + _mm_extract_epi32(half, 1);
 }
 KVSIFT_INLINE F load_f16(const void* p) { return _mm256_cvtph_ps(_mm_loadu_si128(static_cast<const __m128i*>(p))); }
 KVSIFT_INLINE void store_f16(void* p, F x) {
@@ -117,13 +118,20 @@ KVSIFT_INLINE void store_f16(void* p, F x) {
 KVSIFT_INLINE F load_bf16(const void* p) {
   return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(static_cast<const __m128i*>(p))), 16));
 }
+/** The low 16 bits of each lane of x, then of y. */
+KVSIFT_INLINE void store_halves(void* p, I x, I y) {
+  const __m256i low = _mm256_set1_epi32(0xffff);
+  const __m256i both = _mm256_packus_epi32(_mm256_and_si256(reinterpret_cast<__m256i>(x), low), _mm256_and_si256(reinterpret_cast<__m256i>(y), low));
+  _mm256_storeu_si256(static_cast<__m256i*>(p), _mm256_permute4x64_epi64(both, 0xd8));
+}
 KVSIFT_INLINE void store_halves(void* p, I x) {
-  auto* out = static_cast<std::uint8_t*>(p);
-  for (int lane = 0; lane < lanes; lane++) __builtin_memcpy(out + 2 * lane, reinterpret_cast<const char*>(&x) + 4 * lane, 2);
+  const __m256i low = _mm256_and_si256(reinterpret_cast<__m256i>(x), _mm256_set1_epi32(0xffff));
+  _mm_storeu_si128(static_cast<__m128i*>(p), _mm_packus_epi32(_mm256_castsi256_si128(low), _mm256_extracti128_si256(low, 1)));
 }
 KVSIFT_INLINE void store_bytes(void* p, I x) {
-  auto* out = static_cast<std::uint8_t*>(p);
-  for (int lane = 0; lane < lanes; lane++) out[lane] = static_cast<std::uint8_t>(x[lane]);
+  const __m256i low = _mm256_and_si256(reinterpret_cast<__m256i>(x), _mm256_set1_epi32(0xff));
+  const __m128i halves = _mm_packus_epi32(_mm256_castsi256_si128(low), _mm256_extracti128_si256(low, 1));
+  _mm_storel_epi64(static_cast<__m128i*>(p), _mm_packus_epi16(halves, halves));
 }
 KVSIFT_INLINE I load_bytes(const void* p) { return reinterpret_cast<I>(_mm256_cvtepi8_epi32(_mm_loadl_epi64(static_cast<const __m128i*>(p)))); }
 KVSIFT_INLINE F round_to_whole(F x) { return _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
@@ -228,44 +236,6 @@ KVSIFT_INLINE I bf16_bits(F x) {
   return x == x ? rounded : ((bits >> 16) | 0x40);
 }
 KVSIFT_INLINE void store_bf16(void* p, F x) { store_halves(p, bf16_bits(x)); }
-
-/**
- * acc + Σ of four products of unsigned bytes w and signed bytes x per lane. `Wide`: w may exceed 127 (matters where products pass through
- * saturating 16-bit sums).
- */
-template <bool Wide>
-KVSIFT_INLINE I dot4(I acc, I w, I x) {
-#if defined(__AVX512VNNI__)
-  return reinterpret_cast<I>(_mm512_dpbusd_epi32(reinterpret_cast<__m512i>(acc), reinterpret_cast<__m512i>(w), reinterpret_cast<__m512i>(x)));
-#elif defined(__AVXVNNI__)
-  return reinterpret_cast<I>(_mm256_dpbusd_avx_epi32(reinterpret_cast<__m256i>(acc), reinterpret_cast<__m256i>(w), reinterpret_cast<__m256i>(x)));
-#elif defined(__AVX512F__)
-  const __m512i weights = reinterpret_cast<__m512i>(w);
-  const __m512i values = reinterpret_cast<__m512i>(x);
-  if constexpr (Wide) {
-    const __m512i low = _mm512_maddubs_epi16(_mm512_and_si512(weights, _mm512_set1_epi8(15)), values);
-    const __m512i high = _mm512_maddubs_epi16(_mm512_and_si512(_mm512_srli_epi16(weights, 4), _mm512_set1_epi8(15)), values);
-    return acc + reinterpret_cast<I>(_mm512_madd_epi16(low, _mm512_set1_epi16(1))) + reinterpret_cast<I>(_mm512_madd_epi16(high, _mm512_set1_epi16(16)));
-  } else {
-    return acc + reinterpret_cast<I>(_mm512_madd_epi16(_mm512_maddubs_epi16(weights, values), _mm512_set1_epi16(1)));
-  }
-#elif defined(__AVX2__)
-  const __m256i weights = reinterpret_cast<__m256i>(w);
-  const __m256i values = reinterpret_cast<__m256i>(x);
-  if constexpr (Wide) {
-    const __m256i low = _mm256_maddubs_epi16(_mm256_and_si256(weights, _mm256_set1_epi8(15)), values);
-    const __m256i high = _mm256_maddubs_epi16(_mm256_and_si256(_mm256_srli_epi16(weights, 4), _mm256_set1_epi8(15)), values);
-    return acc + reinterpret_cast<I>(_mm256_madd_epi16(low, _mm256_set1_epi16(1))) + reinterpret_cast<I>(_mm256_madd_epi16(high, _mm256_set1_epi16(16)));
-  } else {
-    return acc + reinterpret_cast<I>(_mm256_madd_epi16(_mm256_maddubs_epi16(weights, values), _mm256_set1_epi16(1)));
-  }
-#elif defined(KVSIFT_NEON)
-  return dot4_neon<Wide>(acc, w, x);
-#else
-  KVSIFT_UNROLL for (int byte = 0; byte < 4; byte++) acc += ((w >> (8 * byte)) & 255) * ((x << (24 - 8 * byte)) >> 24);
-  return acc;
-#endif
-}
 
 /** 2^x; relative error below 2e-7, or 1e-4 where `Coarse`. −1e30 and below give 0. */
 template <bool Coarse = false>

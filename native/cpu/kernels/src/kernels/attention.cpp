@@ -25,6 +25,21 @@ KVSIFT_INLINE void join_16(const float* vectors, float* out) {
     level[i] = join(_mm512_shuffle_f32x4(level[2 * i], level[2 * i + 1], 0x88), _mm512_shuffle_f32x4(level[2 * i], level[2 * i + 1], 0xdd));
   }
   store(out, join(_mm512_shuffle_f32x4(level[0], level[1], 0x88), _mm512_shuffle_f32x4(level[0], level[1], 0xdd)));
+#elif defined(__AVX2__)
+  const auto join = [](F a, F b) __attribute__((always_inline)) { return Maximum ? max_of(a, b) : a + b; };
+  KVSIFT_UNROLL for (int half = 0; half < 16; half += 8) {
+    F level[8];
+    KVSIFT_UNROLL for (int i = 0; i < 8; i++) level[i] = load(vectors + (half + i) * 8);
+    KVSIFT_UNROLL for (int i = 0; i < 4; i++) {
+      level[i] = join(_mm256_unpacklo_ps(level[2 * i], level[2 * i + 1]), _mm256_unpackhi_ps(level[2 * i], level[2 * i + 1]));
+    }
+    KVSIFT_UNROLL for (int i = 0; i < 2; i++) {
+      const __m256d a = _mm256_castps_pd(level[2 * i]);
+      const __m256d b = _mm256_castps_pd(level[2 * i + 1]);
+      level[i] = join(_mm256_castpd_ps(_mm256_unpacklo_pd(a, b)), _mm256_castpd_ps(_mm256_unpackhi_pd(a, b)));
+    }
+    store(out + half, join(_mm256_permute2f128_ps(level[0], level[1], 0x20), _mm256_permute2f128_ps(level[0], level[1], 0x31)));
+  }
 #else
   for (int i = 0; i < 16; i++) out[i] = Maximum ? max_in(load(vectors + i * lanes)) : sum_of(load(vectors + i * lanes));
 #endif

@@ -51,7 +51,27 @@ KVSIFT_INLINE void store_rounded(std::uint16_t* p, F x, F y) {
 #endif
 }
 
-#if defined(__AVX512F__)
+#if defined(__AVX2__) && !defined(__AVX512F__)
+/** 8 x 8 words, turned. */
+KVSIFT_INLINE void turn(__m256i (&r)[8]) {
+  __m256i t[8];
+  KVSIFT_UNROLL for (int i = 0; i < 8; i += 2) {
+    t[i] = _mm256_unpacklo_epi32(r[i], r[i + 1]);
+    t[i + 1] = _mm256_unpackhi_epi32(r[i], r[i + 1]);
+  }
+  KVSIFT_UNROLL for (int i = 0; i < 8; i += 4) {
+    r[i] = _mm256_unpacklo_epi64(t[i], t[i + 2]);
+    r[i + 1] = _mm256_unpackhi_epi64(t[i], t[i + 2]);
+    r[i + 2] = _mm256_unpacklo_epi64(t[i + 1], t[i + 3]);
+    r[i + 3] = _mm256_unpackhi_epi64(t[i + 1], t[i + 3]);
+  }
+  KVSIFT_UNROLL for (int i = 0; i < 4; i++) {
+    t[i] = _mm256_permute2x128_si256(r[i], r[i + 4], 0x20);
+    t[i + 4] = _mm256_permute2x128_si256(r[i], r[i + 4], 0x31);
+  }
+  KVSIFT_UNROLL for (int i = 0; i < 8; i++) r[i] = t[i];
+}
+#elif defined(__AVX512F__)
 /** 16 x 16 words, turned. */
 KVSIFT_INLINE void turn(__m512i (&r)[16]) {
   __m512i t[16];
@@ -89,6 +109,16 @@ KVSIFT_INLINE void turn_rows(const std::byte* rows, std::size_t stride, std::siz
     turn(r);
     const std::size_t count = least(16, words - at);
     for (std::size_t i = 0; i < count; i++) _mm512_storeu_si512(out + (at + i) * 64, r[i]);
+  }
+#elif defined(__AVX2__)
+  for (std::size_t at = 0; at < words; at += 8) {
+    const std::size_t count = least(8, words - at);
+    for (std::size_t half = 0; half < 2; half++) {
+      __m256i r[8];
+      KVSIFT_UNROLL for (std::size_t i = 0; i < 8; i++) r[i] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(rows + (half * 8 + i) * stride + at * 4));
+      turn(r);
+      for (std::size_t i = 0; i < count; i++) _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + (at + i) * 64 + half * 32), r[i]);
+    }
   }
 #else
   for (std::size_t i = 0; i < 16; i++) {

@@ -1,5 +1,6 @@
 #include "../kernel_table.h"
 #include "../simd.h"
+#include "byte_sums.h"
 #include "tiles.h"
 
 namespace kvsift::KVSIFT_NS {
@@ -34,19 +35,24 @@ double multiply_add(std::size_t rounds) {
 }
 
 double byte_dot(std::size_t rounds) {
-  I sums[chains];
+  constexpr int steps = 8;
+  using Sum = ByteSum<nibbles>;
+  I totals[chains];
   I a = splat(std::int32_t{0x01010101});
   I b = splat(std::int32_t{0x02020202});
-  hold(a);
   hold(b);
-  KVSIFT_UNROLL for (int i = 0; i < chains; i++) sums[i] = splat(std::int32_t{0});
+  KVSIFT_UNROLL for (int i = 0; i < chains; i++) totals[i] = splat(std::int32_t{0});
   for (std::size_t round = 0; round < rounds; round++) {
-    KVSIFT_UNROLL for (int i = 0; i < chains; i++) {
-      sums[i] = dot4<false>(sums[i], a, b);
-      hold(sums[i]);
+    I some[chains];
+    KVSIFT_UNROLL for (int step = 0; step < steps; step++) {
+      KVSIFT_UNROLL for (int i = 0; i < chains; i++) {
+        hold(a);
+        Sum::add(totals[i], some[i], a, b, step, steps);
+      }
     }
+    KVSIFT_UNROLL for (int i = 0; i < chains; i++) hold(totals[i]);
   }
-  return static_cast<double>(rounds) * chains * lanes * 8;
+  return static_cast<double>(rounds) * steps * chains * lanes * 8;
 }
 
 #if defined(__AMX_BF16__)

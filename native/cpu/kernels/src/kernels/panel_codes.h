@@ -2,6 +2,7 @@
 
 // What lies in a panel: its codes as kernels load them, and as codes, values or bf16 pairs of their own. Part of products.cpp.
 
+#include "byte_sums.h"
 #include "finish_row.h"
 
 namespace kvsift::KVSIFT_NS {
@@ -18,9 +19,9 @@ KVSIFT_INLINE F load_scale(const std::byte* scales, std::size_t index) {
 constexpr std::size_t fetch_ahead = 8192;
 
 /** Codes as bytes [K / 4][16][4]. `Stream`: they come from memory. */
-template <bool WideCodes, bool WideScales, bool Stream = false>
+template <int Top, bool WideScales, bool Stream = false>
 struct ByteCodes {
-  static constexpr bool wide_codes = WideCodes;
+  static constexpr int top = Top;
   const std::byte* codes;
   const std::byte* scales;
   const std::byte* minimums;
@@ -37,7 +38,7 @@ struct ByteCodes {
 /** Codes as nibbles, possibly through the IQ4 table. */
 template <bool Table, bool WideScales, bool Stream = false>
 struct NibbleCodes {
-  static constexpr bool wide_codes = Table;
+  static constexpr int top = Table ? whole_bytes : nibbles;
   const std::byte* codes;
   const std::byte* scales;
   const std::byte* minimums;
@@ -57,7 +58,7 @@ struct NibbleCodes {
 
 /** One unit of four codes of 16 rows, whatever the form. */
 KVSIFT_INLINE I section_unit(const PanelSection& section, const std::byte* panel, std::size_t block, int unit, int part) {
-  if (section.kind == PanelKind::codes8) return ByteCodes<true, true>::load_unit({panel, nullptr, nullptr}, block, unit, part);
+  if (section.kind == PanelKind::codes8) return ByteCodes<whole_bytes, true>::load_unit({panel, nullptr, nullptr}, block, unit, part);
   if (section.format.table) return NibbleCodes<true, true>::load_unit({panel, nullptr, nullptr}, block, unit, part);
   return NibbleCodes<false, true>::load_unit({panel, nullptr, nullptr}, block, unit, part);
 }
@@ -84,39 +85,68 @@ void unpack_codes(const PanelSection& section, const std::byte* panel, std::uint
   }
 }
 
+/** Values [first, last) of K, both within multiples of 4, as f32 [last − first][16]. */
+template <class Codes, bool Minimum, int Group>
 void unpack_codes_as_values(const PanelSection& section, const std::byte* panel, std::size_t first, std::size_t last, float* values) {
-  const CodeFormat& format = section.format;
-  const I zero = splat(std::int32_t{format.zero});
-  for (std::size_t unit = first / 4; unit < (last + 3) / 4; unit++) {
-    const std::size_t group = unit * 4 / format.group;
-    for (int part = 0; part < parts; part++) {
-      const std::size_t lane = static_cast<std::size_t>(part) * lanes;
-      const F scale = section_scale(section, panel + section.scale_offset, group * 16 + lane);
-      const F minimum = format.minimum ? section_scale(section, panel + section.minimum_offset, group * 16 + lane) : splat(0.0F);
-      const I four = section_unit(section, panel, unit / 8, static_cast<int>(unit % 8), part);
-      for (std::size_t k = 0; k < 4; k++) {
-        const I code = ((four >> static_cast<int>(8 * k)) & 255) - zero;
-        store(values + (unit * 4 + k - first) * 16 + lane, scale * to_float(code) + minimum);
+  const Codes codes{panel, nullptr, nullptr};
+  const std::byte* scales = panel + section.scale_offset;
+  const std::byte* minimums = panel + section.minimum_offset;
+  const bool wide = section.format.wide_scale;
+  const I zero = splat(std::int32_t{section.format.zero});
+  for (std::size_t at = first; at < last;) {
+    const std::size_t group = at / Group;
+    const std::size_t end = least(last, (group + 1) * Group);
+    F scale[parts];
+    F minimum[parts];
+    KVSIFT_UNROLL for (int v = 0; v < parts; v++) {
+      const std::size_t index = group * 16 + static_cast<std::size_t>(v * lanes);
+      scale[v] = wide ? load_scale<true>(scales, index) : load_scale<false>(scales, index);
+      minimum[v] = !Minimum ? splat(0.0F) : wide ? load_scale<true>(minimums, index) : load_scale<false>(minimums, index);
+    }
+    for (; at < end; at += 4) {
+      float* to = values + (at - first) * 16;
+      KVSIFT_UNROLL for (int v = 0; v < parts; v++) {
+        const I four = Codes::load_unit(codes, at / 32, static_cast<int>(at % 32 / 4), v);
+        KVSIFT_UNROLL for (int k = 0; k < 4; k++) store(to + k * 16 + v * lanes, scale[v] * to_float(((four >> (8 * k)) & 255) - zero) + minimum[v]);
       }
     }
   }
 }
 
+template <class Codes>
+void unpack_as_values(const PanelSection& section, const std::byte* panel, std::size_t first, std::size_t last, float* values) {
+  const CodeFormat& format = section.format;
+  if (format.group == 16) {
+    if (format.minimum) unpack_codes_as_values<Codes, true, 16>(section, panel, first, last, values);
+    else unpack_codes_as_values<Codes, false, 16>(section, panel, first, last, values);
+  } else {
+    if (format.minimum) unpack_codes_as_values<Codes, true, 32>(section, panel, first, last, values);
+    else unpack_codes_as_values<Codes, false, 32>(section, panel, first, last, values);
+  }
+}
+
 /** first and last are multiples of 4, or the end. */
 void unpack_values(const PanelSection& section, const std::byte* panel, std::size_t first, std::size_t last, float* values) {
-  if (section.coded()) return unpack_codes_as_values(section, panel, first, last, values);
-  for (std::size_t k = first; k < last; k++) {
-    for (std::size_t lane = 0; lane < 16; lane += lanes) {
-      float* out = values + (k - first) * 16 + lane;
-      if (section.kind == PanelKind::f16) {
-        store(out, load_f16(panel + (k * 16 + lane) * 2));
-      } else if (section.kind == PanelKind::f32) {
-        store(out, load_scale<true>(panel, k * 16 + lane));
-      } else {
-        const I pair = load_bits(panel + (k / 2 * 16 + lane) * 4);
-        const I bits = k % 2 == 0 ? pair << 16 : pair & splat(static_cast<std::int32_t>(0xffff0000U));
-        store(out, reinterpret_cast<F>(bits));
-      }
+  const auto by_row = [&](auto read) __attribute__((always_inline)) {
+    for (std::size_t k = first; k < last; k++) {
+      KVSIFT_UNROLL for (int v = 0; v < parts; v++) store(values + (k - first) * 16 + static_cast<std::size_t>(v * lanes), read(k * 16 + static_cast<std::size_t>(v * lanes)));
+    }
+  };
+  switch (section.kind) {
+    case PanelKind::codes8: return unpack_as_values<ByteCodes<whole_bytes, true>>(section, panel, first, last, values);
+    case PanelKind::codes4:
+      if (section.format.table) return unpack_as_values<NibbleCodes<true, true>>(section, panel, first, last, values);
+      return unpack_as_values<NibbleCodes<false, true>>(section, panel, first, last, values);
+    case PanelKind::f16: return by_row([&](std::size_t at) __attribute__((always_inline)) { return load_f16(panel + at * 2); });
+    case PanelKind::f32: return by_row([&](std::size_t at) __attribute__((always_inline)) { return load_scale<true>(panel, at); });
+    case PanelKind::bf16: break;
+  }
+  for (std::size_t k = first; k < last; k += 2) {
+    KVSIFT_UNROLL for (int v = 0; v < parts; v++) {
+      const I pair = load_bits(panel + (k / 2 * 16 + static_cast<std::size_t>(v * lanes)) * 4);
+      float* to = values + (k - first) * 16 + static_cast<std::size_t>(v * lanes);
+      store(to, reinterpret_cast<F>(pair << 16));
+      if (k + 1 < last) store(to + 16, reinterpret_cast<F>(pair & splat(static_cast<std::int32_t>(0xffff0000U))));
     }
   }
 }
@@ -167,7 +197,7 @@ void unpack_as_pairs(const PanelSection& section, const std::byte* panel, std::b
 }
 
 void unpack_pairs(const PanelSection& section, const std::byte* panel, std::byte* pairs) {
-  if (section.kind == PanelKind::codes8) return unpack_as_pairs<ByteCodes<true, true>>(section, panel, pairs);
+  if (section.kind == PanelKind::codes8) return unpack_as_pairs<ByteCodes<whole_bytes, true>>(section, panel, pairs);
   if (section.kind == PanelKind::codes4 && section.format.table) return unpack_as_pairs<NibbleCodes<true, true>>(section, panel, pairs);
   if (section.kind == PanelKind::codes4) return unpack_as_pairs<NibbleCodes<false, true>>(section, panel, pairs);
   for (std::size_t k = 0; k < section.columns; k += 2) {

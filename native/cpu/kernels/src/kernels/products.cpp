@@ -1,3 +1,4 @@
+#include "byte_sums.h"
 #include "finish_row.h"
 #include "panel_codes.h"
 #include "tiles.h"
@@ -6,8 +7,12 @@ namespace kvsift::KVSIFT_NS {
 
 namespace {
 
-/** Panels side by side and rows in the register blocks of the many-row kernels. */
-constexpr int tile_panels = lanes == 16 ? 2 : 1;
+/** Panels in one register block of the many-row kernels. */
+constexpr int block_panels = lanes == 16 ? 2 : 1;
+/** Panels that products of codes take side by side: whole lines of memory for what they write. */
+constexpr int tile_panels = 2;
+/** Bytes of codes beside which the activations of a register block stay in the first-level cache. */
+constexpr std::size_t near_bytes = std::size_t{24} << 10;
 #if defined(KVSIFT_NEON)
 #if defined(__ARM_FEATURE_DOTPROD)
 constexpr int code_rows = 2;
@@ -17,7 +22,7 @@ constexpr int code_rows = 1;
 constexpr int panel_code_rows = code_rows;
 constexpr int value_rows = 6;
 #else
-constexpr int code_rows = lanes == 16 ? 6 : lanes == 8 ? 3 : 1;
+constexpr int code_rows = lanes == 16 ? 6 : lanes == 8 ? 4 : 1;
 constexpr int value_rows = lanes == 16 ? 12 : lanes == 8 ? 6 : 2;
 /** Rows of a block where there are few, straight from one panel. */
 constexpr int panel_code_rows = lanes == 16 ? 8 : lanes == 8 ? 4 : 1;
@@ -26,6 +31,7 @@ constexpr int panel_code_rows = lanes == 16 ? 8 : lanes == 8 ? 4 : 1;
 /** Rows x (Panels · 16) sums over all of K, in registers. */
 template <int Rows, int Panels, bool Minimum, int Group, class Codes>
 KVSIFT_INLINE void code_block(const Codes (&source)[Panels], const QuantizedRows& x, std::size_t row, const ProductTarget& target) {
+  using Sum = ByteSum<Codes::top>;
   constexpr int groups = 32 / Group;
   const std::size_t blocks = x.columns / 32;
   const std::int8_t* codes = x.codes + row * x.columns;
@@ -41,22 +47,23 @@ KVSIFT_INLINE void code_block(const Codes (&source)[Panels], const QuantizedRows
     KVSIFT_UNROLL for (int g = 0; g < groups; g++) {
       const std::size_t group = block * groups + static_cast<std::size_t>(g);
       I dots[Rows][Panels][parts];
+      I some[Rows][Panels][parts];
       KVSIFT_UNROLL for (int m = 0; m < Rows; m++) {
         const I start = Minimum ? splat(std::int32_t{0}) : splat(extras[static_cast<std::size_t>(m) * blocks * groups + group]);
         KVSIFT_UNROLL for (int p = 0; p < Panels; p++) {
-          KVSIFT_UNROLL for (int v = 0; v < parts; v++) dots[m][p][v] = start;
+          KVSIFT_UNROLL for (int v = 0; v < parts; v++) dots[m][p][v] = Sum::start(start);
         }
       }
       KVSIFT_UNROLL for (int step = 0; step < Group / 4; step++) {
         const int unit = groups == 1 ? Codes::unit(step) : g * (Group / 4) + step;
-        I w[Panels][parts];
+        typename Sum::Weight w[Panels][parts];
         KVSIFT_UNROLL for (int p = 0; p < Panels; p++) {
-          KVSIFT_UNROLL for (int v = 0; v < parts; v++) w[p][v] = Codes::load_unit(source[p], block, unit, v);
+          KVSIFT_UNROLL for (int v = 0; v < parts; v++) w[p][v] = Sum::prepare(Codes::load_unit(source[p], block, unit, v));
         }
         KVSIFT_UNROLL for (int m = 0; m < Rows; m++) {
           const I value = splat(word_at(codes + static_cast<std::size_t>(m) * x.columns + block * 32 + static_cast<std::size_t>(unit) * 4));
           KVSIFT_UNROLL for (int p = 0; p < Panels; p++) {
-            KVSIFT_UNROLL for (int v = 0; v < parts; v++) dots[m][p][v] = dot4<Codes::wide_codes>(dots[m][p][v], w[p][v], value);
+            KVSIFT_UNROLL for (int v = 0; v < parts; v++) Sum::add(dots[m][p][v], some[m][p][v], w[p][v], value, step, Group / 4);
           }
         }
       }
@@ -84,7 +91,16 @@ KVSIFT_INLINE void code_block(const Codes (&source)[Panels], const QuantizedRows
 /** All rows, in register blocks of `Rows` and fewer. */
 template <int Rows, int Panels, bool Minimum, int Group, class Codes>
 void code_rows_from(const Codes (&source)[Panels], const QuantizedRows& x, std::size_t row, std::size_t rows, const ProductTarget& target) {
-  for (; row + Rows <= rows; row += Rows) code_block<Rows, Panels, Minimum, Group>(source, x, row, target);
+  for (; row + Rows <= rows; row += Rows) {
+    if constexpr (Panels <= block_panels) {
+      code_block<Rows, Panels, Minimum, Group>(source, x, row, target);
+    } else {
+      for (std::size_t p = 0; p * 16 < least(Panels * 16, target.columns); p++) {
+        const Codes one[1] = {source[p]};
+        code_block<Rows, 1, Minimum, Group>(one, x, row, from_panel(target, p));
+      }
+    }
+  }
   if constexpr (Rows > 1) {
     // Each further size costs compile time.
     constexpr int fewer = Rows == 8 ? 4 : Rows > 2 ? 2 : 1;
@@ -92,9 +108,9 @@ void code_rows_from(const Codes (&source)[Panels], const QuantizedRows& x, std::
   }
 }
 
-template <bool Minimum, int Group, bool WideCodes>
+template <bool Minimum, int Group, int Top>
 void tile_with(const CodeTile& tile, std::size_t panels, const QuantizedRows& x, std::size_t rows, const ProductTarget& target) {
-  ByteCodes<WideCodes, true> source[tile_panels];
+  ByteCodes<Top, true> source[tile_panels];
   const std::size_t groups = x.columns / Group;
   // A panel too few is made up by the last one again; the target is too narrow to take it.
   for (std::size_t at = 0; at < tile_panels; at++) {
@@ -103,31 +119,31 @@ void tile_with(const CodeTile& tile, std::size_t panels, const QuantizedRows& x,
     source[at].scales = reinterpret_cast<const std::byte*>(tile.scales + p * groups * 16);
     source[at].minimums = Minimum ? reinterpret_cast<const std::byte*>(tile.minimums + p * groups * 16) : nullptr;
   }
-  code_rows_from<code_rows, tile_panels, Minimum, Group>(source, x, 0, rows, target);
+  if (block_panels == tile_panels || tile_panels * x.columns * 16 <= near_bytes) {
+    return code_rows_from<code_rows, tile_panels, Minimum, Group>(source, x, 0, rows, target);
+  }
+  for (std::size_t p = 0; p < panels; p++) {
+    const ByteCodes<Top, true> one[1] = {source[p]};
+    code_rows_from<code_rows, 1, Minimum, Group>(one, x, 0, rows, from_panel(target, p));
+  }
 }
 
-/** Only sets without a direct product of bytes of both signs tell narrow codes from wide ones. */
-#if (defined(__AVX2__) && !defined(__AVX512F__) && !defined(__AVXVNNI__)) || (defined(KVSIFT_NEON) && !defined(__ARM_FEATURE_MATMUL_INT8))
-constexpr bool narrow_matters = true;
-#else
-constexpr bool narrow_matters = false;
-#endif
-
+/** Each largest code takes a kernel of its own where products differ by it. */
 template <bool Minimum, int Group>
-void tile_by_width(const CodeFormat& format, const CodeTile& tile, std::size_t panels, const QuantizedRows& x, std::size_t rows, const ProductTarget& target) {
-  if constexpr (narrow_matters) {
-    if (format.largest < 128) return tile_with<Minimum, Group, false>(tile, panels, x, rows, target);
-  }
-  tile_with<Minimum, Group, true>(tile, panels, x, rows, target);
+void tile_by_top(const CodeFormat& format, const CodeTile& tile, std::size_t panels, const QuantizedRows& x, std::size_t rows, const ProductTarget& target) {
+  if constexpr (!top_matters) return tile_with<Minimum, Group, whole_bytes>(tile, panels, x, rows, target);
+  if (format.largest <= nibbles) tile_with<Minimum, Group, nibbles>(tile, panels, x, rows, target);
+  else if (format.largest <= six_bits) tile_with<Minimum, Group, six_bits>(tile, panels, x, rows, target);
+  else if constexpr (!Minimum && Group == 32) tile_with<Minimum, Group, whole_bytes>(tile, panels, x, rows, target);
 }
 
 void code_tile(const CodeFormat& format, const CodeTile& tile, std::size_t panels, const QuantizedRows& x, std::size_t rows, const ProductTarget& target) {
   if (format.group == 16) {
-    if (format.minimum) tile_by_width<true, 16>(format, tile, panels, x, rows, target);
-    else tile_by_width<false, 16>(format, tile, panels, x, rows, target);
+    if (format.minimum) tile_by_top<true, 16>(format, tile, panels, x, rows, target);
+    else tile_by_top<false, 16>(format, tile, panels, x, rows, target);
   } else {
-    if (format.minimum) tile_by_width<true, 32>(format, tile, panels, x, rows, target);
-    else tile_by_width<false, 32>(format, tile, panels, x, rows, target);
+    if (format.minimum) tile_by_top<true, 32>(format, tile, panels, x, rows, target);
+    else tile_by_top<false, 32>(format, tile, panels, x, rows, target);
   }
 }
 
@@ -152,11 +168,12 @@ void code_panels(const PanelSection& section, std::size_t first, std::size_t las
     else if (format.wide_scale) panels_with<true, 32, NibbleCodes<false, true, true>>(section, first, last, x, rows, target);
     else panels_with<true, 32, NibbleCodes<false, false, true>>(section, first, last, x, rows, target);
   } else if (format.group == 16) {
-    if (format.minimum) panels_with<true, 16, ByteCodes<true, true, true>>(section, first, last, x, rows, target);
-    else panels_with<false, 16, ByteCodes<true, true, true>>(section, first, last, x, rows, target);
+    if (format.minimum) panels_with<true, 16, ByteCodes<six_bits, true, true>>(section, first, last, x, rows, target);
+    else panels_with<false, 16, ByteCodes<six_bits, true, true>>(section, first, last, x, rows, target);
   } else {
-    if (format.minimum) panels_with<true, 32, ByteCodes<true, true, true>>(section, first, last, x, rows, target);
-    else panels_with<false, 32, ByteCodes<true, false, true>>(section, first, last, x, rows, target);
+    if (format.minimum) panels_with<true, 32, ByteCodes<six_bits, true, true>>(section, first, last, x, rows, target);
+    else if (top_matters && format.largest <= six_bits) panels_with<false, 32, ByteCodes<six_bits, false, true>>(section, first, last, x, rows, target);
+    else panels_with<false, 32, ByteCodes<whole_bytes, false, true>>(section, first, last, x, rows, target);
   }
 }
 
@@ -217,14 +234,14 @@ void value_rows_from(const float* values, std::size_t value_stride, std::size_t 
                      bool first, const ProductTarget& target) {
   for (; row + Rows <= rows; row += Rows) value_block<Rows, Panels>(values, value_stride, depth, x, x_stride, row, first, target);
   if constexpr (Rows > 1) {
-    constexpr int fewer = Rows > 4 ? 4 : 1;
+    constexpr int fewer = Rows > 4 ? 4 : Rows > 2 ? 2 : 1;
     if (row < rows) value_rows_from<fewer, Panels>(values, value_stride, depth, x, x_stride, row, rows, first, target);
   }
 }
 
 void value_tile(const float* values, std::size_t value_stride, std::size_t panels, std::size_t depth, const float* x, std::size_t x_stride, std::size_t rows,
                 bool first, const ProductTarget& target) {
-  if constexpr (tile_panels == 2) {
+  if constexpr (block_panels == 2) {
     if (panels == 2) return value_rows_from<value_rows, 2>(values, value_stride, depth, x, x_stride, 0, rows, first, target);
   }
   value_rows_from<value_rows, 1>(values, value_stride, depth, x, x_stride, 0, rows, first, target);
@@ -291,6 +308,7 @@ void pair_tile(const std::byte* panels_data, std::size_t panel_stride, std::size
 ProductKernels product_kernels() {
   ProductKernels kernels{};
   kernels.tile_panels = tile_panels;
+  kernels.block_panels = block_panels;
   kernels.quantize = quantize;
   kernels.unpack_codes = unpack_codes;
   kernels.unpack_values = unpack_values;
