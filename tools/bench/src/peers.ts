@@ -19,7 +19,10 @@ const cache = join(root, 'node_modules/.cache/kvsift-bench');
 const command = new Command('bench:peers')
   .description('Measures kvsift against llama.cpp (node-llama-cpp) and PyTorch on the same files, interleaved, two threads each.')
   .option('--json', 'print JSON lines')
-  .option('--page <name>', 'write the table into docs/benchmarks/<name>.md: cpu, cpu-amx on a CPU with AMX, cpu-avx2 on one without AVX-512')
+  .option(
+    '--page <name>',
+    'write the table into docs/benchmarks/<name>.md: cpu, cpu-amx on a CPU with AMX, cpu-avx2 on one without AVX-512',
+  )
   .option('--quick', 'the short rows of one format only')
   .option('--no-billion', 'leave out the 1B shape (its random weights take 2 GB of the cache folder)')
   .option('--model <gguf>', 'SmolLM2-135M as Q4_1', resolve(root, '../shared/models/smollm2-135m-instruct-q4_1.gguf'))

@@ -17,8 +17,8 @@ void each(Context& context, const float* x, std::size_t count, float* out, Apply
 }
 
 /** NaN wins, whichever side it is on. */
-float larger(float a, float b) { return a > b || a != a ? a : b; }
-float smaller(float a, float b) { return a < b || a != a ? a : b; }
+constexpr auto larger = [](float a, float b) { return a > b || a != a ? a : b; };
+constexpr auto smaller = [](float a, float b) { return a < b || a != a ? a : b; };
 
 /** Runs along the last axis of the result: each operand either advances by one or stands still. */
 template <class Apply>
@@ -56,16 +56,27 @@ void zip_all(Context& context, const float* a, const Shape& a_shape, const float
   const std::size_t b_step = shape.rank() == 0 ? 0 : b_steps[last];
   const std::size_t rows = shape.count() / columns;
   context.parallel_for(rows, grain / columns + 1, [=](std::size_t begin, std::size_t end, std::size_t) {
+    // Where the row lies on each axis but the last, counted up rather than divided out each time.
+    Shape at = shape;
+    std::size_t rest = begin;
+    std::size_t from_a = 0;
+    std::size_t from_b = 0;
+    for (std::size_t axis = last; axis-- > 0;) {
+      at[axis] = rest % shape[axis];
+      rest /= shape[axis];
+      from_a += at[axis] * a_steps[axis];
+      from_b += at[axis] * b_steps[axis];
+    }
     for (std::size_t row = begin; row < end; row++) {
-      std::size_t rest = row;
-      std::size_t from_a = 0;
-      std::size_t from_b = 0;
-      for (std::size_t axis = last; axis-- > 0;) {
-        from_a += rest % shape[axis] * a_steps[axis];
-        from_b += rest % shape[axis] * b_steps[axis];
-        rest /= shape[axis];
-      }
       zip_row(a + from_a, a_step, b + from_b, b_step, columns, out + row * columns, apply);
+      for (std::size_t axis = last; axis-- > 0;) {
+        from_a += a_steps[axis];
+        from_b += b_steps[axis];
+        if (++at[axis] < shape[axis]) break;
+        at[axis] = 0;
+        from_a -= shape[axis] * a_steps[axis];
+        from_b -= shape[axis] * b_steps[axis];
+      }
     }
   });
 }

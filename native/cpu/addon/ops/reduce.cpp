@@ -8,68 +8,80 @@ namespace kvsift::ops {
 
 namespace {
 
-/** Columns that one pass keeps sums for. */
+/** Columns that one pass folds. */
 constexpr std::size_t strip = 64;
-using Sums = std::array<double, strip>;
 
-/** Folds `size` rows of `width` <= strip columns, `stride` apart. */
-template <class Fold>
-void fold(const float* x, std::size_t size, std::size_t stride, std::size_t width, Sums& sums, Fold step) {
+/** Folds `size` rows of `width` <= strip columns, `stride` apart. Sums are f64; the largest and smallest of floats are floats. */
+template <class T, class Fold>
+void fold(const float* x, std::size_t size, std::size_t stride, std::size_t width, std::array<T, strip>& sums, Fold step) {
   for (std::size_t k = 0; k < size; k++) {
-    for (std::size_t j = 0; j < width; j++) sums[j] = step(sums[j], static_cast<double>(x[k * stride + j]), j);
+    for (std::size_t j = 0; j < width; j++) sums[j] = step(sums[j], static_cast<T>(x[k * stride + j]), j);
   }
 }
 
-/** The same along contiguous values: as many sums side by side as a strip has, joined at the end. */
+/** The same in f64 along contiguous values: some sums side by side, added up at the end. */
 template <class Fold>
-double fold_row(const float* x, std::size_t size, double start, Fold step) {
+double fold_row(const float* x, std::size_t size, Fold step) {
   constexpr std::size_t lanes = 8;
-  std::array<double, lanes> sums;
-  sums.fill(start);
+  std::array<double, lanes> sums{};
   std::size_t i = 0;
   for (; i + lanes <= size; i += lanes) {
     for (std::size_t lane = 0; lane < lanes; lane++) sums[lane] = step(sums[lane], static_cast<double>(x[i + lane]), 0);
   }
   for (; i < size; i++) sums[i % lanes] = step(sums[i % lanes], static_cast<double>(x[i]), 0);
   double total = sums[0];
-  for (std::size_t lane = 1; lane < lanes; lane++) total = step(total, sums[lane], 0);
+  for (std::size_t lane = 1; lane < lanes; lane++) total += sums[lane];
   return total;
 }
 
+/** The largest of contiguous values, or the smallest; four at a time. */
+template <class Fold>
+float end_of_row(const float* x, std::size_t size, float start, Fold step) {
+  using Four [[gnu::vector_size(16), gnu::aligned(4), gnu::may_alias]] = float;
+  constexpr std::size_t lanes = 4;
+  Four ends = {start, start, start, start};
+  std::size_t i = 0;
+  for (; i + lanes <= size; i += lanes) ends = step(ends, *reinterpret_cast<const Four*>(x + i), 0);
+  float end = start;
+  for (std::size_t lane = 0; lane < lanes; lane++) end = step(end, ends[lane], 0);
+  for (; i < size; i++) end = step(end, x[i], 0);
+  return end;
+}
+
 constexpr auto add = [](double sum, double v, std::size_t) { return sum + v; };
-constexpr auto larger = [](double most, double v, std::size_t) { return v > most || v != v ? v : most; };
-constexpr auto smaller = [](double least, double v, std::size_t) { return v < least || v != v ? v : least; };
-constexpr double infinity = std::numeric_limits<double>::infinity();
+// NaN wins. `|` and not `||`, for vectors.
+constexpr auto larger = [](auto most, auto v, std::size_t) { return (v > most) | (v != v) ? v : most; };
+constexpr auto smaller = [](auto least, auto v, std::size_t) { return (v < least) | (v != v) ? v : least; };
+constexpr float infinity = std::numeric_limits<float>::infinity();
 
 double reduce_row(ReduceOp op, const float* x, std::size_t size) {
-  if (op == ReduceOp::max) return fold_row(x, size, -infinity, larger);
-  if (op == ReduceOp::min) return fold_row(x, size, infinity, smaller);
-  const double sum = fold_row(x, size, 0, add);
+  if (op == ReduceOp::max) return static_cast<double>(end_of_row(x, size, -infinity, larger));
+  if (op == ReduceOp::min) return static_cast<double>(end_of_row(x, size, infinity, smaller));
+  const double sum = fold_row(x, size, add);
   if (op == ReduceOp::sum) return sum;
   const double count = static_cast<double>(size);
   const double mean = sum / count;
   if (op == ReduceOp::mean) return mean;
-  double squares = 0;
-  for (std::size_t i = 0; i < size; i++) squares += (x[i] - mean) * (x[i] - mean);
-  return squares / (count - 1);
+  return fold_row(x, size, [=](double squares, double v, std::size_t) { return squares + (v - mean) * (v - mean); }) / (count - 1);
 }
 
 void reduce_strip(ReduceOp op, const float* x, std::size_t size, std::size_t stride, std::size_t width, float* out) {
-  Sums sums;
-  sums.fill(op == ReduceOp::max ? -infinity : op == ReduceOp::min ? infinity : 0);
-  if (op == ReduceOp::max) {
-    fold(x, size, stride, width, sums, larger);
-  } else if (op == ReduceOp::min) {
-    fold(x, size, stride, width, sums, smaller);
-  } else {
-    fold(x, size, stride, width, sums, add);
+  if (op == ReduceOp::max || op == ReduceOp::min) {
+    std::array<float, strip> ends;
+    ends.fill(op == ReduceOp::max ? -infinity : infinity);
+    if (op == ReduceOp::max) fold(x, size, stride, width, ends, larger);
+    else fold(x, size, stride, width, ends, smaller);
+    std::copy_n(ends.begin(), width, out);
+    return;
   }
+  std::array<double, strip> sums{};
+  fold(x, size, stride, width, sums, add);
   const double count = static_cast<double>(size);
   if (op == ReduceOp::mean || op == ReduceOp::variance) {
     for (double& sum : sums) sum /= count;
   }
   if (op == ReduceOp::variance) {
-    const Sums means = sums;
+    const std::array<double, strip> means = sums;
     sums.fill(0);
     fold(x, size, stride, width, sums, [&](double sum, double v, std::size_t j) { return sum + (v - means[j]) * (v - means[j]); });
     for (double& sum : sums) sum /= count - 1;
