@@ -110,7 +110,16 @@ function rowCases(): Case[] {
           bench,
           (backend) => {
             const x = backend.upload(special, 'f32', [4, 4]);
-            return { sum: backend.reduce(x, 1, 'sum'), max: backend.reduce(x, 1, 'max'), min: backend.reduce(x, 1, 'min') };
+            const short = backend.reshape(backend.slice(backend.reshape(x, [16]), 0, 1, 16), [3, 5]);
+            return {
+              sum: backend.reduce(x, 1, 'sum'),
+              max: backend.reduce(x, 1, 'max'),
+              min: backend.reduce(x, 1, 'min'),
+              maxDown: backend.reduce(x, 0, 'max'),
+              minDown: backend.reduce(x, 0, 'min'),
+              maxOfFive: backend.reduce(short, 1, 'max'),
+              minOfFive: backend.reduce(short, 1, 'min'),
+            };
           },
           sums(bench),
         ),
