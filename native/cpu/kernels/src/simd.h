@@ -118,16 +118,12 @@ KVSIFT_INLINE void store_f16(void* p, F x) {
 KVSIFT_INLINE F load_bf16(const void* p) {
   return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(static_cast<const __m128i*>(p))), 16));
 }
-/** The low 16 bits of each lane of x, then of y. */
-KVSIFT_INLINE void store_halves(void* p, I x, I y) {
-  const __m256i low = _mm256_set1_epi32(0xffff);
-  const __m256i both = _mm256_packus_epi32(_mm256_and_si256(reinterpret_cast<__m256i>(x), low), _mm256_and_si256(reinterpret_cast<__m256i>(y), low));
-  _mm256_storeu_si256(static_cast<__m256i*>(p), _mm256_permute4x64_epi64(both, 0xd8));
-}
+/** The low 16 bits of each lane. */
 KVSIFT_INLINE void store_halves(void* p, I x) {
   const __m256i low = _mm256_and_si256(reinterpret_cast<__m256i>(x), _mm256_set1_epi32(0xffff));
   _mm_storeu_si128(static_cast<__m128i*>(p), _mm_packus_epi32(_mm256_castsi256_si128(low), _mm256_extracti128_si256(low, 1)));
 }
+/** The low 8 bits of each lane. */
 KVSIFT_INLINE void store_bytes(void* p, I x) {
   const __m256i low = _mm256_and_si256(reinterpret_cast<__m256i>(x), _mm256_set1_epi32(0xff));
   const __m128i halves = _mm_packus_epi32(_mm256_castsi256_si128(low), _mm256_extracti128_si256(low, 1));

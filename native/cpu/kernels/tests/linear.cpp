@@ -95,12 +95,46 @@ void check_rows_alone(DType type, std::size_t columns) {
   }
 }
 
+/** Codes and activations as large as they get, all of one sign: sums of bytes must not overflow on their way. */
+void check_largest(DType type) {
+  constexpr std::size_t rows = 9;
+  Context context(2);
+  const BlockLayout layout = block_layout(type);
+  const std::uint16_t scale = f32_to_f16(0.01F);
+  for (const int fill : {0x00, 0x7f, 0x80, 0xff}) {
+    Case c;
+    c.columns = 512;
+    c.add(type, 33, 11);
+    std::vector<std::uint8_t>& bytes = c.stored[0];
+    std::fill(bytes.begin(), bytes.end(), static_cast<std::uint8_t>(fill));
+    for (std::size_t at = 0; at < bytes.size(); at += layout.bytes) {
+      for (const std::size_t offset : half_offsets(type)) std::memcpy(&bytes[at + offset], &scale, 2);
+    }
+    std::vector<float> x(rows * c.columns);
+    for (std::size_t i = 0; i < x.size(); i++) x[i] = i / c.columns % 2 == 0 ? 1.0F : -1.0F;
+    std::vector<float> weights(c.rows * c.columns);
+    dequantize(context, c.sources, weights.data());
+    const Expected want = expected(c, weights, x, rows, {}, {});
+    const PackedWeight packed(context, c.sources, Compute::int8);
+    for (const Isa isa : supported_sets()) {
+      set_isa(context, isa);
+      for (const std::size_t count : {std::size_t{2}, rows}) {
+        std::vector<float> out(count * c.rows);
+        linear(context, Compute::int8, packed, x.data(), count, true, nullptr, nullptr, out.data());
+        const std::vector<double> some(want.values.begin(), want.values.begin() + static_cast<std::ptrdiff_t>(out.size()));
+        check_close(out, some, 1e-4, 1e-4, "linear " + std::string(dtype_name(type)) + " of bytes " + std::to_string(fill) + ' ' + isa_name(isa));
+      }
+    }
+  }
+}
+
 }  // namespace
 
 void test_linear() {
   for (int index = 0; index < dtype_count; index++) {
     const auto type = static_cast<DType>(index);
     if (type == DType::i32 || type == DType::u8) continue;
+    if (block_layout(type).values > 1) check_largest(type);
     for (const std::size_t rows : {1, 4, 7, 23, 70}) {
       Case c;
       c.columns = 512;
