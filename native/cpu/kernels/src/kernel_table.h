@@ -47,6 +47,9 @@ struct ProductTarget {
   const float* residual;   // or null
 };
 
+/** Panels that code_tile takes at a time, at most, side by side: whole lines of memory for what it writes. */
+inline constexpr std::size_t tile_panels = 2;
+
 /** Codes of panels, one byte each, scales widened: what many rows are multiplied with. */
 struct CodeTile {
   const std::uint8_t* codes;   // [K / 4][16][4] per panel
@@ -57,7 +60,6 @@ struct CodeTile {
 
 /** Matrix products: rows of activations times 16-row panels of weights. */
 struct ProductKernels {
-  std::size_t tile_panels;   // panels that code_tile and pair_tile take at a time, at least where there are enough
   std::size_t block_panels;  // panels that value_tile takes at a time, at most
   bool bf16;                // has the bf16 kernels
   std::size_t pair_pass;     // rows that attention takes through pair_tile together, and entries per tile, at most 128: so that all that meets there

@@ -201,7 +201,7 @@ void multiply_section(Context& context, const PanelSection& section, Path path, 
   }
   const std::size_t most = path == Path::pairs ? block_rows : std::max(block_rows, block_bytes / std::max<std::size_t>(section.columns, 1));
   const std::size_t blocks = (call.rows + most - 1) / most;
-  std::size_t width = path == Path::values ? kernels.block_panels : kernels.tile_panels;
+  std::size_t width = path == Path::values ? kernels.block_panels : tile_panels;
   if (path == Path::pairs && call.rows > few_rows) {
     while (2 * width <= pair_panels && section.panels / (2 * width) * blocks >= 2 * context.threads()) width *= 2;
   }

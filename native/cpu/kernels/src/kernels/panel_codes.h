@@ -89,9 +89,6 @@ void unpack_codes(const PanelSection& section, const std::byte* panel, std::uint
 template <class Codes, bool Minimum, int Group>
 void unpack_codes_as_values(const PanelSection& section, const std::byte* panel, std::size_t first, std::size_t last, float* values) {
   const Codes codes{panel, nullptr, nullptr};
-  const std::byte* scales = panel + section.scale_offset;
-  const std::byte* minimums = panel + section.minimum_offset;
-  const bool wide = section.format.wide_scale;
   const I zero = splat(std::int32_t{section.format.zero});
   for (std::size_t at = first; at < last;) {
     const std::size_t group = at / Group;
@@ -100,8 +97,8 @@ void unpack_codes_as_values(const PanelSection& section, const std::byte* panel,
     F minimum[parts];
     KVSIFT_UNROLL for (int v = 0; v < parts; v++) {
       const std::size_t index = group * 16 + static_cast<std::size_t>(v * lanes);
-      scale[v] = wide ? load_scale<true>(scales, index) : load_scale<false>(scales, index);
-      minimum[v] = !Minimum ? splat(0.0F) : wide ? load_scale<true>(minimums, index) : load_scale<false>(minimums, index);
+      scale[v] = section_scale(section, panel + section.scale_offset, index);
+      minimum[v] = Minimum ? section_scale(section, panel + section.minimum_offset, index) : splat(0.0F);
     }
     for (; at < end; at += 4) {
       float* to = values + (at - first) * 16;

@@ -8,9 +8,7 @@ namespace kvsift::KVSIFT_NS {
 namespace {
 
 /** Panels in one register block of the many-row kernels. */
-constexpr int block_panels = lanes == 16 ? 2 : 1;
-/** Panels that products of codes take side by side: whole lines of memory for what they write. */
-constexpr int tile_panels = 2;
+constexpr std::size_t block_panels = lanes == 16 ? 2 : 1;
 /** Bytes of codes beside which the activations of a register block stay in the first-level cache. */
 constexpr std::size_t near_bytes = std::size_t{24} << 10;
 #if defined(KVSIFT_NEON)
@@ -119,13 +117,16 @@ void tile_with(const CodeTile& tile, std::size_t panels, const QuantizedRows& x,
     source[at].scales = reinterpret_cast<const std::byte*>(tile.scales + p * groups * 16);
     source[at].minimums = Minimum ? reinterpret_cast<const std::byte*>(tile.minimums + p * groups * 16) : nullptr;
   }
-  if (block_panels == tile_panels || tile_panels * x.columns * 16 <= near_bytes) {
-    return code_rows_from<code_rows, tile_panels, Minimum, Group>(source, x, 0, rows, target);
+  if constexpr (block_panels < tile_panels) {
+    if (tile_panels * x.columns * 16 > near_bytes) {
+      for (std::size_t p = 0; p < panels; p++) {
+        const ByteCodes<Top, true> one[1] = {source[p]};
+        code_rows_from<code_rows, 1, Minimum, Group>(one, x, 0, rows, from_panel(target, p));
+      }
+      return;
+    }
   }
-  for (std::size_t p = 0; p < panels; p++) {
-    const ByteCodes<Top, true> one[1] = {source[p]};
-    code_rows_from<code_rows, 1, Minimum, Group>(one, x, 0, rows, from_panel(target, p));
-  }
+  code_rows_from<code_rows, tile_panels, Minimum, Group>(source, x, 0, rows, target);
 }
 
 /** Each largest code takes a kernel of its own where products differ by it. */
@@ -307,7 +308,6 @@ void pair_tile(const std::byte* panels_data, std::size_t panel_stride, std::size
 
 ProductKernels product_kernels() {
   ProductKernels kernels{};
-  kernels.tile_panels = tile_panels;
   kernels.block_panels = block_panels;
   kernels.quantize = quantize;
   kernels.unpack_codes = unpack_codes;
