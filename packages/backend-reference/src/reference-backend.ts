@@ -47,6 +47,12 @@ class ReferenceBackend extends ReferenceStream implements t.Backend {
     });
   }
 
+  projectedNorms(values: t.Tensor, weight: t.Tensor, norm: t.ProjectedNorm): t.Tensor {
+    return this.floatOp('projectedNorms', [values, weight], t.checkProjectedNorms(values, weight), (out) =>
+      model.projectedNorms(floats(values), values.shape, weightValues(weight), weight.shape, norm, out),
+    );
+  }
+
   gated(x: t.Tensor, activation: 'silu' | 'gelu_tanh' | 'gelu'): t.Tensor {
     const shape = t.checkGated(x);
     return this.floatOp('gated', [x], shape, (out) => model.gated(floats(x), shape[1] ?? 0, activation, out));

@@ -119,6 +119,7 @@ function observedBytes({ hidden, queryHeads, kvHeads, headDim }: ModelConfig, ob
   const queries = (rows(observe.queries) + rows(observe.queriesBeforeRotation)) * queryHeads * headDim;
   const keys = observe.keysBeforeRotation ? context * kvHeads * headDim : 0;
   const sums = observe.columnSums ? context * queryHeads : 0;
+  // As f32: what a backend makes of it that does not read it as it is stored.
   const projection = observe.outputProjection ? hidden * queryHeads * headDim : 0;
   return float * (queries + keys + sums + projection + rows(observe.hidden) * hidden);
 }

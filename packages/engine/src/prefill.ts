@@ -275,7 +275,7 @@ class LayerPass implements Disposable {
       ...pass('keysBeforeRotation', this.#keysBefore.take()),
       ...pass('hidden', this.#normed.take()),
       ...pass('columnSums', this.#columnSums),
-      ...(this.observe.outputProjection && { outputProjection: backend.dequantize(this.layer.outputProjection) }),
+      ...(this.observe.outputProjection && { outputProjection: this.layer.outputProjection }),
     };
   }
 

@@ -28,6 +28,13 @@ export class AddonBackend extends AddonStream implements t.Backend {
     return this.#floats(shape, this.native.linear(this.id(x), this.id(weight), ...added, apart));
   }
 
+  projectedNorms(values: t.Tensor, weight: t.Tensor, norm: t.ProjectedNorm): t.Tensor {
+    return this.#floats(
+      t.checkProjectedNorms(values, weight),
+      this.native.projectedNorms(this.id(values), this.id(weight), norm),
+    );
+  }
+
   gated(x: t.Tensor, activation: 'silu' | 'gelu_tanh' | 'gelu'): t.Tensor {
     return this.#floats(t.checkGated(x), this.native.gated(this.id(x), activation));
   }

@@ -54,6 +54,7 @@ export interface NativeBackend {
   embedding(table: TensorId, ids: TensorId, scale: number): TensorId;
   rmsNorm(x: TensorId, weight: TensorId, epsilon: number, weightOffset: number): TensorId;
   linear(x: TensorId, weight: TensorId, bias: TensorId, residual: TensorId, apart: boolean): TensorId;
+  projectedNorms(values: TensorId, weight: TensorId, norm: string): TensorId;
   gated(x: TensorId, activation: string): TensorId;
   softcap(x: TensorId, cap: number): TensorId;
   splitColumns(x: TensorId, widths: Float64Array): TensorId[];

@@ -33,6 +33,7 @@ const fixed: { readonly [Name in OpName]: (...args: Parameters<t.Backend[Name]>)
   attentionRows: (_q, view) => view,
   embedding: (table) => table,
   linear: (_x, weight) => weight,
+  projectedNorms: (_values, weight) => weight,
   rmsNorm: (_x, weight) => weight,
   ...anywhere([
     ...(['dequantize', 'reshape', 'gated', 'softcap', 'splitColumns', 'rope', 'sample'] as const),

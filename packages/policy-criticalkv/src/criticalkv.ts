@@ -8,7 +8,7 @@ import {
   observed,
   type Protection,
   raiseProtected,
-  releasing,
+  reduceGroups,
   type ScoreRun,
   scoredRun,
 } from '@kvsift/policy';
@@ -51,7 +51,7 @@ export const criticalkv = definePolicy({
   paper,
   parameters: shared,
   observes: 'what the wrapped policy observes, values and the output projection',
-  costs: '2 · queryHeads · n · headDim · hidden FLOPs, O(n · hidden) memory',
+  costs: '2 · queryHeads · n · headDim · hidden FLOPs, O(queryHeads · n) memory',
   phases: ['prefill'],
   profiles: { kvpress: { description: 'kvpress CriticalKVPress.', parameters: { firstStage: 0.5, epsilon: 1e-4 } } },
   deviations: ['Protected entries stay protected by a mask; kvpress rescales their scores in the second stage.'],
@@ -142,26 +142,9 @@ function weighted(view: LayerView, scores: Tensor, epsilon: number): Tensor {
   return view.backend.zip(view.backend.zip(scores, epsilon, 'add'), projectedValueNorms(view), 'mul');
 }
 
-/** mean over the query heads of a group of ‖V[g, j] Wₒ[h]‖₁, one query head at a time: f32 [kvHeads, n]. */
+/** mean over the query heads of a group of ‖V[g, j] Wₒ[h]‖₁: f32 [kvHeads, n]. */
 export function projectedValueNorms(view: LayerView): Tensor {
-  const { backend, cache, model, length } = view;
-  const { queryHeads, kvHeads, headDim } = model;
-  const group = queryHeads / kvHeads;
-  const projection = observed(view, 'outputProjection');
-  const values = backend.kvRead(cache, 'values');
-  const rows = Array.from({ length: kvHeads }, (_, head) =>
-    releasing(backend, (outer) => {
-      const own = outer.reshape(outer.slice(values, 0, head, head + 1), [length, headDim]);
-      const norms = Array.from({ length: group }, (__, member) =>
-        releasing(outer, (inner) => {
-          const column = (head * group + member) * headDim;
-          const part = inner.slice(projection, 1, column, column + headDim);
-          return inner.reduce(inner.map(inner.matmul(own, part, { transposeB: true }), 'abs'), 1, 'sum');
-        }),
-      );
-      const sum = norms.reduce((total, norm) => outer.zip(total, norm, 'add'));
-      return outer.reshape(outer.zip(sum, group, 'div'), [1, length]);
-    }),
-  );
-  return backend.concat(rows, 0);
+  const { backend, cache, model } = view;
+  const norms = backend.projectedNorms(backend.kvRead(cache, 'values'), observed(view, 'outputProjection'), 'l1');
+  return reduceGroups(backend, norms, model.kvHeads);
 }

@@ -35,7 +35,7 @@ export function reconstructionScores(view: LayerView, { start, end, sinks }: Par
 
 /** max over rows of probability / ‖X row‖, times ‖V Wₒ‖ of the entry: f32 [queryHeads, entries]. */
 function weightedColumns(view: LayerView, queries: Tensor, subset: KvView, values: Tensor): Tensor {
-  const { backend, attention, model } = view;
+  const { backend, attention } = view;
   const hidden = observed(view, 'hidden');
   const [rows = 0] = queries.shape;
   let most: Tensor | undefined;
@@ -53,26 +53,7 @@ function weightedColumns(view: LayerView, queries: Tensor, subset: KvView, value
     before?.dispose();
   }
   if (most === undefined) throw new Error('a pass without tokens');
-  return backend.zip(most, outputNorms(backend, model, observed(view, 'outputProjection'), values), 'mul');
-}
-
-/** ‖V Wₒ[h]‖₂ per query head, one at a time: f32 [queryHeads, entries]. */
-function outputNorms(
-  backend: Backend,
-  { queryHeads, kvHeads, headDim }: { queryHeads: number; kvHeads: number; headDim: number },
-  projection: Tensor,
-  values: Tensor,
-): Tensor {
-  const [, entries = 0] = values.shape;
-  const rows = Array.from({ length: queryHeads }, (_, head) =>
-    releasing(backend, (inner) => {
-      const group = Math.floor((head * kvHeads) / queryHeads);
-      const own = inner.reshape(inner.slice(values, 0, group, group + 1), [entries, headDim]);
-      const projected = inner.matmul(own, inner.slice(projection, 1, head * headDim, (head + 1) * headDim), { transposeB: true });
-      return inner.reshape(inner.map(inner.reduce(inner.map(projected, 'square'), 1, 'sum'), 'sqrt'), [1, entries]);
-    }),
-  );
-  return backend.concat(rows, 0);
+  return backend.zip(most, backend.projectedNorms(values, observed(view, 'outputProjection'), 'l2'), 'mul');
 }
 
 /** A uniform f32 view over keys and values [kvHeads, entries, headDim]. */

@@ -51,7 +51,7 @@ export interface Observation {
   readonly hidden?: ObservedRows;
   /** Probability that each entry got from all rows, f32 [queryHeads, n]: added up while the layer attends. */
   readonly columnSums?: boolean;
-  /** The output projection as f32 [hidden, queryHeads · headDim]. */
+  /** The output projection [hidden, queryHeads · headDim], a weight in its stored form: for `linear`, `projectedNorms` and `dequantize`. */
   readonly outputProjection?: boolean;
 }
 

@@ -103,6 +103,9 @@ export interface LinearOptions {
   readonly apart?: boolean;
 }
 
+/** Σ |x| or √Σ x². */
+export type ProjectedNorm = 'l1' | 'l2';
+
 /** How one row of logits becomes a token. */
 export interface SamplingRule {
   /** 0 is greedy (ties: lowest id). */
@@ -182,6 +185,11 @@ export interface Backend extends AsyncDisposable {
   rmsNorm(x: Tensor, weight: Tensor, options: NormOptions): Tensor;
   /** x · Wᵀ (+ bias) (+ residual): [rows, inputs] → f32 [rows, outputs]. */
   linear(x: Tensor, weight: Tensor, options?: LinearOptions): Tensor;
+  /**
+   * How large what each query head makes of each value of its KV head is: the norm of value · W[:, columns of the head]ᵀ over all outputs, which exists
+   * only in pieces. values f32 [kvHeads, n, headDim], weight [outputs, queryHeads · headDim]: f32 [queryHeads, n].
+   */
+  projectedNorms(values: Tensor, weight: Tensor, norm: ProjectedNorm): Tensor;
   /** act(x[:, :half]) · x[:, half:]: [rows, 2 · half] → [rows, half]. */
   gated(x: Tensor, activation: 'silu' | 'gelu_tanh' | 'gelu'): Tensor;
   /** cap · tanh(x / cap). */

@@ -1,9 +1,11 @@
 #include "launch/model.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "launch/algebra.h"
 #include "launch/check.h"
+#include "launch/host.h"
 #include "launch/weight.h"
 
 namespace kvsift::launch {
@@ -17,6 +19,27 @@ Tensor linear_plain(Backend& backend, const Tensor& x, const Tensor& weight, con
   if (bias) out = zip(backend, ops::BinaryOp::add, out, *bias);
   if (residual) out = zip(backend, ops::BinaryOp::add, out, *residual);
   return out;
+}
+
+/** The sizes of products that exist for a while, of some values of one query head at a time. */
+Tensor norms_of_pieces(Backend& backend, const Tensor& values, const Tensor& weight, Norm norm) {
+  constexpr std::size_t rows = 2048;
+  const Tensor floats = weight.dtype == DType::f32 && !weight.storage->weight ? weight : dequantize(backend, weight);
+  const std::size_t entries = values.shape[1];
+  const std::size_t depth = values.shape[2];
+  const std::size_t heads = weight.shape[1] / depth;
+  const Tensor flat = reshape(values, {values.shape[0] * entries, depth});
+  std::vector<Tensor> sums;
+  for (std::size_t head = 0; head < heads; head++) {
+    const Tensor own = slice(backend, floats, 1, head * depth, (head + 1) * depth);
+    const std::size_t first = head / (heads / values.shape[0]) * entries;
+    for (std::size_t row = 0; row < entries; row += rows) {
+      const Tensor product = matmul(backend, slice(backend, flat, 0, first + row, first + std::min(entries, row + rows)), own, true);
+      sums.push_back(reduce(backend, ops::ReduceOp::sum, map(backend, norm == Norm::l1 ? ops::UnaryOp::abs : ops::UnaryOp::square, product), 1));
+    }
+  }
+  const Tensor all = reshape(concat(backend, sums, 0), {heads, entries});
+  return norm == Norm::l1 ? all : map(backend, ops::UnaryOp::sqrt, all);
 }
 
 }  // namespace
@@ -66,6 +89,27 @@ Tensor linear(Backend& backend, const Tensor& x, const Tensor& weight, const std
   backend.submit("linear", inputs, std::span(&out, 1), [=, compute = backend.compute()](Context& context) {
     if (out.count() == 0) return;
     product(context, compute, weight, x.floats(), rows, apart, bias ? bias->floats() : nullptr, residual ? residual->floats() : nullptr, out.out());
+  });
+  return out;
+}
+
+Tensor projected_norms(Backend& backend, const Tensor& values, const Tensor& weight, Norm norm) {
+  constexpr auto op = "projectedNorms";
+  expect_dtype(op, "values", values, DType::f32);
+  expect_weight(op, weight);
+  demand(values.shape.rank() == 3 && values.shape[0] > 0 && values.shape[2] > 0, op, "values must be [kvHeads, n, headDim]");
+  demand(weight.shape[0] > 0, op, "the weight must have outputs");
+  const std::size_t entries = values.shape[1];
+  const std::size_t columns = weight.shape[1];
+  const std::size_t heads = columns / values.shape[2];
+  if (columns % values.shape[2] != 0 || heads == 0 || heads % values.shape[0] != 0) {
+    fail_shape(op, "the columns of the weight " + format(weight.shape) + " are not those of query heads that share the heads of " + format(values.shape));
+  }
+  if (entries > 0 && !takes_norms(weight)) return norms_of_pieces(backend, values, weight, norm);
+  const Tensor out = backend.make(op, DType::f32, {heads, entries});
+  backend.submit(op, {values, weight}, {out}, [=, compute = backend.compute()](Context& context) {
+    if (out.count() == 0) return;
+    norms_of_products(context, compute, weight, {values.floats(), values.shape[0], entries, values.shape[2]}, norm, out.out());
   });
   return out;
 }

@@ -3,6 +3,7 @@
 #include <optional>
 #include <span>
 
+#include "kvsift/linear.h"
 #include "kvsift/rows.h"
 #include "kvsift/sampling.h"
 #include "launch/backend.h"
@@ -14,6 +15,7 @@ namespace kvsift::launch {
 Tensor embedding(Backend& backend, const Tensor& table, const Tensor& ids, float scale);
 Tensor rms_norm(Backend& backend, const Tensor& x, const Tensor& weight, float epsilon, float weight_offset);
 Tensor linear(Backend& backend, const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias, const std::optional<Tensor>& residual, bool apart);
+Tensor projected_norms(Backend& backend, const Tensor& values, const Tensor& weight, Norm norm);
 Tensor gated(Backend& backend, const Tensor& x, Activation activation);
 Tensor softcap(Backend& backend, const Tensor& x, float cap);
 std::vector<Tensor> split_columns(Backend& backend, const Tensor& x, std::span<const std::size_t> widths);

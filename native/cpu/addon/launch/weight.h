@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "kvsift/linear.h"
 #include "launch/backend.h"
 
 namespace kvsift {
@@ -57,6 +58,11 @@ void settle_vector(Context& context, const WeightSource& rows, float* to);
 /** x · Wᵀ (+ bias) (+ residual) of a matrix that takes products. */
 void product(Context& context, Compute compute, const Tensor& weight, const float* x, std::size_t rows, bool apart, const float* bias,
              const float* residual, float* out);
+
+/** True where `norms_of_products` takes this matrix as it is; the products of others exist for a while. */
+bool takes_norms(const Tensor& weight);
+/** kvsift::projected_norms of such a matrix. */
+void norms_of_products(Context& context, Compute compute, const Tensor& weight, const HeadValues& values, Norm norm, float* out);
 
 /** f32 values of a weight or of any matrix of floats or blocks. */
 Tensor dequantize(Backend& backend, const Tensor& weight);

@@ -20,4 +20,10 @@ void product(Context& context, Compute compute, const Tensor& weight, const floa
   kvsift::linear(context, compute, *weight.storage->weight->packed, x, rows, apart, bias, residual, out);
 }
 
+bool takes_norms(const Tensor& weight) { return takes_products(weight); }
+
+void norms_of_products(Context& context, Compute compute, const Tensor& weight, const HeadValues& values, Norm norm, float* out) {
+  kvsift::projected_norms(context, compute, *weight.storage->weight->packed, values, norm, out);
+}
+
 }  // namespace kvsift::launch

@@ -26,6 +26,13 @@ Napi::Value linear(Reader& reader) {
   return reader.result(launch::linear(reader.backend(), x, weight, bias, residual, reader.flag("apart")));
 }
 
+Napi::Value projected_norms(Reader& reader) {
+  const Tensor values = reader.tensor("values");
+  const Tensor weight = reader.tensor("weight");
+  const auto norm = reader.choice<Norm>("norm", {{"l1", Norm::l1}, {"l2", Norm::l2}});
+  return reader.result(launch::projected_norms(reader.backend(), values, weight, norm));
+}
+
 Napi::Value gated(Reader& reader) {
   const Tensor x = reader.tensor("x");
   const auto activation =
@@ -76,8 +83,9 @@ Napi::Value sample(Reader& reader) {
 }
 
 constexpr Export exports[] = {
-    {"embedding", embedding}, {"rmsNorm", rms_norm},           {"linear", linear}, {"gated", gated},
-    {"softcap", softcap},     {"splitColumns", split_columns}, {"rope", rope},     {"sample", sample},
+    {"embedding", embedding}, {"rmsNorm", rms_norm}, {"linear", linear},              {"projectedNorms", projected_norms},
+    {"gated", gated},         {"softcap", softcap},  {"splitColumns", split_columns}, {"rope", rope},
+    {"sample", sample},
 };
 
 }  // namespace

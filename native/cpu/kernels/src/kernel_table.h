@@ -18,6 +18,9 @@ struct RowKernels {
   float (*largest)(const float* x, std::size_t count);
   /** Σ e^(x − top) for top the largest of them; NaN adds nothing. */
   double (*exp_sum)(const float* x, std::size_t count, float top);
+  /** Σ |x| and Σ x². */
+  float (*absolute_sum)(const float* x, std::size_t count);
+  float (*square_sum)(const float* x, std::size_t count);
   /** cos and sin of position · inverse[c], times scale. */
   void (*rope_table)(std::int32_t position, const float* inverse, std::size_t half, float scale, float* cosines, float* sines);
   void (*rotate)(const float* x, const float* cosines, const float* sines, std::size_t half, float* out);

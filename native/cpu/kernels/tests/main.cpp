@@ -24,8 +24,8 @@ std::string shared_folder() {
 int main(int count, char** names) {
   using namespace kvsift::tests;
   const std::pair<const char*, void (*)()> all[] = {
-      {"pool", test_pool},           {"formats", test_formats}, {"linear", test_linear},     {"rows", test_rows}, {"kv", test_kv},
-      {"attention", test_attention}, {"columns", test_columns}, {"sampling", test_sampling},
+      {"pool", test_pool}, {"formats", test_formats},     {"linear", test_linear},   {"projection", test_projection}, {"rows", test_rows},
+      {"kv", test_kv},     {"attention", test_attention}, {"columns", test_columns}, {"sampling", test_sampling},
   };
   for (const auto& [name, run] : all) {
     bool wanted = count < 2;

@@ -1,6 +1,7 @@
 #include "launch/weight.h"
 
 #include <algorithm>
+#include <stdexcept>
 
 #include "runtime/device_scratch.h"
 
@@ -125,6 +126,12 @@ void product(Context& context, Compute compute, const Tensor& weight, const floa
   const std::size_t shape[4] = {1, 1, 1, rows * all};
   const std::size_t steps[4] = {0, 0, 0, 1};
   context.run(kvsift_cuda_zip(context.kernels(), context.stream(), KVSIFT_CUDA_ADD, sums.floats(), steps, residual, steps, shape, out));
+}
+
+bool takes_norms(const Tensor&) { return false; }
+
+void norms_of_products(Context&, Compute, const Tensor&, const HeadValues&, Norm, float*) {
+  throw std::logic_error("no weight is taken for norms of products");
 }
 
 }  // namespace launch

@@ -1,4 +1,4 @@
-import type { NormOptions, SamplingRule } from '@kvsift/tensor';
+import type { NormOptions, ProjectedNorm, SamplingRule, Shape } from '@kvsift/tensor';
 
 export function embedding(table: Float32Array, columns: number, ids: Int32Array, scale: number, out: Float32Array): void {
   for (const [row, id] of ids.entries()) {
@@ -76,6 +76,29 @@ export function linear(
         put(wide ? other : index, wide ? index : other, sums[step] as number);
       }
     }
+  }
+}
+
+export function projectedNorms(
+  values: Float32Array,
+  [kvHeads = 0, length = 0, headDim = 0]: Shape,
+  weight: Float32Array,
+  [outputs = 0, columns = 0]: Shape,
+  norm: ProjectedNorm,
+  out: Float32Array,
+): void {
+  const group = columns / headDim / kvHeads;
+  for (let at = 0; at < out.length; at++) {
+    const head = Math.floor(at / length);
+    const value = (Math.floor(head / group) * length + (at % length)) * headDim;
+    let sum = 0;
+    for (let output = 0; output < outputs; output++) {
+      const first = output * columns + head * headDim;
+      let product = 0;
+      for (let c = 0; c < headDim; c++) product += (values[value + c] as number) * (weight[first + c] as number);
+      sum += norm === 'l1' ? Math.abs(product) : product * product;
+    }
+    out[at] = norm === 'l1' ? sum : Math.sqrt(sum);
   }
 }
 

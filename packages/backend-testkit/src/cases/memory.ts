@@ -1,11 +1,9 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { type Backend, byteLength, type DType, dtypes, type Shape, type StoredTensor } from '@kvsift/tensor';
+import { type Backend, type DType, dtypes, type StoredTensor } from '@kvsift/tensor';
 import { agree, demand, refuses, rejects } from '../agree.js';
 import type { Bench, Case } from '../case.js';
 import { compare } from '../compare.js';
 import { floatTensor, hostData, numbers } from '../inputs.js';
+import { withFile } from '../stored-file.js';
 import { weightTypes } from './weight.js';
 
 async function roundTrip({ actual }: Bench, dtype: DType): Promise<void> {
@@ -100,32 +98,6 @@ async function afterDispose({ another }: Bench): Promise<void> {
   await rejects('read after dispose', x.read(), ['disposed']);
   await rejects('finish after dispose', backend.finish(), ['disposed']);
   x.dispose();
-}
-
-/** Writes tensors into one file and calls `use` with where they lie. */
-async function withFile(
-  parts: readonly (readonly [dtype: DType, shape: Shape])[],
-  use: (stored: StoredTensor[]) => Promise<void>,
-) {
-  const folder = await mkdtemp(join(tmpdir(), 'kvsift-testkit-'));
-  try {
-    const path = join(folder, 'weights.bin');
-    // An odd gap in front: tensors in a file need not be aligned.
-    const chunks: Uint8Array[] = [Buffer.alloc(3, 255)];
-    const stored: StoredTensor[] = [];
-    let at = 3;
-    for (const [index, [dtype, shape]] of parts.entries()) {
-      const data = hostData(100 + index, dtype, shape);
-      const bytes = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
-      stored.push({ name: `part${index}`, dtype, shape, path, byteOffset: at, byteLength: byteLength(dtype, shape) });
-      chunks.push(bytes);
-      at += bytes.length;
-    }
-    await writeFile(path, Buffer.concat(chunks));
-    await use(stored);
-  } finally {
-    await rm(folder, { recursive: true });
-  }
 }
 
 const reversed = (rows: number) => Int32Array.from({ length: rows }, (_, row) => rows - 1 - row);

@@ -8,10 +8,12 @@ import {
   type HostArray,
   halfToFloat,
   isBlockType,
+  type Shape,
 } from '@kvsift/tensor';
 import { agree } from '../agree.js';
 import type { Bench, Case } from '../case.js';
 import { floatTensor, hostData, integerTensor, type Kind, numbers } from '../inputs.js';
+import { withFile } from '../stored-file.js';
 
 /** Types that a weight may have. */
 export const weightTypes = dtypes.filter((dtype) => dtype !== 'i32' && dtype !== 'u8');
@@ -149,7 +151,44 @@ function lookupCases(): Case[] {
   });
 }
 
-/** dequantize, embedding and linear in every dtype that a weight may have. */
+/** Sizes of products move by what the products may, and less: errors of many outputs even out. */
+function normCases(): Case[] {
+  const plans: readonly (readonly [dtype: DType, outputs: number, queryHeads: number, values: Shape])[] = [
+    ['q4_1', 65, 4, [2, 70, 64]],
+    ['q8_0', 16, 1, [1, 1, 32]],
+    ['bf16', 40, 3, [1, 130, 80]],
+    ['f16', 33, 6, [2, 9, 5]],
+    ['f32', 7, 2, [2, 3, 4]],
+    ['f32', 7, 2, [2, 0, 4]],
+  ];
+  return plans.map(([dtype, outputs, queryHeads, shape]) => ({
+    op: 'projectedNorms',
+    title: `${dtype}: ${queryHeads} query heads, values ${shape.join(' × ')}, loaded and uploaded weights`,
+    run: (bench) => {
+      const columns = queryHeads * (shape[2] ?? 0);
+      const closeness = { relative: Math.max(2e-5, bench.tolerance.product) };
+      return withFile([[dtype, [outputs, columns]]], async ([stored]) => {
+        if (stored === undefined) return;
+        await agree(
+          bench,
+          async (backend) => {
+            using loaded = await backend.load(stored, 'linear');
+            const plain = backend.upload(hostData(7, dtype, [outputs, columns]), dtype, [outputs, columns]);
+            const values = floatTensor(backend, 3, shape);
+            return {
+              l1: backend.projectedNorms(values, loaded, 'l1'),
+              l2: backend.projectedNorms(values, loaded, 'l2'),
+              plain: backend.projectedNorms(values, plain, 'l1'),
+            };
+          },
+          closeness,
+        );
+      });
+    },
+  }));
+}
+
+/** dequantize, embedding, linear and projectedNorms in every dtype that a weight may have. */
 export function weightCases(): Case[] {
-  return [...lookupCases(), ...linearCases()];
+  return [...lookupCases(), ...linearCases(), ...normCases()];
 }

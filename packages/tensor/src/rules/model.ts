@@ -131,6 +131,27 @@ export function checkLinear(x: Tensor, weight: Tensor, options: LinearOptions): 
   return [rows, outputs];
 }
 
+export function checkProjectedNorms(values: Tensor, weight: Tensor): Shape {
+  dtypeIs('projectedNorms', 'values', values, 'f32');
+  isWeight('projectedNorms', 'weight', weight);
+  const [kvHeads = 0, length = 0, headDim = 0] = values.shape;
+  demand(
+    values.shape.length === 3 && kvHeads > 0 && headDim > 0,
+    'projectedNorms',
+    `values must be [kvHeads, n, headDim], not ${formatShape(values.shape)}`,
+  );
+  const [outputs = 0, columns = 0] = weight.shape;
+  const queryHeads = columns / headDim;
+  if (weight.shape.length !== 2 || outputs === 0 || columns === 0 || queryHeads % kvHeads !== 0) {
+    throw new KvsiftError(
+      'shape_mismatch',
+      `projectedNorms: the weight ${formatShape(weight.shape)} does not have the columns of query heads that share the heads of values ${formatShape(values.shape)}`,
+      { op: 'projectedNorms' },
+    );
+  }
+  return [queryHeads, length];
+}
+
 export function checkGated(x: Tensor): Shape {
   const [rows, columns] = matrix('gated', 'x', x);
   demand(columns % 2 === 0, 'gated', `x needs an even number of columns, not ${columns}`);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 #include "kvsift/weights.h"
 
@@ -16,6 +17,24 @@ namespace kvsift {
  */
 void linear(Context& context, Compute compute, const PackedWeight& weight, const float* x, std::size_t rows, bool apart, const float* bias,
             const float* residual, float* out);
+
+/** Value vectors of KV heads: f32 [kv_heads, entries, head_dim]. */
+struct HeadValues {
+  const float* data;
+  std::size_t kv_heads;
+  std::size_t entries;
+  std::size_t head_dim;
+};
+
+enum class Norm : std::uint8_t { l1, l2 };
+
+/**
+ * How large what each query head makes of each value of its KV head is: the norm of value · W[:, columns of the head]ᵀ over all outputs, which exists
+ * only in pieces. Under `int8` the products are of bf16 where the machine has those, else of f32.
+ * @param weight [outputs, heads · head_dim], heads a multiple of kv_heads
+ * @param out f32 [heads, entries]
+ */
+void projected_norms(Context& context, Compute compute, const PackedWeight& weight, const HeadValues& values, Norm norm, float* out);
 
 /** Columns that `multiply_panels` takes at most: whole panels of 16. */
 std::size_t panel_columns(const Context& context);

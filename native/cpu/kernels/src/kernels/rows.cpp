@@ -81,6 +81,28 @@ double exp_sum(const float* x, std::size_t count, float top) {
   return sum;
 }
 
+/** Σ size(x), of four sums side by side. */
+template <class Size>
+KVSIFT_INLINE float sum_sizes(const float* x, std::size_t count, Size size) {
+  F sums[4] = {splat(0.0F), splat(0.0F), splat(0.0F), splat(0.0F)};
+  std::size_t c = 0;
+  for (; c + 4 * lanes <= count; c += 4 * lanes) {
+    KVSIFT_UNROLL for (int i = 0; i < 4; i++) sums[i] += size(load(x + c + i * lanes));
+  }
+  for (; c + lanes <= count; c += lanes) sums[0] += size(load(x + c));
+  float total = sum_of((sums[0] + sums[1]) + (sums[2] + sums[3]));
+  for (; c < count; c++) total += size(splat(x[c]))[0];
+  return total;
+}
+
+float absolute_sum(const float* x, std::size_t count) {
+  return sum_sizes(x, count, [](F v) __attribute__((always_inline)) { return reinterpret_cast<F>(reinterpret_cast<I>(v) & 0x7fffffff); });
+}
+
+float square_sum(const float* x, std::size_t count) {
+  return sum_sizes(x, count, [](F v) __attribute__((always_inline)) { return v * v; });
+}
+
 /** Argument reduction by π/2 in three parts (Cody and Waite), then the Taylor-like polynomials of fdlibm; for |angle| below 2^20. */
 void rope_table(std::int32_t position, const float* inverse, std::size_t half, float scale, float* cosines, float* sines) {
   for (std::size_t c = 0; c < half; c++) {
@@ -181,7 +203,7 @@ void from_q8(const std::byte* x, std::size_t count, float* out) {
 }  // namespace
 
 RowKernels row_kernels() {
-  return {rms_norm, silu, gelu_tanh, softcap, largest, exp_sum, rope_table, rotate, to_f16, to_bf16, from_f16, from_bf16, to_q8, from_q8};
+  return {rms_norm, silu, gelu_tanh, softcap, largest, exp_sum, absolute_sum, square_sum, rope_table, rotate, to_f16, to_bf16, from_f16, from_bf16, to_q8, from_q8};
 }
 
 }  // namespace kvsift::KVSIFT_NS
