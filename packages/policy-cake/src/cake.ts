@@ -4,6 +4,7 @@ import {
   definePolicy,
   fitProtection,
   gatherColumns,
+  knownLogSums,
   LayerTensors,
   type LayerView,
   lastRows,
@@ -13,7 +14,7 @@ import {
   resolveBudgets,
   type SequenceContext,
 } from '@kvsift/policy';
-import type { Backend, Selection, Tensor } from '@kvsift/tensor';
+import type { Backend, ReduceOp, Selection, Tensor } from '@kvsift/tensor';
 import { preferredShares } from './shares.js';
 
 interface Options {
@@ -52,11 +53,18 @@ export const cake = definePolicy({
   observes: 'rotated queries of the last `window` rows',
   costs: '2 · queryHeads · window · n · headDim FLOPs, O(queryHeads · window · n) memory; two numbers are read back per layer',
   phases: ['prefill'],
-  deviations: ['The budget is exact over all layers, not in each.', 'Entries are not re-shared while decoding.'],
+  deviations: [
+    'The budget is exact over all layers, not in each.',
+    'While the prompt is read, layers may hold an eighth of the budget too much before earlier ones shrink.',
+    'Entries are not re-shared while decoding.',
+  ],
   create: (options) => ({ ragged: false, begin: (context) => cascade(context, options) }),
 });
 
-/** Layers seen so far share the whole budget; each new one makes the earlier ones shrink. */
+/** Earlier layers may hold a part of the whole budget too much, one in this many, before they shrink. */
+const slack = 8;
+
+/** Layers seen so far share the whole budget; new ones make the earlier ones shrink. */
 function cascade(context: SequenceContext, options: Options): PolicyRun {
   const budgets = resolveBudgets(context);
   const window = Math.min(
@@ -88,6 +96,9 @@ function cascade(context: SequenceContext, options: Options): PolicyRun {
     },
     revise(layer, backend) {
       const shares = preferredShares(preferences, total, past);
+      // Layer by layer the first ones would be copied again for each of the last ones.
+      const excess = shares.reduce((sum, share, earlier) => sum + Math.max(0, (held[earlier] ?? 0) - share), 0);
+      if (excess * slack < total && layer < context.model.layers - 1) return [];
       return shares.flatMap((share, earlier) => {
         const own = scores.get(earlier);
         if (earlier >= layer || own === undefined || latest === undefined || share >= (held[earlier] ?? 0)) return [];
@@ -108,15 +119,16 @@ export async function measure(
   const { backend, cache, length, model } = view;
   const queries = lastRows(backend, observed(view, 'queries'), options.window);
   const [rows = 0] = queries.shape;
-  const all = backend.attentionRows(queries, cache, columnOptions(view, rows));
-  const paid = backend.slice(all, 2, 0, length - window);
-  const varied = backend.reduce(paid, 1, 'variance');
+  const all = backend.attentionRows(queries, cache, { ...columnOptions(view, rows), ...knownLogSums(view, rows) });
+  // The window's own columns are left out of what has been reduced: that is much less to copy.
+  const columns = (x: Tensor, op: ReduceOp) => backend.slice(backend.reduce(x, 1, op), 1, 0, length - window);
+  const varied = columns(all, 'variance');
   const sums = (x: Tensor) => backend.reduce(backend.reduce(x, -1, 'sum'), 0, 'sum');
-  const surprise = backend.zip(paid, backend.map(backend.zip(paid, 1e-10, 'add'), 'log'), 'mul');
-  const [spread, shift] = await Promise.all([sums(backend.reduce(surprise, 1, 'sum')).read(), sums(varied).read()]);
+  const surprise = backend.zip(all, backend.map(backend.zip(all, 1e-10, 'add'), 'log'), 'mul');
+  const [spread, shift] = await Promise.all([sums(columns(surprise, 'sum')).read(), sums(varied).read()]);
   const dispersion = -(spread[0] ?? 0);
   const variance = shift[0] ?? 0;
-  const votes = backend.zip(backend.reduce(paid, 1, 'mean'), backend.zip(varied, options.gamma, 'mul'), 'add');
+  const votes = backend.zip(columns(all, 'mean'), backend.zip(varied, options.gamma, 'mul'), 'add');
   const pooled = options.kernelSize === 1 ? votes : backend.pool(votes, options.kernelSize, 'average');
   return {
     tokenScores: beforeWindow(backend, reduceGroups(backend, pooled, model.kvHeads), window),

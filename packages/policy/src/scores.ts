@@ -1,4 +1,4 @@
-import { type Backend, type ColumnStatistic, KvsiftError, type Tensor } from '@kvsift/tensor';
+import { type Backend, type ColumnOptions, type ColumnStatistic, KvsiftError, type Tensor } from '@kvsift/tensor';
 import type { LayerView } from './contract.js';
 
 /** How the scores of the query heads of a group become one score of their KV head. */
@@ -42,6 +42,11 @@ export function columnOptions(view: LayerView, rows: number, options: { mask?: '
   };
 }
 
+/** Log-sum-exp of the last `rows` observed queries under the causal mask, where the prefill knows it: what the attention statistics need not find again. */
+export function knownLogSums({ backend, queryLogSums }: LayerView, rows: number): Pick<ColumnOptions, 'logSumExp'> {
+  return queryLogSums === undefined ? {} : { logSumExp: lastRows(backend, queryLogSums, rows) };
+}
+
 /**
  * Attention that each entry got from the last `window` queries, summed (or the maximum) over them: f32 [queryHeads, length]
  * (specification 0.2: the softmax covers all visible entries, the window's own included).
@@ -53,10 +58,9 @@ export function windowAttention(
   mask: 'causal' | 'none' = 'causal',
 ): Tensor {
   const rows = lastRows(view.backend, observed(view, 'queries'), window);
-  const { queryLogSums } = view;
   return view.backend.attentionColumns(rows, view.cache, statistic, {
     ...columnOptions(view, rows.shape[0] ?? 0, { mask }),
-    ...(queryLogSums && mask === 'causal' && { logSumExp: lastRows(view.backend, queryLogSums, window) }),
+    ...(mask === 'causal' && knownLogSums(view, window)),
   });
 }
 

@@ -116,8 +116,9 @@ Tensor attention_columns(Backend& backend, const Tensor& q, const View& view, Co
 Tensor attention_rows(Backend& backend, const Tensor& q, const View& view, const ColumnOptions& options) {
   const std::vector<Tensor> inputs = column_inputs("attentionRows", q, view, options);
   const Tensor out = backend.make("attentionRows", DType::f32, {options.shape.query_heads, q.shape[0], view.max_length});
-  backend.submit("attentionRows", inputs, std::span(&out, 1), [=](Context& context) {
-    kvsift::attention_rows(context, q.floats(), q.shape[0], resolve_uniform(context, "attentionRows", view), view.max_length, column_arguments(options), out.out());
+  backend.submit("attentionRows", inputs, std::span(&out, 1), [=, compute = backend.compute()](Context& context) {
+    kvsift::attention_rows(context, compute, q.floats(), q.shape[0], resolve_uniform(context, "attentionRows", view), view.max_length, column_arguments(options),
+                           out.out());
   });
   return out;
 }

@@ -1,6 +1,5 @@
 #include "ops/elementwise.h"
 
-#include <cmath>
 #include <limits>
 
 namespace kvsift::ops {
@@ -9,41 +8,17 @@ namespace {
 
 constexpr std::size_t grain = 16384;
 
-template <class Apply>
-void each(Context& context, const float* x, std::size_t count, float* out, Apply apply) {
-  context.parallel_for(count, grain, [=](std::size_t begin, std::size_t end, std::size_t) {
-    for (std::size_t i = begin; i < end; i++) out[i] = apply(x[i]);
-  });
+}  // namespace
+
+void map(Context& context, UnaryOp op, const float* x, std::size_t count, float* out) {
+  context.parallel_for(count, grain, [=, &context](std::size_t begin, std::size_t end, std::size_t) { map_row(context, op, x + begin, end - begin, out + begin); });
 }
 
-/** NaN wins, whichever side it is on. */
-constexpr auto larger = [](float a, float b) { return a > b || a != a ? a : b; };
-constexpr auto smaller = [](float a, float b) { return a < b || a != a ? a : b; };
-
-/** Runs along the last axis of the result: each operand either advances by one or stands still. */
-template <class Apply>
-void zip_row(const float* a, std::size_t a_step, const float* b, std::size_t b_step, std::size_t count, float* out, Apply apply) {
-  if (a_step == 1 && b_step == 1) {
-    for (std::size_t i = 0; i < count; i++) out[i] = apply(a[i], b[i]);
-  } else if (a_step == 1) {
-    const float other = *b;
-    for (std::size_t i = 0; i < count; i++) out[i] = apply(a[i], other);
-  } else if (b_step == 1) {
-    const float other = *a;
-    for (std::size_t i = 0; i < count; i++) out[i] = apply(other, b[i]);
-  } else {
-    const float value = apply(*a, *b);
-    for (std::size_t i = 0; i < count; i++) out[i] = value;
-  }
-}
-
-template <class Apply>
-void zip_all(Context& context, const float* a, const Shape& a_shape, const float* b, const Shape& b_shape, const Shape& shape, float* out,
-             Apply apply) {
+void zip(Context& context, BinaryOp op, const float* a, const Shape& a_shape, const float* b, const Shape& b_shape, const Shape& shape, float* out) {
   if (shape == a_shape && (shape == b_shape || b_shape.count() == 1)) {
     const std::size_t b_step = shape == b_shape ? 1 : 0;
-    context.parallel_for(shape.count(), grain, [=](std::size_t begin, std::size_t end, std::size_t) {
-      zip_row(a + begin, 1, b + begin * b_step, b_step, end - begin, out + begin, apply);
+    context.parallel_for(shape.count(), grain, [=, &context](std::size_t begin, std::size_t end, std::size_t) {
+      zip_row(context, op, a + begin, 1, b + begin * b_step, b_step, end - begin, out + begin);
     });
     return;
   }
@@ -55,7 +30,7 @@ void zip_all(Context& context, const float* a, const Shape& a_shape, const float
   const std::size_t a_step = shape.rank() == 0 ? 0 : a_steps[last];
   const std::size_t b_step = shape.rank() == 0 ? 0 : b_steps[last];
   const std::size_t rows = shape.count() / columns;
-  context.parallel_for(rows, grain / columns + 1, [=](std::size_t begin, std::size_t end, std::size_t) {
+  context.parallel_for(rows, grain / columns + 1, [=, &context](std::size_t begin, std::size_t end, std::size_t) {
     // Where the row lies on each axis but the last, counted up rather than divided out each time.
     Shape at = shape;
     std::size_t rest = begin;
@@ -68,7 +43,7 @@ void zip_all(Context& context, const float* a, const Shape& a_shape, const float
       from_b += at[axis] * b_steps[axis];
     }
     for (std::size_t row = begin; row < end; row++) {
-      zip_row(a + from_a, a_step, b + from_b, b_step, columns, out + row * columns, apply);
+      zip_row(context, op, a + from_a, a_step, b + from_b, b_step, columns, out + row * columns);
       for (std::size_t axis = last; axis-- > 0;) {
         from_a += a_steps[axis];
         from_b += b_steps[axis];
@@ -79,35 +54,6 @@ void zip_all(Context& context, const float* a, const Shape& a_shape, const float
       }
     }
   });
-}
-
-}  // namespace
-
-void map(Context& context, UnaryOp op, const float* x, std::size_t count, float* out) {
-  switch (op) {
-    case UnaryOp::exp: return each(context, x, count, out, [](float v) { return std::exp(v); });
-    case UnaryOp::log: return each(context, x, count, out, [](float v) { return std::log(v); });
-    case UnaryOp::sqrt: return each(context, x, count, out, [](float v) { return std::sqrt(v); });
-    case UnaryOp::abs: return each(context, x, count, out, [](float v) { return std::fabs(v); });
-    case UnaryOp::neg: return each(context, x, count, out, [](float v) { return -v; });
-    case UnaryOp::square: return each(context, x, count, out, [](float v) { return v * v; });
-    case UnaryOp::reciprocal: return each(context, x, count, out, [](float v) { return 1.0f / v; });
-    case UnaryOp::floor: return each(context, x, count, out, [](float v) { return std::floor(v); });
-    case UnaryOp::isfinite: return each(context, x, count, out, [](float v) { return std::isfinite(v) ? 1.0f : 0.0f; });
-  }
-}
-
-void zip(Context& context, BinaryOp op, const float* a, const Shape& a_shape, const float* b, const Shape& b_shape, const Shape& shape, float* out) {
-  const auto all = [&](auto apply) { zip_all(context, a, a_shape, b, b_shape, shape, out, apply); };
-  switch (op) {
-    case BinaryOp::add: return all([](float x, float y) { return x + y; });
-    case BinaryOp::sub: return all([](float x, float y) { return x - y; });
-    case BinaryOp::mul: return all([](float x, float y) { return x * y; });
-    case BinaryOp::div: return all([](float x, float y) { return x / y; });
-    case BinaryOp::max: return all(larger);
-    case BinaryOp::min: return all(smaller);
-    case BinaryOp::less: return all([](float x, float y) { return x < y ? 1.0f : 0.0f; });
-  }
 }
 
 void zip(Context& context, BinaryOp op, const float* a, float b, std::size_t count, float* out) {

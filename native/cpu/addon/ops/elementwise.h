@@ -3,13 +3,13 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "kvsift/context.h"
+#include "kvsift/elementwise.h"
 #include "runtime/tensor.h"
 
 namespace kvsift::ops {
 
-enum class UnaryOp : std::uint8_t { exp, log, sqrt, abs, neg, square, reciprocal, floor, isfinite };
-enum class BinaryOp : std::uint8_t { add, sub, mul, div, max, min, less };
+using kvsift::BinaryOp;
+using kvsift::UnaryOp;
 
 /** out[i] = op(x[i]) */
 void map(Context& context, UnaryOp op, const float* x, std::size_t count, float* out);

@@ -11,6 +11,26 @@ namespace {
 /** Columns of the result that are filled together, so that the lines read are used whole. */
 constexpr std::size_t tile = 16;
 
+/** Four rows of the result whose elements lie side by side in x, `columns` at a multiple of 4, `step` apart there. */
+void transpose_four(const std::uint32_t* x, std::size_t step, std::size_t columns, std::uint32_t* out, std::size_t stride) {
+  using Four [[gnu::vector_size(16), gnu::aligned(4), gnu::may_alias]] = std::uint32_t;
+  const auto load = [](const std::uint32_t* from) { return *reinterpret_cast<const Four*>(from); };
+  for (std::size_t i = 0; i < columns; i += 4, x += 4 * step) {
+    const Four a = load(x);
+    const Four b = load(x + step);
+    const Four c = load(x + 2 * step);
+    const Four d = load(x + 3 * step);
+    const Four low = __builtin_shuffle(a, b, Four{0, 4, 1, 5});
+    const Four high = __builtin_shuffle(a, b, Four{2, 6, 3, 7});
+    const Four low2 = __builtin_shuffle(c, d, Four{0, 4, 1, 5});
+    const Four high2 = __builtin_shuffle(c, d, Four{2, 6, 3, 7});
+    *reinterpret_cast<Four*>(out + i) = __builtin_shuffle(low, low2, Four{0, 1, 4, 5});
+    *reinterpret_cast<Four*>(out + stride + i) = __builtin_shuffle(low, low2, Four{2, 3, 6, 7});
+    *reinterpret_cast<Four*>(out + 2 * stride + i) = __builtin_shuffle(high, high2, Four{0, 1, 4, 5});
+    *reinterpret_cast<Four*>(out + 3 * stride + i) = __builtin_shuffle(high, high2, Four{2, 3, 6, 7});
+  }
+}
+
 template <class T>
 void transpose_elements(Context& context, const T* x, const Shape& shape, const Shape& order, T* out) {
   const std::size_t rank = shape.rank();
@@ -43,7 +63,20 @@ void transpose_elements(Context& context, const T* x, const Shape& shape, const 
       for (std::size_t strip = 0; strip < columns; strip += tile) {
         const std::size_t stop = std::min(columns, strip + tile);
         for (std::size_t row = first; row < last; row++) {
-          for (std::size_t i = strip; i < stop; i++) out[row * columns + i] = x[from[row - first] + i * step];
+          std::size_t i = strip;
+          if constexpr (sizeof(T) == 4) {
+            const std::size_t at = row - first;
+            if (row + 4 <= last && from[at + 3] == from[at] + 3 && from[at + 2] == from[at] + 2 && from[at + 1] == from[at] + 1) {
+              const std::size_t fours = (stop - strip) / 4 * 4;
+              transpose_four(x + from[at] + i * step, step, fours, out + row * columns + i, columns);
+              for (std::size_t next = row; next < row + 4; next++) {
+                for (i = strip + fours; i < stop; i++) out[next * columns + i] = x[from[next - first] + i * step];
+              }
+              row += 3;
+              continue;
+            }
+          }
+          for (; i < stop; i++) out[row * columns + i] = x[from[row - first] + i * step];
         }
       }
     }

@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <limits>
 
+#include "kvsift/elementwise.h"
 #include "ops/order.h"
 
 namespace kvsift::ops {
@@ -21,16 +21,15 @@ void each_row(Context& context, std::size_t rows, std::size_t columns, Work work
 }  // namespace
 
 void softmax(Context& context, const float* x, std::size_t rows, std::size_t columns, float* out) {
-  each_row(context, rows, columns, [=](std::size_t row, std::size_t) {
+  each_row(context, rows, columns, [=, &context](std::size_t row, std::size_t) {
     const float* from = x + row * columns;
     float* to = out + row * columns;
     float most = -std::numeric_limits<float>::infinity();
     for (std::size_t i = 0; i < columns; i++) most = from[i] > most || from[i] != from[i] ? from[i] : most;
+    zip_row(context, BinaryOp::sub, from, 1, &most, 0, columns, to);
+    map_row(context, UnaryOp::exp, to, columns, to);
     double sum = 0;
-    for (std::size_t i = 0; i < columns; i++) {
-      to[i] = std::exp(from[i] - most);
-      sum += to[i];
-    }
+    for (std::size_t i = 0; i < columns; i++) sum += to[i];
     for (std::size_t i = 0; i < columns; i++) to[i] = static_cast<float>(to[i] / sum);
   });
 }

@@ -164,11 +164,19 @@ void attention_columns(Context& context, Compute compute, const float* q, std::s
   each_tile(op, sums, begin, take, end);
 }
 
-void attention_rows(Context& context, const float* q, std::size_t rows, const KvView& view, std::size_t n, const ColumnArguments& arguments, float* out) {
-  const Op op{context, q, rows, view, n, arguments, false};
+void attention_rows(Context& context, Compute compute, const float* q, std::size_t rows, const KvView& view, std::size_t n, const ColumnArguments& arguments,
+                    float* out) {
+  const Op op{context, q, rows, view, n, arguments, compute == Compute::int8 && context.kernels().products.bf16};
   const std::size_t group = op.group();
   const float* sums = log_sums(op);
-  std::fill_n(out, arguments.shape.query_heads * rows * n, 0.0F);
+  // What a row does not see is 0; the tiles bring the rest.
+  for (std::size_t at = 0; at < arguments.shape.query_heads * rows; at++) {
+    const SlotRange seen = op.range(at / rows / group, at % rows);
+    const std::size_t first = std::min(seen.first, n);
+    const std::size_t last = std::clamp(seen.last, first, n);
+    std::fill_n(out + at * n, first, 0.0F);
+    std::fill_n(out + at * n + last, n - last, 0.0F);
+  }
   const auto take = [&](std::size_t head, std::size_t first, const ScoreTile& tile, const float* lse, float*) {
     for (std::size_t row = 0; row < tile.rows; row++) {
       const std::size_t from = std::max(tile.start, static_cast<std::size_t>(tile.first[row]));

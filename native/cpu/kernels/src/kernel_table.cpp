@@ -5,10 +5,11 @@ namespace kvsift {
 #define KVSIFT_DECLARE(set)         \
   namespace set {                   \
   RowKernels row_kernels();         \
+  ElementKernels element_kernels(); \
   ProductKernels product_kernels(); \
   AttentionKernels attention_kernels(); \
   LimitKernels limit_kernels(); \
-  static KernelTable table() { return {row_kernels(), product_kernels(), attention_kernels(), limit_kernels()}; } \
+  static KernelTable table() { return {row_kernels(), element_kernels(), product_kernels(), attention_kernels(), limit_kernels()}; } \
   }
 
 KVSIFT_DECLARE(portable)

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kvsift/elementwise.h"
 #include "kvsift/isa.h"
 #include "panels.h"
 
@@ -31,6 +32,12 @@ struct RowKernels {
   /** Whole blocks of q8_0. */
   void (*to_q8)(const float* x, std::size_t count, std::byte* out);
   void (*from_q8)(const std::byte* x, std::size_t count, float* out);
+};
+
+/** Element by element; see kvsift/elementwise.h. */
+struct ElementKernels {
+  void (*map)(UnaryOp op, const float* x, std::size_t count, float* out);
+  void (*zip)(BinaryOp op, const float* a, std::size_t a_step, const float* b, std::size_t b_step, std::size_t count, float* out);
 };
 
 /** Rows of activations as signed bytes with a scale per block of 32. */
@@ -169,6 +176,7 @@ struct LimitKernels {
 /** All kernels of one instruction set. */
 struct KernelTable {
   RowKernels rows;
+  ElementKernels elements;
   ProductKernels products;
   AttentionKernels attention;
   LimitKernels limits;

@@ -81,6 +81,7 @@ void test_formats();
 void test_linear();
 void test_projection();
 void test_rows();
+void test_elementwise();
 void test_kv();
 void test_attention();
 void test_columns();

@@ -26,6 +26,7 @@ int main(int count, char** names) {
   const std::pair<const char*, void (*)()> all[] = {
       {"pool", test_pool}, {"formats", test_formats},     {"linear", test_linear},   {"projection", test_projection}, {"rows", test_rows},
       {"kv", test_kv},     {"attention", test_attention}, {"columns", test_columns}, {"sampling", test_sampling},
+      {"elementwise", test_elementwise},
   };
   for (const auto& [name, run] : all) {
     bool wanted = count < 2;

@@ -85,7 +85,7 @@ void attention_with_columns(Context& context, Compute compute, const KvView& vie
                                       heads));
 }
 
-void attention_rows(Context& context, const float* q, std::size_t rows, const KvView& view, std::size_t n, const ColumnArguments& arguments, float* out) {
+void attention_rows(Context& context, Compute, const float* q, std::size_t rows, const KvView& view, std::size_t n, const ColumnArguments& arguments, float* out) {
   const kvsift_cuda_column_arguments own_arguments = device_arguments(arguments);
   context.watch();
   context.run(kvsift_cuda_attention_rows(context.kernels(), context.stream(), q, rows, &view, n, &own_arguments, out));

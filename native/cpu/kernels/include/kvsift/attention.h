@@ -62,6 +62,7 @@ void attention_columns(Context& context, Compute compute, const float* q, std::s
                        ColumnStatistic statistic, const ColumnArguments& arguments, float* out);
 
 /** The probabilities of few rows: f32 [query_heads, rows, n]; entries that a row does not see are 0. */
-void attention_rows(Context& context, const float* q, std::size_t rows, const KvView& view, std::size_t n, const ColumnArguments& arguments, float* out);
+void attention_rows(Context& context, Compute compute, const float* q, std::size_t rows, const KvView& view, std::size_t n, const ColumnArguments& arguments,
+                    float* out);
 
 }  // namespace kvsift
