@@ -244,7 +244,7 @@ class ReferenceBackend extends ReferenceStream implements t.Backend {
     return this.floatOp('rank', [x], t.checkLastAxis('rank', x), (out) => algebra.rank(floats(x), x.shape, out));
   }
 
-  matmul(a: t.Tensor, b: t.Tensor, { transposeB = false }: { transposeB?: boolean } = {}): t.Tensor {
+  matmul(a: t.Tensor, b: t.Tensor, { transposeB = false }: t.MatmulOptions = {}): t.Tensor {
     const shape = t.checkMatmul(a, b, transposeB);
     return this.floatOp('matmul', [a, b], shape, (out) =>
       algebra.matmul(floats(a), a.shape, floats(b), b.shape, transposeB, out, shape),

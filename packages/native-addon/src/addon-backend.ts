@@ -196,8 +196,8 @@ export class AddonBackend extends AddonStream implements t.Backend {
     return this.#floats(t.checkLastAxis('rank', x), this.native.rank(this.id(x)));
   }
 
-  matmul(a: t.Tensor, b: t.Tensor, { transposeB = false }: { transposeB?: boolean } = {}): t.Tensor {
-    return this.#floats(t.checkMatmul(a, b, transposeB), this.native.matmul(this.id(a), this.id(b), transposeB));
+  matmul(a: t.Tensor, b: t.Tensor, { transposeB = false, coarse = false }: t.MatmulOptions = {}): t.Tensor {
+    return this.#floats(t.checkMatmul(a, b, transposeB), this.native.matmul(this.id(a), this.id(b), transposeB, coarse));
   }
 
   slice(x: t.Tensor, axis: number, start: number, end: number): t.Tensor {

@@ -91,7 +91,7 @@ export interface NativeBackend {
   toFloat(x: TensorId): TensorId;
   toInt(x: TensorId): TensorId;
   pool(x: TensorId, kernelSize: number, kind: string): TensorId;
-  matmul(a: TensorId, b: TensorId, transposeB: boolean): TensorId;
+  matmul(a: TensorId, b: TensorId, transposeB: boolean, coarse: boolean): TensorId;
   slice(x: TensorId, axis: number, start: number, end: number): TensorId;
   concat(parts: Float64Array, axis: number): TensorId;
   transpose(x: TensorId, order: Float64Array): TensorId;

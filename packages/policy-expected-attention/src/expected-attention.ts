@@ -102,7 +102,7 @@ function statistics(view: LayerView, sinks: number, covariance: boolean): { mean
   const channels = backend.transpose(wide, [1, 2, 0]);
   const mean = backend.reduce(channels, 2, 'mean');
   const centred = backend.zip(channels, backend.reshape(mean, [queryHeads, headDim, 1]), 'sub');
-  const products = backend.matmul(centred, centred, { transposeB: true });
+  const products = backend.matmul(centred, centred, { transposeB: true, coarse: true });
   return { mean, spread: backend.zip(products, rows - first, 'div') };
 }
 
@@ -113,7 +113,11 @@ function quadratic(backend: Backend, keys: Tensor, spread: Tensor, group: number
   const parts = Array.from({ length: group }, (_, member) =>
     releasing(backend, (inner) => {
       const own = inner.reshape(inner.slice(grouped, 1, member, member + 1), [kvHeads, headDim, headDim]);
-      return inner.reshape(inner.reduce(inner.zip(inner.matmul(keys, own), keys, 'mul'), 2, 'sum'), [kvHeads, 1, length]);
+      return inner.reshape(inner.reduce(inner.zip(inner.matmul(keys, own, { coarse: true }), keys, 'mul'), 2, 'sum'), [
+        kvHeads,
+        1,
+        length,
+      ]);
     }),
   );
   return backend.concat(parts, 1);

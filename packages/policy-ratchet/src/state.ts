@@ -3,7 +3,7 @@ import type { Backend, Tensor } from '@kvsift/tensor';
 import type { FeatureMap } from './features.js';
 
 /** Rows whose features exist at one time. */
-const chunk = 256;
+const chunk = 512;
 
 /** Σ φ(k) ⊗ [v, 1] over entries f32 [kvHeads, n, headDim]: f32 [kvHeads, F, headDim + 1]; the last column sums the features. */
 export function stateOf(backend: Backend, features: FeatureMap, keys: Tensor, values: Tensor): Tensor {
@@ -15,7 +15,7 @@ export function stateOf(backend: Backend, features: FeatureMap, keys: Tensor, va
     state = releasing(backend, (inner) => {
       const phi = features(inner, inner.slice(keys, 1, start, end));
       const extended = inner.concat([inner.slice(values, 1, start, end), filled(inner, [heads, end - start, 1], 1)], 2);
-      const part = inner.matmul(inner.transpose(phi, [0, 2, 1]), extended);
+      const part = inner.matmul(inner.transpose(phi, [0, 2, 1]), extended, { coarse: true });
       return before === undefined ? part : inner.zip(before, part, 'add');
     });
     before?.dispose();

@@ -103,6 +103,15 @@ export interface LinearOptions {
   readonly apart?: boolean;
 }
 
+export interface MatmulOptions {
+  readonly transposeB?: boolean;
+  /**
+   * The operands may be rounded as those of `attention` are (to bf16, unless `info.compute` is 'f32'), where that is faster: for sums over many entries
+   * that are estimates in any case. Default false.
+   */
+  readonly coarse?: boolean;
+}
+
 /** Σ |x| or √Σ x². */
 export type ProjectedNorm = 'l1' | 'l2';
 
@@ -250,7 +259,7 @@ export interface Backend extends AsyncDisposable {
   /** Position of each element in ascending order of its row (last axis; ties: lower index first; NaN last), as f32. */
   rank(x: Tensor): Tensor;
   /** [..., i, k] × [..., k, j] with leading axes broadcast; `transposeB` takes b as [..., j, k]. */
-  matmul(a: Tensor, b: Tensor, options?: { transposeB?: boolean }): Tensor;
+  matmul(a: Tensor, b: Tensor, options?: MatmulOptions): Tensor;
   /** Elements start … end − 1 along an axis, copied. */
   slice(x: Tensor, axis: number, start: number, end: number): Tensor;
   concat(parts: readonly Tensor[], axis: number): Tensor;

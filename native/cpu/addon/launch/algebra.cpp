@@ -102,7 +102,7 @@ Tensor pool(Backend& backend, ops::PoolKind kind, const Tensor& x, std::size_t k
   return out;
 }
 
-Tensor matmul(Backend& backend, const Tensor& a, const Tensor& b, bool transpose_b) {
+Tensor matmul(Backend& backend, const Tensor& a, const Tensor& b, bool transpose_b, bool coarse) {
   expect_dtype("matmul", "a", a, DType::f32);
   expect_dtype("matmul", "b", b, DType::f32);
   const std::size_t a_rank = a.shape.rank();
@@ -123,7 +123,9 @@ Tensor matmul(Backend& backend, const Tensor& a, const Tensor& b, bool transpose
   shape.push(sizes.rows);
   shape.push(sizes.columns);
   const Tensor out = backend.make("matmul", DType::f32, shape);
-  backend.submit("matmul", {a, b}, {out}, [=](Context& context) { ops::matmul(context, sizes, a.floats(), b.floats(), out.out()); });
+  backend.submit("matmul", {a, b}, {out}, [=, compute = backend.compute()](Context& context) {
+    ops::matmul(context, compute, coarse, sizes, a.floats(), b.floats(), out.out());
+  });
   return out;
 }
 

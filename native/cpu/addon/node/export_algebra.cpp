@@ -74,7 +74,8 @@ Napi::Value pool(Reader& reader) {
 Napi::Value matmul(Reader& reader) {
   const Tensor a = reader.tensor("a");
   const Tensor b = reader.tensor("b");
-  return reader.result(launch::matmul(reader.backend(), a, b, reader.flag("transposeB")));
+  const bool transpose_b = reader.flag("transposeB");
+  return reader.result(launch::matmul(reader.backend(), a, b, transpose_b, reader.flag("coarse")));
 }
 
 Napi::Value slice(Reader& reader) {

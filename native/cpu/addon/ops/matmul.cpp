@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "kvsift/activations.h"
 #include "kvsift/linear.h"
 
 namespace kvsift::ops {
@@ -26,9 +27,48 @@ void pack(const float* b, const MatmulShape& shape, std::size_t k, std::size_t i
   }
 }
 
+/** Where the matrices of one item of the batch begin. */
+struct Item {
+  const float* a;
+  const float* b;
+};
+
+Item item_of(const MatmulShape& shape, std::size_t item, const float* a, const float* b) {
+  std::size_t a_matrix = 0;
+  std::size_t b_matrix = 0;
+  for (std::size_t axis = shape.lead.rank(); axis-- > 0;) {
+    a_matrix += item % shape.lead[axis] * shape.a_steps[axis];
+    b_matrix += item % shape.lead[axis] * shape.b_steps[axis];
+    item /= shape.lead[axis];
+  }
+  return {a + a_matrix * shape.rows * shape.inner, b + b_matrix * shape.inner * shape.columns};
+}
+
+void matmul_rounded(Context& context, const MatmulShape& shape, const float* a, const float* b, float* out) {
+  constexpr std::size_t wide = 128;
+  constexpr std::size_t rounded_depth = 1024;
+  const std::size_t tiles = (shape.columns + wide - 1) / wide;
+  const std::size_t blocks = (shape.rows + row_block - 1) / row_block;
+  const std::size_t b_stride = shape.transpose_b ? shape.inner : shape.columns;
+  context.parallel_for(shape.lead.count() * blocks * tiles, 1, [&](std::size_t task, std::size_t, std::size_t thread) {
+    const std::size_t column = task % tiles * wide;
+    const std::size_t row = task / tiles % blocks * row_block;
+    const std::size_t index = task / (tiles * blocks);
+    const Item item = item_of(shape, index, a, b);
+    for (std::size_t k = 0; k < shape.inner; k += rounded_depth) {
+      const float* right = item.b + (shape.transpose_b ? column * b_stride + k : k * b_stride + column);
+      multiply_rounded(context, thread,
+                       {item.a + row * shape.inner + k, shape.inner, std::min(row_block, shape.rows - row), right, b_stride, shape.transpose_b,
+                        std::min(wide, shape.columns - column), std::min(rounded_depth, shape.inner - k),
+                        out + (index * shape.rows + row) * shape.columns + column, shape.columns},
+                       k > 0);
+    }
+  });
+}
+
 }  // namespace
 
-void matmul(Context& context, const MatmulShape& shape, const float* a, const float* b, float* out) {
+void matmul(Context& context, Compute compute, bool coarse, const MatmulShape& shape, const float* a, const float* b, float* out) {
   const std::size_t wide = panel_columns(context);
   const std::size_t tiles = (shape.columns + wide - 1) / wide;
   const std::size_t blocks = (shape.rows + row_block - 1) / row_block;
@@ -37,22 +77,15 @@ void matmul(Context& context, const MatmulShape& shape, const float* a, const fl
     std::fill(out, out + batch * shape.rows * shape.columns, 0.0f);
     return;
   }
+  if (coarse && rounds_activations(context, compute)) return matmul_rounded(context, shape, a, b, out);
   context.parallel_for(batch * blocks * tiles, 1, [&](std::size_t begin, std::size_t end, std::size_t thread) {
     auto* packed = static_cast<float*>(context.thread_scratch(thread, depth * wide * sizeof(float)));
     for (std::size_t task = begin; task < end; task++) {
       const std::size_t column = task % tiles * wide;
       const std::size_t first_row = task / tiles % blocks * row_block;
       const std::size_t item = task / (tiles * blocks);
-      std::size_t rest = item;
-      std::size_t a_matrix = 0;
-      std::size_t b_matrix = 0;
-      for (std::size_t axis = shape.lead.rank(); axis-- > 0;) {
-        a_matrix += rest % shape.lead[axis] * shape.a_steps[axis];
-        b_matrix += rest % shape.lead[axis] * shape.b_steps[axis];
-        rest /= shape.lead[axis];
-      }
-      const float* left = a + (a_matrix * shape.rows + first_row) * shape.inner;
-      const float* right = b + b_matrix * shape.inner * shape.columns;
+      const auto [matrix, right] = item_of(shape, item, a, b);
+      const float* left = matrix + first_row * shape.inner;
       const std::size_t width = std::min(wide, shape.columns - column);
       float* to = out + (item * shape.rows + first_row) * shape.columns + column;
       for (std::size_t k = 0; k < shape.inner; k += depth) {

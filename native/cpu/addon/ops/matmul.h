@@ -3,6 +3,7 @@
 #include <cstddef>
 
 #include "kvsift/context.h"
+#include "kvsift/weights.h"
 #include "runtime/tensor.h"
 
 namespace kvsift::ops {
@@ -20,7 +21,10 @@ struct MatmulShape {
   Shape b_steps;
 };
 
-/** f32 [lead..., rows, columns]; accumulated in f32 over blocks of the inner axis. Threads do not change the result. */
-void matmul(Context& context, const MatmulShape& shape, const float* a, const float* b, float* out);
+/**
+ * f32 [lead..., rows, columns]; accumulated in f32 over blocks of the inner axis. Threads do not change the result.
+ * @param coarse operands may be rounded as `compute` rounds those of other products
+ */
+void matmul(Context& context, Compute compute, bool coarse, const MatmulShape& shape, const float* a, const float* b, float* out);
 
 }  // namespace kvsift::ops

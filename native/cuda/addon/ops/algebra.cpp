@@ -57,7 +57,8 @@ void transpose(Context& context, const void* x, std::size_t size, const Shape& s
   context.run(kvsift_cuda_transpose(context.kernels(), context.stream(), x, size, Four(shape, 1).values, axes, out));
 }
 
-void matmul(Context& context, const MatmulShape& shape, const float* a, const float* b, float* out) {
+// Exact in any case.
+void matmul(Context& context, Compute, bool, const MatmulShape& shape, const float* a, const float* b, float* out) {
   kvsift_cuda_matmul_shape own{};
   own.rows = shape.rows;
   own.inner = shape.inner;

@@ -211,6 +211,40 @@ function matmulCases(): Case[] {
   );
 }
 
+/** Operands that may be rounded: exact where nothing else is rounded either. */
+function coarseCases(): Case[] {
+  const shapes: readonly (readonly [lead: number, rows: number, inner: number, columns: number])[] = [
+    [1, 1, 1, 1],
+    [2, 3, 7, 5],
+    [3, 65, 131, 64],
+    [1, 300, 66, 130],
+    [1, 20, 2100, 33],
+    [1, 2, 0, 3],
+  ];
+  return shapes.map(
+    ([lead, rows, inner, columns]): Case => ({
+      op: 'matmul',
+      title: `coarse: ${lead} of [${rows},${inner}] × [${inner},${columns}]`,
+      run: (bench) =>
+        agree(
+          bench,
+          (backend) => {
+            const a = floatTensor(backend, 91, [lead, rows, inner]);
+            const [b, transposed] = [
+              floatTensor(backend, 92, [inner, columns]),
+              floatTensor(backend, 93, [lead, columns, inner]),
+            ];
+            return {
+              plain: backend.matmul(a, b, { coarse: true }),
+              transposed: backend.matmul(a, transposed, { transposeB: true, coarse: true }),
+            };
+          },
+          { ofLargest: Math.max(2e-5, bench.tolerance.product) },
+        ),
+    }),
+  );
+}
+
 function layoutCases(): Case[] {
   return (['f32', 'i32'] as const).flatMap((dtype): Case[] => [
     {
@@ -295,5 +329,5 @@ function conversionCases(): Case[] {
 
 /** map, zip, reduce, softmax, cumsum, matmul, slice, concat, transpose, toFloat, toInt */
 export function algebraCases(): Case[] {
-  return [...elementCases(), ...rowCases(), ...matmulCases(), ...layoutCases(), ...conversionCases()];
+  return [...elementCases(), ...rowCases(), ...matmulCases(), ...coarseCases(), ...layoutCases(), ...conversionCases()];
 }

@@ -1,0 +1,32 @@
+#pragma once
+
+#include <cstddef>
+
+#include "kvsift/weights.h"
+
+namespace kvsift {
+
+/** Whether products of activations with each other may be, and are, products of what has been rounded to bf16. */
+bool rounds_activations(const Context& context, Compute compute);
+
+/** out [rows, columns] = x [rows, depth] · b, all in f32, rows `..._stride` floats apart. */
+struct RoundedProduct {
+  const float* x;
+  std::size_t x_stride;
+  std::size_t rows;
+  const float* b;  // [depth, columns], or [columns, depth] where `transposed`
+  std::size_t b_stride;
+  bool transposed;
+  std::size_t columns;
+  std::size_t depth;
+  float* out;
+  std::size_t out_stride;
+};
+
+/**
+ * A block of a product whose operands are rounded to bf16, on the calling thread. `add`: to what is there. Where `rounds_activations`. What it packs
+ * should fit the second-level cache: `rows` and `columns` times `depth` times two bytes.
+ */
+void multiply_rounded(Context& context, std::size_t thread, const RoundedProduct& product, bool add);
+
+}  // namespace kvsift
