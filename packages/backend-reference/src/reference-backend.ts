@@ -251,6 +251,15 @@ class ReferenceBackend extends ReferenceStream implements t.Backend {
     );
   }
 
+  covariance(x: t.Tensor, options: t.CovarianceOptions): t.Moments {
+    const shapes = t.checkCovariance(x, options);
+    const [mean, covariance] = [this.make('f32', shapes[0]), this.make('f32', shapes[1])];
+    this.enqueue('covariance', [x], [mean, covariance], () =>
+      algebra.covariance(floats(x), x.shape, options, floats(mean), floats(covariance)),
+    );
+    return { mean, covariance };
+  }
+
   slice(x: t.Tensor, axis: number, start: number, end: number): t.Tensor {
     const checked = t.checkSlice(x, axis, start, end);
     return this.anyOp('slice', [x], x.dtype, checked.shape, (out) =>

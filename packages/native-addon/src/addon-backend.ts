@@ -200,6 +200,12 @@ export class AddonBackend extends AddonStream implements t.Backend {
     return this.#floats(t.checkMatmul(a, b, transposeB), this.native.matmul(this.id(a), this.id(b), transposeB, coarse));
   }
 
+  covariance(x: t.Tensor, options: t.CovarianceOptions): t.Moments {
+    const [mean, covariance] = t.checkCovariance(x, options);
+    const ids = this.native.covariance(this.id(x), options.heads, options.first ?? 0);
+    return { mean: this.#floats(mean, ids[0]), covariance: this.#floats(covariance, ids[1]) };
+  }
+
   slice(x: t.Tensor, axis: number, start: number, end: number): t.Tensor {
     const checked = t.checkSlice(x, axis, start, end);
     return this.hold(this.native.slice(this.id(x), checked.axis, start, end), x.dtype, checked.shape);

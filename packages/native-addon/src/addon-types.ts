@@ -91,6 +91,7 @@ export interface NativeBackend {
   toFloat(x: TensorId): TensorId;
   toInt(x: TensorId): TensorId;
   pool(x: TensorId, kernelSize: number, kind: string): TensorId;
+  covariance(x: TensorId, heads: number, first: number): [mean: TensorId, covariance: TensorId];
   matmul(a: TensorId, b: TensorId, transposeB: boolean, coarse: boolean): TensorId;
   slice(x: TensorId, axis: number, start: number, end: number): TensorId;
   concat(parts: Float64Array, axis: number): TensorId;

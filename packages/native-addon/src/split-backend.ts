@@ -37,7 +37,20 @@ const fixed: { readonly [Name in OpName]: (...args: Parameters<t.Backend[Name]>)
   rmsNorm: (_x, weight) => weight,
   ...anywhere([
     ...(['dequantize', 'reshape', 'gated', 'softcap', 'splitColumns', 'rope', 'sample'] as const),
-    ...(['pool', 'top', 'topShares', 'roundShares', 'map', 'zip', 'reduce', 'softmax', 'cumsum', 'rank', 'matmul'] as const),
+    ...([
+      'pool',
+      'top',
+      'topShares',
+      'roundShares',
+      'map',
+      'zip',
+      'reduce',
+      'softmax',
+      'cumsum',
+      'rank',
+      'matmul',
+      'covariance',
+    ] as const),
     ...(['slice', 'concat', 'transpose', 'toFloat', 'toInt'] as const),
   ]),
 };

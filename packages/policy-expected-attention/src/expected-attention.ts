@@ -96,14 +96,12 @@ function statistics(view: LayerView, sinks: number, covariance: boolean): { mean
   // Buffered decode rows no longer contain the sinks.
   const first = rows === view.seen ? sinks : 0;
   const { queryHeads, headDim } = model;
-  const wide = backend.reshape(backend.slice(all, 0, first, rows), [rows - first, queryHeads, headDim]);
-  if (!covariance) return { mean: backend.reduce(wide, 0, 'mean') };
-  // Channels before rows: the one copy that both sums can read.
-  const channels = backend.transpose(wide, [1, 2, 0]);
-  const mean = backend.reduce(channels, 2, 'mean');
-  const centred = backend.zip(channels, backend.reshape(mean, [queryHeads, headDim, 1]), 'sub');
-  const products = backend.matmul(centred, centred, { transposeB: true, coarse: true });
-  return { mean, spread: backend.zip(products, rows - first, 'div') };
+  if (covariance) {
+    const moments = backend.covariance(all, { heads: queryHeads, first });
+    return { mean: moments.mean, spread: moments.covariance };
+  }
+  const counted = first === 0 ? all : backend.slice(all, 0, first, rows);
+  return { mean: backend.reshape(backend.reduce(counted, 0, 'mean'), [queryHeads, headDim]) };
 }
 
 /** Kᵀ Σ K per query head, [kvHeads, group, n], one head of the groups at a time. */

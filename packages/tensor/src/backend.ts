@@ -112,6 +112,19 @@ export interface MatmulOptions {
   readonly coarse?: boolean;
 }
 
+export interface CovarianceOptions {
+  readonly heads: number;
+  /** Rows before it are left out. Default 0. */
+  readonly first?: number;
+}
+
+export interface Moments {
+  /** f32 [heads, headDim] */
+  readonly mean: Tensor;
+  /** f32 [heads, headDim, headDim] */
+  readonly covariance: Tensor;
+}
+
 /** Σ |x| or √Σ x². */
 export type ProjectedNorm = 'l1' | 'l2';
 
@@ -260,6 +273,11 @@ export interface Backend extends AsyncDisposable {
   rank(x: Tensor): Tensor;
   /** [..., i, k] × [..., k, j] with leading axes broadcast; `transposeB` takes b as [..., j, k]. */
   matmul(a: Tensor, b: Tensor, options?: MatmulOptions): Tensor;
+  /**
+   * Mean and population covariance of the rows of x [rows, heads · headDim] from `first` on, for each head. Differences from the mean may be rounded as
+   * with `coarse`.
+   */
+  covariance(x: Tensor, options: CovarianceOptions): Moments;
   /** Elements start … end − 1 along an axis, copied. */
   slice(x: Tensor, axis: number, start: number, end: number): Tensor;
   concat(parts: readonly Tensor[], axis: number): Tensor;

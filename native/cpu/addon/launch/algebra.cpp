@@ -2,6 +2,7 @@
 
 #include "launch/check.h"
 #include "ops/layout.h"
+#include "ops/covariance.h"
 #include "ops/matmul.h"
 
 namespace kvsift::launch {
@@ -125,6 +126,19 @@ Tensor matmul(Backend& backend, const Tensor& a, const Tensor& b, bool transpose
   const Tensor out = backend.make("matmul", DType::f32, shape);
   backend.submit("matmul", {a, b}, {out}, [=, compute = backend.compute()](Context& context) {
     ops::matmul(context, compute, coarse, sizes, a.floats(), b.floats(), out.out());
+  });
+  return out;
+}
+
+Moments covariance(Backend& backend, const Tensor& x, std::size_t heads, std::size_t first) {
+  expect_matrix("covariance", "x", x);
+  const std::size_t columns = x.shape[1];
+  demand(first < x.shape[0], "covariance", "there are no rows");
+  demand(heads > 0 && columns > 0 && columns % heads == 0, "covariance", "the heads do not share the columns");
+  const std::size_t dim = columns / heads;
+  const Moments out{backend.make("covariance", DType::f32, {heads, dim}), backend.make("covariance", DType::f32, {heads, dim, dim})};
+  backend.submit("covariance", {x}, {out.mean, out.covariance}, [=, compute = backend.compute()](Context& context) {
+    ops::covariance(context, compute, x.floats() + first * columns, x.shape[0] - first, heads, dim, out.mean.out(), out.covariance.out());
   });
   return out;
 }

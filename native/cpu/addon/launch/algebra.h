@@ -20,6 +20,11 @@ Tensor cumsum(Backend& backend, const Tensor& x);
 Tensor rank(Backend& backend, const Tensor& x);
 Tensor pool(Backend& backend, ops::PoolKind kind, const Tensor& x, std::size_t kernel_size);
 Tensor matmul(Backend& backend, const Tensor& a, const Tensor& b, bool transpose_b, bool coarse = false);
+struct Moments {
+  Tensor mean;
+  Tensor covariance;
+};
+Moments covariance(Backend& backend, const Tensor& x, std::size_t heads, std::size_t first);
 Tensor slice(Backend& backend, const Tensor& x, std::size_t axis, std::size_t start, std::size_t end);
 Tensor concat(Backend& backend, std::span<const Tensor> parts, std::size_t axis);
 Tensor transpose(Backend& backend, const Tensor& x, const Shape& order);

@@ -78,6 +78,14 @@ Napi::Value matmul(Reader& reader) {
   return reader.result(launch::matmul(reader.backend(), a, b, transpose_b, reader.flag("coarse")));
 }
 
+Napi::Value covariance(Reader& reader) {
+  const Tensor x = reader.tensor("x");
+  const std::size_t heads = reader.count("heads");
+  const auto [mean, covariance] = launch::covariance(reader.backend(), x, heads, reader.count("first"));
+  const Tensor both[] = {mean, covariance};
+  return reader.results(both);
+}
+
 Napi::Value slice(Reader& reader) {
   const Tensor x = reader.tensor("x");
   const std::size_t axis = reader.count("axis");
@@ -145,6 +153,7 @@ constexpr Export exports[] = {
     {"toInt", one<launch::to_int>},
     {"pool", pool},
     {"matmul", matmul},
+    {"covariance", covariance},
     {"slice", slice},
     {"concat", concat},
     {"transpose", transpose},

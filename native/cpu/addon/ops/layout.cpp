@@ -11,10 +11,12 @@ namespace {
 /** Columns of the result that are filled together, so that the lines read are used whole. */
 constexpr std::size_t tile = 16;
 
+using Word [[gnu::may_alias]] = std::uint32_t;
+
 /** Four rows of the result whose elements lie side by side in x, `columns` at a multiple of 4, `step` apart there. */
-void transpose_four(const std::uint32_t* x, std::size_t step, std::size_t columns, std::uint32_t* out, std::size_t stride) {
+void transpose_four(const Word* x, std::size_t step, std::size_t columns, Word* out, std::size_t stride) {
   using Four [[gnu::vector_size(16), gnu::aligned(4), gnu::may_alias]] = std::uint32_t;
-  const auto load = [](const std::uint32_t* from) { return *reinterpret_cast<const Four*>(from); };
+  const auto load = [](const Word* from) { return *reinterpret_cast<const Four*>(from); };
   for (std::size_t i = 0; i < columns; i += 4, x += 4 * step) {
     const Four a = load(x);
     const Four b = load(x + step);
@@ -99,6 +101,17 @@ void copy_pieces(Context& context, const void* from, std::size_t from_stride, vo
       std::memcpy(target + row * to_stride + at, source + row * from_stride + at, std::min(part, bytes - at));
     }
   });
+}
+
+void transpose_matrix(const float* x, std::size_t rows, std::size_t columns, float* out) {
+  const auto* from = reinterpret_cast<const Word*>(x);
+  auto* to = reinterpret_cast<Word*>(out);
+  const std::size_t even_rows = rows / 4 * 4;
+  const std::size_t even_columns = columns / 4 * 4;
+  for (std::size_t column = 0; column < even_columns; column += 4) transpose_four(from + column, columns, even_rows, to + column * rows, rows);
+  for (std::size_t column = 0; column < columns; column++) {
+    for (std::size_t row = column < even_columns ? even_rows : 0; row < rows; row++) to[column * rows + row] = from[row * columns + column];
+  }
 }
 
 void transpose(Context& context, const void* x, std::size_t size, const Shape& shape, const Shape& order, void* out) {

@@ -1,11 +1,13 @@
 // The algebra of native/cpu/addon/ops on the kernels of the device.
 #include "kvsift/context.h"
+#include "ops/covariance.h"
 #include "ops/elementwise.h"
 #include "ops/layout.h"
 #include "ops/matmul.h"
 #include "ops/random.h"
 #include "ops/reduce.h"
 #include "ops/rows.h"
+#include "runtime/device_scratch.h"
 
 namespace kvsift::ops {
 
@@ -72,6 +74,17 @@ void matmul(Context& context, Compute, bool, const MatmulShape& shape, const flo
     own.b_steps[axis] = there ? shape.b_steps[at] : 0;
   }
   context.run(kvsift_cuda_matmul(context.kernels(), context.stream(), &own, a, b, out));
+}
+
+void covariance(Context& context, Compute compute, const float* x, std::size_t rows, std::size_t heads, std::size_t head_dim, float* mean, float* out) {
+  const std::size_t columns = heads * head_dim;
+  const DeviceScratch scratch(context, rows * columns * sizeof(float));
+  float* turned = scratch.floats();
+  transpose(context, x, sizeof(float), {rows, heads, head_dim}, {1, 2, 0}, turned);
+  reduce(context, ReduceOp::mean, turned, columns, rows, 1, mean);
+  zip(context, BinaryOp::sub, turned, {columns, rows}, mean, {columns, 1}, {columns, rows}, turned);
+  matmul(context, compute, true, {head_dim, rows, head_dim, true, {heads}, {1}, {1}}, turned, turned, out);
+  zip(context, BinaryOp::div, out, static_cast<float>(rows), columns * head_dim, out);
 }
 
 void uniform(Context& context, const RandomKey& key, std::size_t rows, std::size_t columns, float* out) {

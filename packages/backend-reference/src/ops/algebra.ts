@@ -1,4 +1,4 @@
-import type { BinaryOp, ReduceOp, Shape, UnaryOp } from '@kvsift/tensor';
+import type { BinaryOp, CovarianceOptions, ReduceOp, Shape, UnaryOp } from '@kvsift/tensor';
 
 const unary: Readonly<Record<UnaryOp, (x: number) => number>> = {
   exp: Math.exp,
@@ -177,6 +177,31 @@ export function matmul(
       }
     }
   });
+}
+
+export function covariance(
+  x: Float32Array,
+  [rows = 0, columns = 0]: Shape,
+  { heads, first = 0 }: CovarianceOptions,
+  mean: Float32Array,
+  out: Float32Array,
+): void {
+  const headDim = columns / heads;
+  const means = Float64Array.from({ length: columns }, (_, column) => {
+    let sum = 0;
+    for (let row = first; row < rows; row++) sum += x[row * columns + column] as number;
+    return sum / (rows - first);
+  });
+  mean.set(means);
+  for (let at = 0; at < out.length; at++) {
+    const head = Math.floor(at / headDim ** 2) * headDim;
+    const [a, b] = [head + (Math.floor(at / headDim) % headDim), head + (at % headDim)];
+    const [meanA, meanB] = [means[a] ?? 0, means[b] ?? 0];
+    let sum = 0;
+    for (let row = first; row < rows; row++)
+      sum += ((x[row * columns + a] as number) - meanA) * ((x[row * columns + b] as number) - meanB);
+    out[at] = sum / (rows - first);
+  }
 }
 
 /** Any array of numbers that elements are copied between. */

@@ -245,6 +245,32 @@ function coarseCases(): Case[] {
   );
 }
 
+/** Rows far from 0, whose differences from the mean are what counts. */
+function covarianceCases(): Case[] {
+  const plans: readonly (readonly [rows: number, heads: number, headDim: number, first: number])[] = [
+    [1, 1, 1, 0],
+    [2, 3, 5, 1],
+    [70, 2, 24, 4],
+    [1300, 3, 64, 0],
+    [2100, 1, 17, 3],
+  ];
+  return plans.map(
+    ([rows, heads, headDim, first]): Case => ({
+      op: 'covariance',
+      title: `${rows} rows from ${first} on, ${heads} heads of ${headDim}`,
+      run: (bench) =>
+        agree(
+          bench,
+          (backend) => {
+            const x = backend.zip(floatTensor(backend, 96, [rows, heads * headDim]), 50, 'add');
+            return { ...backend.covariance(x, { heads, first }) };
+          },
+          { mean: { relative: 1e-6 }, covariance: { ofLargest: Math.max(2e-5, bench.tolerance.product), absolute: 1e-6 } },
+        ),
+    }),
+  );
+}
+
 function layoutCases(): Case[] {
   return (['f32', 'i32'] as const).flatMap((dtype): Case[] => [
     {
@@ -327,7 +353,15 @@ function conversionCases(): Case[] {
   ];
 }
 
-/** map, zip, reduce, softmax, cumsum, matmul, slice, concat, transpose, toFloat, toInt */
+/** map, zip, reduce, softmax, cumsum, matmul, covariance, slice, concat, transpose, toFloat, toInt */
 export function algebraCases(): Case[] {
-  return [...elementCases(), ...rowCases(), ...matmulCases(), ...coarseCases(), ...layoutCases(), ...conversionCases()];
+  return [
+    ...elementCases(),
+    ...rowCases(),
+    ...matmulCases(),
+    ...coarseCases(),
+    ...covarianceCases(),
+    ...layoutCases(),
+    ...conversionCases(),
+  ];
 }

@@ -1,7 +1,8 @@
+import type { CovarianceOptions } from '../backend.js';
 import { KvsiftError } from '../errors.js';
 import { broadcastShape, elementCount, formatShape, type Shape, sameShape } from '../shape.js';
 import type { Tensor } from '../tensor.js';
-import { alive, axisOf, demand, dtypeIs, integer } from './check.js';
+import { alive, axisOf, demand, dtypeIs, integer, matrix } from './check.js';
 
 export function checkReshape(x: Tensor, shape: Shape): Shape {
   alive('reshape', 'x', x);
@@ -59,6 +60,19 @@ export function checkMatmul(a: Tensor, b: Tensor, transposeB: boolean): Shape {
     );
   }
   return [...lead, rows, columns];
+}
+
+export function checkCovariance(x: Tensor, { heads, first = 0 }: CovarianceOptions): [mean: Shape, covariance: Shape] {
+  const [rows, columns] = matrix('covariance', 'x', x);
+  integer('covariance', 'heads', heads, 1);
+  demand(columns > 0 && columns % heads === 0, 'covariance', `${heads} heads do not share ${columns} columns`);
+  demand(rows > 0, 'covariance', 'x needs at least one row');
+  integer('covariance', 'first', first, 0, rows - 1);
+  const headDim = columns / heads;
+  return [
+    [heads, headDim],
+    [heads, headDim, headDim],
+  ];
 }
 
 export function checkSlice(x: Tensor, axis: number, start: number, end: number): { shape: Shape; axis: number } {
