@@ -43,6 +43,12 @@ export class ReferenceStream {
     this.enqueue('write', [], [tensor], () => storageOf(tensor).data.set(copy));
   }
 
+  writeRows(tensor: t.Tensor, row: number, data: t.Tensor): void {
+    t.checkWriteRows(tensor, row, data);
+    const width = t.elementCount(tensor.shape.slice(1));
+    this.enqueue('writeRows', [tensor, data], [tensor], () => storageOf(tensor).data.set(storageOf(data).data, row * width));
+  }
+
   async load(sources: t.StoredTensor | readonly t.StoredTensor[], role: t.WeightRole): Promise<t.Tensor> {
     this.demandAlive();
     const list = Array.isArray(sources) ? (sources as readonly t.StoredTensor[]) : [sources as t.StoredTensor];

@@ -263,14 +263,10 @@ class LayerPass implements Disposable {
       tensor.dispose();
       return { [name]: alias };
     };
-    const queries = this.#queries.take();
-    const logSums = this.#queryLogSums.take();
-    // The last layer attends with the last chunk only.
-    const whole = logSums?.shape[0] === queries?.shape[0];
-    if (!whole) logSums?.dispose();
     return {
-      ...pass('queries', queries),
-      ...pass('queryLogSums', whole ? logSums : undefined),
+      ...pass('queries', this.#queries.take()),
+      // Not all of them in the last layer, which attends with the last chunk only.
+      ...pass('queryLogSums', this.#queryLogSums.take()),
       ...pass('queriesBeforeRotation', this.#queriesBefore.take()),
       ...pass('keysBeforeRotation', this.#keysBefore.take()),
       ...pass('hidden', this.#normed.take()),

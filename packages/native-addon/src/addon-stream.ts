@@ -42,6 +42,11 @@ export class AddonStream implements TensorOwner {
     else this.native.write(this.id(tensor), data);
   }
 
+  writeRows(tensor: t.Tensor, row: number, data: t.Tensor): void {
+    t.checkWriteRows(tensor, row, data);
+    this.native.writeRows(this.id(tensor), row, this.id(data));
+  }
+
   /** `write` of a tensor of another backend of the same addon: enqueued on both streams. Not while one of them is recorded. */
   receive(tensor: t.Tensor, from: AddonStream, data: t.Tensor): void {
     this.demandAlive();

@@ -33,6 +33,7 @@ export interface NativeBackend {
   empty(dtype: string, shape: Float64Array): TensorId;
   write(x: TensorId, data: ArrayBufferView): void;
   assign(x: TensorId, data: TensorId): void;
+  writeRows(x: TensorId, row: number, data: TensorId): void;
   /** Copies tensor `data` of another backend of this addon over `x`. */
   receive(x: TensorId, from: NativeBackend, data: TensorId): void;
   reshape(x: TensorId, shape: Float64Array): TensorId;

@@ -24,6 +24,7 @@ type OpName = Exclude<
 
 /** Tensors that an op changes in place, else the weight or the cache that it reads: the first decides where it runs. Of all others the largest operand does. */
 const fixed: { readonly [Name in OpName]: (...args: Parameters<t.Backend[Name]>) => unknown } = {
+  writeRows: (tensor) => tensor,
   kvAppend: (segments) => segments,
   kvGather: (_from, _selection, to) => to,
   kvRead: (view) => view,

@@ -167,7 +167,7 @@ export interface Program extends Disposable {
 /**
  * Everything that computes. Ops validate their arguments at once (`shape_mismatch`, `dtype_mismatch`, `disposed`, `invalid_argument`), enqueue and
  * return; they run in submission order off the JavaScript thread. Activations are f32 row matrices [rows, columns], token rows of a batch packed
- * back to back. Ops never modify their inputs, except `write`, `kvAppend`, `kvGather`, `kvReplace` and the `columnSums` of `attention`.
+ * back to back. Ops never modify their inputs, except `write`, `writeRows`, `kvAppend`, `kvGather`, `kvReplace` and the `columnSums` of `attention`.
  */
 export interface Backend extends AsyncDisposable {
   readonly info: BackendInfo;
@@ -179,6 +179,8 @@ export interface Backend extends AsyncDisposable {
   empty(dtype: DType, shape: Shape): Tensor;
   /** Replaces the contents of a tensor in stream order. Host data are copied at the call; a tensor of the same dtype and shape when its turn comes. */
   write(tensor: Tensor, data: HostArray | Tensor): void;
+  /** Copies the rows of `data` over those of `tensor` from `row` on, in stream order. */
+  writeRows(tensor: Tensor, row: number, data: Tensor): void;
   /** Makes a weight from a file. Several sources with equal columns are stacked by rows and may differ in dtype. Mapped where possible. */
   load(sources: StoredTensor | readonly StoredTensor[], role: WeightRole): Promise<Tensor>;
   /** f32 [rows, columns] values of a weight. */

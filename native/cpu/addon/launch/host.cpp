@@ -56,6 +56,22 @@ void assign(Backend& backend, const Tensor& tensor, const Tensor& data) {
   });
 }
 
+void write_rows(Backend& backend, const Tensor& tensor, std::size_t row, const Tensor& data) {
+  expect_elements("writeRows", "tensor", tensor);
+  expect_dtype("writeRows", "data", data, tensor.dtype);
+  demand(tensor.shape.rank() > 0 && data.storage != tensor.storage, "writeRows", "writeRows: needs rows, and those of another tensor");
+  Shape expected = tensor.shape;
+  expected[0] = data.shape[0];
+  expect_shape("writeRows", "data", data, expected);
+  demand(row <= tensor.shape[0] && data.shape[0] <= tensor.shape[0] - row, "writeRows", "writeRows: the rows lie outside");
+  backend.submit("writeRows", {data, tensor}, {tensor}, [=](Context& context) {
+    const std::size_t bytes = data.storage->bytes();
+    if (bytes == 0) return;
+    auto* to = static_cast<std::byte*>(tensor.storage->data()) + row * (bytes / data.shape[0]);
+    ops::copy_pieces(context, data.storage->data(), bytes, to, bytes, bytes, 1);
+  });
+}
+
 void receive(Backend& backend, const Tensor& tensor, Backend& from, const Tensor& data) {
   demand(!tensor.storage->weight && !data.storage->weight, "receive", "a weight cannot be overwritten, nor copied");
   demand(!backend.recording() && !from.recording(), "receive", "receive: not while a program is recorded");

@@ -33,6 +33,13 @@ Napi::Value assign(Reader& reader) {
   return reader.env().Undefined();
 }
 
+Napi::Value write_rows(Reader& reader) {
+  const Tensor tensor = reader.tensor("tensor");
+  const std::size_t row = reader.count("row");
+  launch::write_rows(reader.backend(), tensor, row, reader.tensor("data"));
+  return reader.env().Undefined();
+}
+
 Napi::Value receive(Reader& reader) {
   const Tensor tensor = reader.tensor("tensor");
   NativeBackend& from = reader.other("from");
@@ -206,6 +213,7 @@ constexpr Export exports[] = {
     {"empty", empty},
     {"write", write},
     {"assign", assign},
+    {"writeRows", write_rows},
     {"receive", receive},
     {"reshape", reshape},
     {"release", release},

@@ -11,90 +11,115 @@ namespace kvsift::ops {
 
 namespace {
 
-/** Parts of the rows of a head, each a task: enough for all threads, few enough that their sums take little memory. */
-constexpr std::size_t parts = 4;
-/** Rows that are summed in f32 before the sum goes on in f64. */
-constexpr std::size_t sum_rows = 256;
+/** Parts of the rows, each a task: enough for many threads, few enough that their sums take little memory. */
+constexpr std::size_t most_parts = 8;
+/** Rows whose mean is taken away from all: near enough to the mean of all that little is lost by rounding. */
+constexpr std::size_t centre_rows = 256;
 constexpr std::size_t panel = 16;
 
-void mean_of(Context& context, const float* x, std::size_t rows, std::size_t columns, float* mean) {
-  const std::size_t blocks = (rows + sum_rows - 1) / sum_rows;
-  auto* sums = static_cast<float*>(context.shared_scratch(0, blocks * columns * sizeof(float)));
-  context.parallel_for(blocks, 1, [&](std::size_t block, std::size_t, std::size_t) {
-    float* sum = sums + block * columns;
-    std::copy_n(x + block * sum_rows * columns, columns, sum);
-    for (std::size_t row = block * sum_rows + 1; row < std::min(rows, (block + 1) * sum_rows); row++) {
-      zip_row(context, BinaryOp::add, sum, 1, x + row * columns, 1, columns, sum);
+struct Rows {
+  const float* x;
+  std::size_t count;
+  std::size_t heads;
+  std::size_t dim;
+
+  std::size_t columns() const { return heads * dim; }
+  /** Rows that are taken through a thread's memory together: they stay in the second-level cache. */
+  std::size_t step() const { return std::clamp<std::size_t>(131072 / columns(), 128, 512); }
+};
+
+/** What a thread works with. */
+struct Room {
+  explicit Room(const Rows& rows, float* memory)
+      : centred(memory), turned(centred + rows.step() * rows.columns()), panels(turned + rows.step() * rows.dim), sums(panels + rows.step() * panel) {}
+  static std::size_t floats(const Rows& rows) { return rows.step() * (rows.columns() + rows.dim + panel) + rows.columns(); }
+
+  float* centred;  // [step, columns]
+  float* turned;   // [dim, step] of one head
+  float* panels;   // [step, 16]
+  float* sums;     // [columns]
+};
+
+/** Σ of the rows less the centre, and of their products with themselves, of one part. */
+struct Part {
+  double* sums;     // [columns]
+  float* products;  // [heads, dim, dim]
+};
+
+/** products [dim, dim] = or += those of one head of the rows in `room`. */
+void multiply_head(Context& context, std::size_t thread, bool rounded, const Rows& rows, std::size_t count, std::size_t head, const Room& room, bool add,
+                   float* products) {
+  const std::size_t dim = rows.dim;
+  const float* own = room.centred + head * dim;
+  transpose_matrix(own, rows.columns(), count, dim, room.turned);
+  if (rounded) return multiply_rounded(context, thread, {room.turned, count, dim, own, rows.columns(), false, dim, count, products, dim}, add);
+  for (std::size_t first = 0; first < dim; first += panel) {
+    const std::size_t width = std::min(panel, dim - first);
+    for (std::size_t row = 0; row < count; row++) {
+      std::fill_n(std::copy_n(own + row * rows.columns() + first, width, room.panels + row * panel), panel - width, 0.0F);
     }
-  });
-  for (std::size_t c = 0; c < columns; c++) {
-    double sum = 0;
-    for (std::size_t block = 0; block < blocks; block++) sum += static_cast<double>(sums[block * columns + c]);
-    mean[c] = static_cast<float>(sum / static_cast<double>(rows));
+    multiply_panels(context, room.panels, count * panel, width, count, room.turned, count, dim, add, products + first, dim);
   }
 }
 
-/** Some rows of a head less its mean, as [rows, dim] and [dim, rows], and their products. */
-class Block {
- public:
-  Block(Context& context, std::size_t dim, bool rounded) : context_(context), dim_(dim), rounded_(rounded), most_(std::max<std::size_t>(32, 32768 / dim)) {}
-
-  std::size_t most() const { return most_; }
-  /** Floats of scratch memory. */
-  std::size_t floats() const { return (2 * dim_ + (dim_ + panel - 1) / panel * panel) * most_; }
-
-  /** out [dim, dim] = or += Σ (row − mean)ᵀ (row − mean). The thread's own scratch is used by the products: `memory` lies elsewhere. */
-  void multiply(std::size_t thread, const float* x, std::size_t stride, std::size_t rows, const float* mean, bool add, float* memory, float* out) const {
-    float* centred = memory;
-    float* turned = centred + most_ * dim_;
-    for (std::size_t row = 0; row < rows; row++) zip_row(context_, BinaryOp::sub, x + row * stride, 1, mean, 1, dim_, centred + row * dim_);
-    transpose_matrix(centred, rows, dim_, turned);
-    if (rounded_) {
-      multiply_rounded(context_, thread, {turned, rows, dim_, centred, dim_, false, dim_, rows, out, dim_}, add);
-      return;
+void add_part(Context& context, std::size_t thread, bool rounded, const Rows& rows, std::size_t begin, std::size_t end, const float* centre, const Room& room,
+              const Part& part) {
+  const std::size_t columns = rows.columns();
+  std::fill_n(part.sums, columns, 0.0);
+  for (std::size_t first = begin; first < end; first += rows.step()) {
+    const std::size_t count = std::min(rows.step(), end - first);
+    std::fill_n(room.sums, columns, 0.0F);
+    for (std::size_t row = 0; row < count; row++) {
+      float* to = room.centred + row * columns;
+      zip_row(context, BinaryOp::sub, rows.x + (first + row) * columns, 1, centre, 1, columns, to);
+      zip_row(context, BinaryOp::add, room.sums, 1, to, 1, columns, room.sums);
     }
-    float* panels = turned + most_ * dim_;
-    for (std::size_t first = 0; first < dim_; first += panel) {
-      const std::size_t width = std::min(panel, dim_ - first);
-      for (std::size_t row = 0; row < rows; row++) {
-        std::fill_n(std::copy_n(centred + row * dim_ + first, width, panels + row * panel), panel - width, 0.0F);
-      }
-      multiply_panels(context_, panels, rows * panel, width, rows, turned, rows, dim_, add, out + first, dim_);
+    for (std::size_t c = 0; c < columns; c++) part.sums[c] += static_cast<double>(room.sums[c]);
+    for (std::size_t head = 0; head < rows.heads; head++) {
+      multiply_head(context, thread, rounded, rows, count, head, room, first > begin, part.products + head * rows.dim * rows.dim);
     }
   }
-
- private:
-  Context& context_;
-  std::size_t dim_;
-  bool rounded_;
-  std::size_t most_;
-};
+}
 
 }  // namespace
 
-void covariance(Context& context, Compute compute, const float* x, std::size_t rows, std::size_t heads, std::size_t head_dim, float* mean, float* out) {
-  const std::size_t columns = heads * head_dim;
+void covariance(Context& context, Compute compute, const float* x, std::size_t count, std::size_t heads, std::size_t head_dim, float* mean, float* out) {
+  const Rows rows{x, count, heads, head_dim};
+  const std::size_t columns = rows.columns();
   const std::size_t square = head_dim * head_dim;
-  mean_of(context, x, rows, columns, mean);
-  const Block block(context, head_dim, rounds_activations(context, compute));
-  const std::size_t step = (rows + parts - 1) / parts;
-  const std::size_t used = (rows + step - 1) / step;
-  auto* sums = static_cast<float*>(context.shared_scratch(0, (used * heads * square + context.threads() * block.floats()) * sizeof(float)));
-  float* memory = sums + used * heads * square;
-  context.parallel_for(used * heads, 1, [&](std::size_t task, std::size_t, std::size_t thread) {
-    const std::size_t head = task % heads;
-    const std::size_t begin = task / heads * step;
-    const std::size_t end = std::min(rows, begin + step);
-    for (std::size_t row = begin; row < end; row += block.most()) {
-      block.multiply(thread, x + row * columns + head * head_dim, columns, std::min(block.most(), end - row), mean + head * head_dim, row > begin,
-                     memory + thread * block.floats(), sums + task * square);
-    }
+  const std::size_t step = std::max((count + most_parts - 1) / most_parts, rows.step());
+  const std::size_t parts = (count + step - 1) / step;
+  auto* sums = static_cast<double*>(context.shared_scratch(0, parts * columns * sizeof(double)));
+  auto* products = static_cast<float*>(context.shared_scratch(1, (parts * heads * square + columns) * sizeof(float)));
+  auto* memory = static_cast<float*>(context.shared_scratch(2, context.threads() * Room::floats(rows) * sizeof(float)));
+  float* centre = products + parts * heads * square;
+  const std::size_t near = std::min(count, centre_rows);
+  std::copy_n(x, columns, centre);
+  for (std::size_t row = 1; row < near; row++) zip_row(context, BinaryOp::add, centre, 1, x + row * columns, 1, columns, centre);
+  for (std::size_t c = 0; c < columns; c++) centre[c] /= static_cast<float>(near);
+
+  const bool rounded = rounds_activations(context, compute);
+  context.parallel_for(parts, 1, [&](std::size_t part, std::size_t, std::size_t thread) {
+    const Room room(rows, memory + thread * Room::floats(rows));
+    add_part(context, thread, rounded, rows, part * step, std::min(count, (part + 1) * step), centre, room,
+             {sums + part * columns, products + part * heads * square});
   });
-  context.parallel_for(heads * square, 16384, [=](std::size_t begin, std::size_t end, std::size_t) {
-    for (std::size_t i = begin; i < end; i++) {
-      double sum = 0;
-      for (std::size_t part = 0; part < used; part++) sum += static_cast<double>(sums[part * heads * square + i]);
-      out[i] = static_cast<float>(sum / static_cast<double>(rows));
+
+  // Σ (x − c)(x − c)ᵀ / n − (m − c)(m − c)ᵀ
+  const auto number = static_cast<double>(count);
+  for (std::size_t c = 0; c < columns; c++) {
+    for (std::size_t part = 1; part < parts; part++) sums[c] += sums[part * columns + c];
+    sums[c] /= number;
+    mean[c] = static_cast<float>(static_cast<double>(centre[c]) + sums[c]);
+  }
+  context.parallel_for(columns, 64, [=](std::size_t begin, std::size_t end, std::size_t) {
+    for (std::size_t row = begin; row < end; row++) {
+      const double* shift = sums + row / head_dim * head_dim;
+      for (std::size_t c = 0; c < head_dim; c++) {
+        double sum = 0;
+        for (std::size_t part = 0; part < parts; part++) sum += static_cast<double>(products[part * heads * square + row * head_dim + c]);
+        out[row * head_dim + c] = static_cast<float>(sum / number - sums[row] * shift[c]);
+      }
     }
   });
 }

@@ -103,14 +103,14 @@ void copy_pieces(Context& context, const void* from, std::size_t from_stride, vo
   });
 }
 
-void transpose_matrix(const float* x, std::size_t rows, std::size_t columns, float* out) {
+void transpose_matrix(const float* x, std::size_t stride, std::size_t rows, std::size_t columns, float* out) {
   const auto* from = reinterpret_cast<const Word*>(x);
   auto* to = reinterpret_cast<Word*>(out);
   const std::size_t even_rows = rows / 4 * 4;
   const std::size_t even_columns = columns / 4 * 4;
-  for (std::size_t column = 0; column < even_columns; column += 4) transpose_four(from + column, columns, even_rows, to + column * rows, rows);
+  for (std::size_t column = 0; column < even_columns; column += 4) transpose_four(from + column, stride, even_rows, to + column * rows, rows);
   for (std::size_t column = 0; column < columns; column++) {
-    for (std::size_t row = column < even_columns ? even_rows : 0; row < rows; row++) to[column * rows + row] = from[row * columns + column];
+    for (std::size_t row = column < even_columns ? even_rows : 0; row < rows; row++) to[column * rows + row] = from[row * stride + column];
   }
 }
 

@@ -17,7 +17,7 @@ void copy_pieces(Context& context, const void* from, std::size_t from_stride, vo
  */
 void transpose(Context& context, const void* x, std::size_t size, const Shape& shape, const Shape& order, void* out);
 
-/** out [columns, rows] of x [rows, columns], on the calling thread. */
-void transpose_matrix(const float* x, std::size_t rows, std::size_t columns, float* out);
+/** out [columns, rows] of x [rows, columns] with rows `stride` apart, on the calling thread. */
+void transpose_matrix(const float* x, std::size_t stride, std::size_t rows, std::size_t columns, float* out);
 
 }  // namespace kvsift::ops

@@ -183,7 +183,7 @@ function loadCases(): Case[] {
   ];
 }
 
-/** upload, empty, write, load, reshape, memory, resetPeak, dispose */
+/** upload, empty, write, writeRows, load, reshape, memory, resetPeak, dispose */
 export function memoryCases(): Case[] {
   return [
     ...dtypes.map(
@@ -205,6 +205,21 @@ export function memoryCases(): Case[] {
     },
     { op: 'write', title: 'takes effect in stream order', run: writes },
     { op: 'write', title: 'copies a tensor in stream order', run: copies },
+    {
+      op: 'writeRows',
+      title: 'some, none, the last, of any element type',
+      run: (bench) =>
+        agree(bench, (backend) => {
+          const results = (['f32', 'f16', 'i32', 'u8'] as const).map((dtype) => {
+            const whole = backend.upload(hostData(43, dtype, [6, 2, 3]), dtype, [6, 2, 3]);
+            backend.writeRows(whole, 1, backend.upload(hostData(44, dtype, [2, 2, 3]), dtype, [2, 2, 3]));
+            backend.writeRows(whole, 6, backend.upload(hostData(45, dtype, [0, 2, 3]), dtype, [0, 2, 3]));
+            backend.writeRows(whole, 5, backend.upload(hostData(46, dtype, [1, 2, 3]), dtype, [1, 2, 3]));
+            return [dtype, whole] as const;
+          });
+          return Object.fromEntries(results);
+        }),
+    },
     { op: 'reshape', title: 'shares memory', run: reshaping },
     { op: 'memory', title: 'counts exactly and goes back', run: accounting },
     { op: 'dispose', title: 'later calls are refused', run: afterDispose },

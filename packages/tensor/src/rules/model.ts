@@ -52,6 +52,16 @@ export function checkWrite(x: Tensor, data: HostArray | Tensor): data is Tensor 
   return true;
 }
 
+export function checkWriteRows(x: Tensor, row: number, data: Tensor): void {
+  dtypeIs('writeRows', 'tensor', x, 'f32', 'f16', 'bf16', 'i32', 'u8');
+  const [rows, ...rest] = x.shape;
+  demand(rows !== undefined && x !== data, 'writeRows', 'needs rows, and those of another tensor');
+  integer('writeRows', 'row', row, 0, rows);
+  const count = data.shape[0] ?? 0;
+  is('writeRows', 'data', data, x.dtype, [count, ...rest]);
+  demand(row + count <= rows, 'writeRows', `${count} rows from ${row} on do not fit ${formatShape(x.shape)}`);
+}
+
 /** Shape of the weight that the sources make together. */
 export function checkLoad(sources: readonly StoredTensor[], role: WeightRole): Shape {
   const [first] = sources;
