@@ -44,12 +44,31 @@ void cumsum(Context& context, const float* x, std::size_t rows, std::size_t colu
   });
 }
 
+namespace {
+
+/** Sorts keys by their upper half; those that are equal there lie in order already. The result lies in `keys`. */
+void sort_keys(std::uint64_t* keys, std::size_t count, std::uint64_t* room) {
+  constexpr std::size_t few = 256;
+  if (count < few) return std::sort(keys, keys + count);
+  constexpr int bits = 8;
+  constexpr std::size_t values = std::size_t{1} << bits;
+  for (int shift = 32; shift < 64; shift += bits) {
+    std::array<std::size_t, values + 1> starts{};
+    for (std::size_t i = 0; i < count; i++) starts[(keys[i] >> shift) % values + 1]++;
+    for (std::size_t value = 1; value <= values; value++) starts[value] += starts[value - 1];
+    for (std::size_t i = 0; i < count; i++) room[starts[(keys[i] >> shift) % values]++] = keys[i];
+    std::swap(keys, room);
+  }
+}
+
+}  // namespace
+
 void rank(Context& context, const float* x, std::size_t rows, std::size_t columns, float* out) {
   each_row(context, rows, columns, [=, &context](std::size_t row, std::size_t thread) {
-    auto* keys = static_cast<std::uint64_t*>(context.thread_scratch(thread, columns * sizeof(std::uint64_t)));
+    auto* keys = static_cast<std::uint64_t*>(context.thread_scratch(thread, 2 * columns * sizeof(std::uint64_t)));
     const float* from = x + row * columns;
     for (std::size_t i = 0; i < columns; i++) keys[i] = order_key(ascending(from[i]), i);
-    std::sort(keys, keys + columns);
+    sort_keys(keys, columns, keys + columns);
     for (std::size_t i = 0; i < columns; i++) out[row * columns + key_index(keys[i])] = static_cast<float>(i);
   });
 }

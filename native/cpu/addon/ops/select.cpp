@@ -1,6 +1,7 @@
 #include "ops/select.h"
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cmath>
 #include <string>
@@ -16,6 +17,26 @@ namespace {
 bool is_protected(const TopArguments& arguments, std::size_t head, std::size_t index) {
   return index < arguments.protect_first || index >= arguments.length - arguments.protect_last ||
          (arguments.protect != nullptr && arguments.protect[head * arguments.length + index] != 0);
+}
+
+/**
+ * The key at place `at` in ascending order, by the first bits of all keys and then among those that share them: as fast for scores that rise or fall
+ * as for any others. `room`: as many keys and one.
+ */
+std::uint64_t key_at(const std::uint64_t* keys, std::size_t count, std::size_t at, std::uint64_t* room) {
+  constexpr int bits = 11;
+  std::array<std::uint32_t, std::size_t{1} << bits> tally{};
+  for (std::size_t i = 0; i < count; i++) tally[keys[i] >> (64 - bits)]++;
+  std::size_t before = 0;
+  std::size_t group = 0;
+  while (before + tally[group] <= at) before += tally[group++];
+  std::size_t found = 0;
+  for (std::size_t i = 0; i < count; i++) {
+    room[found] = keys[i];
+    found += keys[i] >> (64 - bits) == group ? 1 : 0;
+  }
+  std::nth_element(room, room + (at - before), room + found);
+  return room[at - before];
 }
 
 /** Keeps `count` entries of a head; false where more are protected. `keys`: room for two numbers per entry. */
@@ -34,10 +55,7 @@ bool top_head(const TopArguments& arguments, std::size_t head, std::size_t count
   }
   if (safe > count) return false;
   if (count == 0) return true;
-  std::uint64_t* sorted = keys + length;
-  std::copy(keys, keys + length, sorted);
-  std::nth_element(sorted, sorted + (count - 1), sorted + length);
-  const std::uint64_t last = sorted[count - 1];
+  const std::uint64_t last = key_at(keys, length, count - 1, keys + length);
   for (std::size_t i = 0; i < length; i++) {
     if (keys[i] <= last) *out++ = static_cast<std::int32_t>(i);
   }
@@ -63,7 +81,7 @@ void top(Context& context, const TopArguments& arguments, std::int32_t* indices,
   }
   std::atomic<bool> crowded{false};
   context.parallel_for(arguments.heads, 1, [&](std::size_t begin, std::size_t end, std::size_t thread) {
-    auto* keys = static_cast<std::uint64_t*>(context.thread_scratch(thread, 2 * arguments.length * sizeof(std::uint64_t)));
+    auto* keys = static_cast<std::uint64_t*>(context.thread_scratch(thread, (2 * arguments.length + 1) * sizeof(std::uint64_t)));
     for (std::size_t head = begin; head < end; head++) {
       const auto count = static_cast<std::size_t>(offsets[head + 1] - offsets[head]);
       if (!top_head(arguments, head, count, keys, indices + offsets[head])) crowded = true;
@@ -76,12 +94,12 @@ void top_shares(Context& context, const float* scores, std::size_t heads, std::s
   const std::size_t count = heads * length;
   std::fill(out, out + heads, 0);
   if (total == 0) return;
-  auto* keys = static_cast<std::uint64_t*>(context.shared_scratch(0, count * sizeof(std::uint64_t)));
+  auto* keys = static_cast<std::uint64_t*>(context.shared_scratch(0, (2 * count + 1) * sizeof(std::uint64_t)));
   context.parallel_for(count, 16384, [=](std::size_t begin, std::size_t end, std::size_t) {
     for (std::size_t i = begin; i < end; i++) keys[i] = order_key(descending(scores[i]), i);
   });
-  if (total < count) std::nth_element(keys, keys + (total - 1), keys + count);
-  for (std::size_t i = 0; i < total; i++) out[key_index(keys[i]) / length]++;
+  const std::uint64_t last = key_at(keys, count, total - 1, keys + count);
+  for (std::size_t i = 0; i < count; i++) out[i / length] += keys[i] <= last ? 1 : 0;
 }
 
 void round_shares(Context& context, const float* shares, std::size_t count, std::size_t total, std::size_t cap, std::int32_t* out) {

@@ -180,6 +180,9 @@ function rankCases(): Case[] {
         agree(bench, (backend) => ({
           ties: backend.rank(floatTensor(backend, 58, [2, 3, 50], 'ties')),
           outliers: backend.rank(floatTensor(backend, 59, [131], 'outliers')),
+          long: backend.rank(floatTensor(backend, 58, [2, 3000])),
+          longTies: backend.rank(floatTensor(backend, 58, [2, 3000], 'ties')),
+          longOutliers: backend.rank(backend.map(floatTensor(backend, 59, [2, 1777], 'outliers'), 'log')),
           awkward: backend.rank(awkward(backend, 40)),
           one: backend.rank(floatTensor(backend, 60, [4, 1])),
         })),
