@@ -118,6 +118,12 @@ void TileWork::pack_keys(const TileContext& context, std::size_t start, std::siz
   context.kernels.attention.pack_keys(context.view.type, pointers, count, head_dim, pairs, turning, keys);
 }
 
+void TileWork::pack_values(const TileContext& context, std::size_t start, std::size_t count) {
+  const HeadRows kv_rows(context.view, context.head);
+  for (std::size_t i = 0; i < count; i++) pointers[i] = row_at(static_cast<const void*>(context.view.values), context.view, kv_rows.row(start + i));
+  context.kernels.attention.pack_values(context.view.type, pointers, count, pairs ? whole_width(count) : count, head_dim, pairs, values);
+}
+
 ScoreTile TileWork::score(const TileContext& context, std::size_t start, std::size_t count, std::size_t first_row, std::size_t row_count) {
   const ProductKernels& products = context.kernels.products;
   const std::size_t width = whole_width(count);
@@ -139,11 +145,12 @@ ScoreTile TileWork::score(const TileContext& context, std::size_t start, std::si
   return {scores, context.entries, row_count, width, start, count, first + first_row, last + first_row};
 }
 
-void TileWork::attend(const TileContext& context, std::size_t begin, std::size_t end, bool with_values, const KeptWeights* kept) {
+void TileWork::attend(const TileContext& context, std::size_t begin, std::size_t end, bool with_values, const KeptWeights* kept, const PackedTiles* packed) {
   const ProductKernels& products = context.kernels.products;
-  const HeadRows kv_rows(context.view, context.head);
   const std::size_t panels = (head_dim + panel_rows - 1) / panel_rows;
   const std::size_t pass = pairs ? products.pair_pass : pass_rows;
+  std::byte* own_keys = keys;
+  std::byte* own_values = values;
   for (std::size_t start = begin; start < end; start += context.entries) {
     const std::size_t count = std::min(context.entries, end - start);
     const std::size_t kept_row = start / context.entries * rows;
@@ -152,11 +159,19 @@ void TileWork::attend(const TileContext& context, std::size_t begin, std::size_t
       if (kept != nullptr) std::fill_n(kept->weights + kept_row * context.entries, rows * context.entries, std::uint16_t{0});
       continue;
     }
-    pack_keys(context, start, count);
     const std::size_t depth = pairs ? whole_width(count) : count;
-    if (with_values) {
-      for (std::size_t i = 0; i < count; i++) pointers[i] = row_at(static_cast<const void*>(context.view.values), context.view, kv_rows.row(start + i));
-      context.kernels.attention.pack_values(context.view.type, pointers, count, depth, head_dim, pairs, values);
+    std::size_t stride = depth;  // from panel to panel of values
+    if (packed != nullptr && start >= packed->first) {
+      const std::size_t tile = (start - packed->first) / context.entries;
+      keys = packed->keys(tile);
+      values = packed->values(tile);
+      const std::size_t there = std::min(context.entries, packed->length - start);
+      stride = pairs ? whole_width(there) : there;
+    } else {
+      keys = own_keys;
+      values = own_values;
+      pack_keys(context, start, count);
+      if (with_values) pack_values(context, start, count);
     }
     for (std::size_t row = 0; row < rows; row += pass) {
       const std::size_t row_count = std::min(pass, rows - row);
@@ -171,13 +186,13 @@ void TileWork::attend(const TileContext& context, std::size_t begin, std::size_t
       if (kept != nullptr) std::copy_n(top + row, row_count, kept->top + kept_row + row);
       if (!with_values) continue;
       if (pairs) {
-        products.pair_tile(values, depth * 32, panels, depth / 2, weights, context.entries, row_count, {output, head_dim, head_dim, nullptr, output});
+        products.pair_tile(values, stride * 32, panels, depth / 2, weights, context.entries, row_count, {output, head_dim, head_dim, nullptr, output});
         continue;
       }
       for (std::size_t panel = 0; panel < panels; panel += products.block_panels) {
         const std::size_t taken = std::min(products.block_panels, panels - panel);
         const ProductTarget target{output + panel * panel_rows, head_dim, std::min(taken * panel_rows, head_dim - panel * panel_rows), nullptr, nullptr};
-        products.value_tile(reinterpret_cast<const float*>(values) + panel * depth * panel_rows, depth * panel_rows, taken, depth, scores, context.entries,
+        products.value_tile(reinterpret_cast<const float*>(values) + panel * stride * panel_rows, stride * panel_rows, taken, depth, scores, context.entries,
                             row_count, false, target);
       }
     }

@@ -46,6 +46,18 @@ struct KeptWeights {
   static std::size_t bytes(std::size_t tiles, std::size_t rows, std::size_t entries) { return tiles * rows * (entries * sizeof(std::uint16_t) + sizeof(float)); }
 };
 
+/** Keys and values of one head, packed once for several query blocks. */
+struct PackedTiles {
+  std::byte* data;
+  std::size_t first;   // slot of the first tile
+  std::size_t length;  // slots of the head
+  std::size_t key_bytes;
+  std::size_t value_bytes;
+
+  std::byte* keys(std::size_t tile) const { return data + tile * (key_bytes + value_bytes); }
+  std::byte* values(std::size_t tile) const { return keys(tile) + key_bytes; }
+};
+
 /** Working memory of one query block, all in one piece of scratch. */
 class TileWork {
  public:
@@ -61,10 +73,12 @@ class TileWork {
   void reset(bool with_output);
   /** Brings keys of a tile into place. */
   void pack_keys(const TileContext& context, std::size_t start, std::size_t count);
+  void pack_values(const TileContext& context, std::size_t start, std::size_t count);
   /** Scores of rows [first, first + count), capped. */
   ScoreTile score(const TileContext& context, std::size_t start, std::size_t count, std::size_t first_row, std::size_t rows);
   /** Attends to the tiles of slots [begin, end); begin is the start of a tile. Without values only the sums are gathered. `kept`: with pairs only. */
-  void attend(const TileContext& context, std::size_t begin, std::size_t end, bool with_values, const KeptWeights* kept = nullptr);
+  void attend(const TileContext& context, std::size_t begin, std::size_t end, bool with_values, const KeptWeights* kept = nullptr,
+              const PackedTiles* packed = nullptr);
   /** The same for the first `used` rows, at most `score_rows`, in f32 straight from the cache; head_dim a multiple of 16. */
   void attend_few(const TileContext& context, std::size_t begin, std::size_t end, std::size_t used);
   /** True where one of the rows sees one of the slots. */
