@@ -39,11 +39,14 @@ class ReferenceBackend extends ReferenceStream implements t.Backend {
 
   linear(x: t.Tensor, weight: t.Tensor, options: t.LinearOptions = {}): t.Tensor {
     const shape = t.checkLinear(x, weight, options);
-    const { bias, residual } = options;
+    const { bias, residual, gate } = options;
+    const [rows = 0] = shape;
     const [outputs = 0, inputs = 0] = weight.shape;
     return this.floatOp('linear', given(x, weight, bias, residual), shape, (out) => {
       const [added, kept] = [bias && floats(bias), residual && floats(residual)];
-      model.linear(floats(x), weightValues(weight), shape[0] ?? 0, outputs, inputs, added, kept, out);
+      const products = gate === undefined ? out : new Float32Array(rows * outputs);
+      model.linear(floats(x), weightValues(weight), rows, outputs, inputs, added, kept, products);
+      if (gate !== undefined) model.gated(products, outputs / 2, gate, out);
     });
   }
 
@@ -53,7 +56,7 @@ class ReferenceBackend extends ReferenceStream implements t.Backend {
     );
   }
 
-  gated(x: t.Tensor, activation: 'silu' | 'gelu_tanh' | 'gelu'): t.Tensor {
+  gated(x: t.Tensor, activation: t.Activation): t.Tensor {
     const shape = t.checkGated(x);
     return this.floatOp('gated', [x], shape, (out) => model.gated(floats(x), shape[1] ?? 0, activation, out));
   }

@@ -132,11 +132,12 @@ export class DecoderLayer implements Disposable {
   /** Norm, gate and up projections, and the gate applied: f32 [rows, intermediate]. */
   #gated(x: Tensor, apart: boolean): Tensor {
     const { backend, model, weights } = this;
-    const normed = this.#norm(x, weights.feedForwardNorm);
-    const gateUp = backend.linear(normed, weights.gateUp, { ...(weights.gateUpBias && { bias: weights.gateUpBias }), apart });
-    normed.dispose();
-    using both = gateUp;
-    return backend.gated(both, model.activation);
+    using normed = this.#norm(x, weights.feedForwardNorm);
+    return backend.linear(normed, weights.gateUp, {
+      ...(weights.gateUpBias && { bias: weights.gateUpBias }),
+      apart,
+      gate: model.activation,
+    });
   }
 
   /** residual + norm?(x · Wᵀ + bias) */

@@ -23,9 +23,9 @@ export class AddonBackend extends AddonStream implements t.Backend {
 
   linear(x: t.Tensor, weight: t.Tensor, options: t.LinearOptions = {}): t.Tensor {
     const shape = t.checkLinear(x, weight, options);
-    const { bias, residual, apart = false } = options;
+    const { bias, residual, apart = false, gate = 'none' } = options;
     const added = [this.#maybe(bias), this.#maybe(residual)] as const;
-    return this.#floats(shape, this.native.linear(this.id(x), this.id(weight), ...added, apart));
+    return this.#floats(shape, this.native.linear(this.id(x), this.id(weight), ...added, apart, gate));
   }
 
   projectedNorms(values: t.Tensor, weight: t.Tensor, norm: t.ProjectedNorm): t.Tensor {
@@ -35,7 +35,7 @@ export class AddonBackend extends AddonStream implements t.Backend {
     );
   }
 
-  gated(x: t.Tensor, activation: 'silu' | 'gelu_tanh' | 'gelu'): t.Tensor {
+  gated(x: t.Tensor, activation: t.Activation): t.Tensor {
     return this.#floats(t.checkGated(x), this.native.gated(this.id(x), activation));
   }
 

@@ -54,7 +54,8 @@ export interface NativeBackend {
 
   embedding(table: TensorId, ids: TensorId, scale: number): TensorId;
   rmsNorm(x: TensorId, weight: TensorId, epsilon: number, weightOffset: number): TensorId;
-  linear(x: TensorId, weight: TensorId, bias: TensorId, residual: TensorId, apart: boolean): TensorId;
+  /** `gate`: an activation, or none. */
+  linear(x: TensorId, weight: TensorId, bias: TensorId, residual: TensorId, apart: boolean, gate: string): TensorId;
   projectedNorms(values: TensorId, weight: TensorId, norm: string): TensorId;
   gated(x: TensorId, activation: string): TensorId;
   softcap(x: TensorId, cap: number): TensorId;

@@ -91,6 +91,9 @@ export interface NormOptions {
   readonly weightOffset?: number;
 }
 
+/** What a gated layer applies to its first half. */
+export type Activation = 'silu' | 'gelu_tanh' | 'gelu';
+
 export interface LinearOptions {
   /** f32 [outputs] */
   readonly bias?: Tensor;
@@ -101,6 +104,8 @@ export interface LinearOptions {
    * CUDA backend keeps to it up to 8 rows. Default false.
    */
   readonly apart?: boolean;
+  /** `gated` of the result, whose halves then need not both exist as a whole: f32 [rows, outputs / 2]. Not with a residual. */
+  readonly gate?: Activation;
 }
 
 export interface MatmulOptions {
@@ -207,7 +212,7 @@ export interface Backend extends AsyncDisposable {
   embedding(table: Tensor, ids: Tensor, scale?: number): Tensor;
   /** x · weight / √(mean(x²) + ε) over the last axis. weight: f32 [columns]. */
   rmsNorm(x: Tensor, weight: Tensor, options: NormOptions): Tensor;
-  /** x · Wᵀ (+ bias) (+ residual): [rows, inputs] → f32 [rows, outputs]. */
+  /** x · Wᵀ (+ bias) (+ residual), or the gate of its halves: [rows, inputs] → f32 [rows, outputs]. */
   linear(x: Tensor, weight: Tensor, options?: LinearOptions): Tensor;
   /**
    * How large what each query head makes of each value of its KV head is: the norm of value · W[:, columns of the head]ᵀ over all outputs, which exists
@@ -215,7 +220,7 @@ export interface Backend extends AsyncDisposable {
    */
   projectedNorms(values: Tensor, weight: Tensor, norm: ProjectedNorm): Tensor;
   /** act(x[:, :half]) · x[:, half:]: [rows, 2 · half] → [rows, half]. */
-  gated(x: Tensor, activation: 'silu' | 'gelu_tanh' | 'gelu'): Tensor;
+  gated(x: Tensor, activation: Activation): Tensor;
   /** cap · tanh(x / cap). */
   softcap(x: Tensor, cap: number): Tensor;
   /** Cuts the columns of a matrix into pieces of the given widths. */

@@ -73,7 +73,8 @@ Tensor rms_norm(Backend& backend, const Tensor& x, const Tensor& weight, float e
   return out;
 }
 
-Tensor linear(Backend& backend, const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias, const std::optional<Tensor>& residual, bool apart) {
+Tensor linear(Backend& backend, const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias, const std::optional<Tensor>& residual, bool apart,
+              const std::optional<Activation>& gate) {
   expect_matrix("linear", "x", x);
   expect_weight("linear", weight);
   const std::size_t rows = x.shape[0];
@@ -81,13 +82,18 @@ Tensor linear(Backend& backend, const Tensor& x, const Tensor& weight, const std
   if (weight.shape[1] != x.shape[1]) fail_shape("linear", "x " + format(x.shape) + " does not fit the weight " + format(weight.shape));
   if (bias) expect("linear", "bias", *bias, DType::f32, {outputs});
   if (residual) expect("linear", "residual", *residual, DType::f32, {rows, outputs});
-  if (!takes_products(weight)) return linear_plain(backend, x, weight, bias, residual);
-  const Tensor out = backend.make("linear", DType::f32, {rows, outputs});
+  demand(!gate || (outputs % 2 == 0 && !residual), "linear", "linear: a gate needs an even number of outputs and no residual");
+  if (!takes_products(weight)) {
+    const Tensor plain = linear_plain(backend, x, weight, bias, residual);
+    return gate ? gated(backend, plain, *gate) : plain;
+  }
+  const Tensor out = backend.make("linear", DType::f32, {rows, gate ? outputs / 2 : outputs});
   std::vector<Tensor> inputs{x, weight};
   if (bias) inputs.push_back(*bias);
   if (residual) inputs.push_back(*residual);
   backend.submit("linear", inputs, std::span(&out, 1), [=, compute = backend.compute()](Context& context) {
     if (out.count() == 0) return;
+    if (gate) return gated_product(context, compute, weight, x.floats(), rows, apart, bias ? bias->floats() : nullptr, *gate, out.out());
     product(context, compute, weight, x.floats(), rows, apart, bias ? bias->floats() : nullptr, residual ? residual->floats() : nullptr, out.out());
   });
   return out;

@@ -14,7 +14,8 @@ namespace kvsift::launch {
 
 Tensor embedding(Backend& backend, const Tensor& table, const Tensor& ids, float scale);
 Tensor rms_norm(Backend& backend, const Tensor& x, const Tensor& weight, float epsilon, float weight_offset);
-Tensor linear(Backend& backend, const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias, const std::optional<Tensor>& residual, bool apart);
+Tensor linear(Backend& backend, const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias, const std::optional<Tensor>& residual, bool apart,
+              const std::optional<Activation>& gate = {});
 Tensor projected_norms(Backend& backend, const Tensor& values, const Tensor& weight, Norm norm);
 Tensor gated(Backend& backend, const Tensor& x, Activation activation);
 Tensor softcap(Backend& backend, const Tensor& x, float cap);

@@ -20,6 +20,11 @@ void product(Context& context, Compute compute, const Tensor& weight, const floa
   kvsift::linear(context, compute, *weight.storage->weight->packed, x, rows, apart, bias, residual, out);
 }
 
+void gated_product(Context& context, Compute compute, const Tensor& weight, const float* x, std::size_t rows, bool apart, const float* bias,
+                   Activation activation, float* out) {
+  kvsift::gated_linear(context, compute, *weight.storage->weight->packed, x, rows, apart, bias, activation, out);
+}
+
 bool takes_norms(const Tensor& weight) { return takes_products(weight); }
 
 void norms_of_products(Context& context, Compute compute, const Tensor& weight, const HeadValues& values, Norm norm, float* out) {

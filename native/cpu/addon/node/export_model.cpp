@@ -23,7 +23,10 @@ Napi::Value linear(Reader& reader) {
   const Tensor weight = reader.tensor("weight");
   const auto bias = reader.maybe_tensor("bias");
   const auto residual = reader.maybe_tensor("residual");
-  return reader.result(launch::linear(reader.backend(), x, weight, bias, residual, reader.flag("apart")));
+  const bool apart = reader.flag("apart");
+  const auto gate = reader.choice<std::optional<Activation>>(
+      "gate", {{"none", {}}, {"silu", Activation::silu}, {"gelu_tanh", Activation::gelu_tanh}, {"gelu", Activation::gelu}});
+  return reader.result(launch::linear(reader.backend(), x, weight, bias, residual, apart, gate));
 }
 
 Napi::Value projected_norms(Reader& reader) {

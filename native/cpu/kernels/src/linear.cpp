@@ -117,12 +117,10 @@ struct Call {
 
 /** `count` panels from `panel` on, rows [first, last), with exact weights. */
 void multiply_values(Context& context, std::size_t thread, const PanelSection& section, std::size_t panel, std::size_t count, const Activations& x,
-                     std::size_t first, std::size_t last, const Call& call) {
+                     std::size_t first, std::size_t last, const ProductTarget& target) {
   const auto& kernels = context.kernels().products;
   const std::size_t stride = depth_step * panel_rows;
   auto* values = static_cast<float*>(context.thread_scratch(thread, count * stride * sizeof(float)));
-  ProductTarget target = call.target(section, panel, first);
-  target.columns = std::min(target.columns, count * panel_rows);
   for (std::size_t k = 0; k < section.columns; k += depth_step) {
     const std::size_t end = std::min(section.columns, k + depth_step);
     for (std::size_t p = 0; p < count; p++) kernels.unpack_values(section, section.panel(panel + p), k, end, values + p * stride);
@@ -131,7 +129,7 @@ void multiply_values(Context& context, std::size_t thread, const PanelSection& s
 }
 
 void multiply_codes(Context& context, std::size_t thread, const PanelSection& section, std::size_t panel, std::size_t count, const Activations& x,
-                    const std::int32_t* extras, std::size_t first, std::size_t last, const Call& call) {
+                    const std::int32_t* extras, std::size_t first, std::size_t last, const ProductTarget& target) {
   const auto& kernels = context.kernels().products;
   const std::size_t groups = section.columns / section.format.group;
   const bool packed = section.kind == PanelKind::codes4;
@@ -148,13 +146,11 @@ void multiply_codes(Context& context, std::size_t thread, const PanelSection& se
   const CodeTile tile{packed ? codes : reinterpret_cast<const std::uint8_t*>(section.panel(panel)), packed ? section.columns * panel_rows : section.panel_bytes,
                       scales, section.format.minimum ? minimums : nullptr};
   const QuantizedRows part{x.codes.codes + first * x.columns, x.codes.scales + first * x.columns / quant_block, extras + first * groups, x.columns};
-  ProductTarget target = call.target(section, panel, first);
-  target.columns = std::min(target.columns, count * panel_rows);
   kernels.code_tile(section.format, tile, count, part, last - first, target);
 }
 
 void multiply_pairs(Context& context, std::size_t thread, const PanelSection& section, std::size_t panel, std::size_t count, const Activations& x,
-                    std::size_t first, std::size_t last, const Call& call) {
+                    std::size_t first, std::size_t last, const ProductTarget& target) {
   const auto& kernels = context.kernels().products;
   const std::size_t pairs = (section.columns + 1) / 2;
   const std::byte* panels = section.panel(panel);
@@ -165,10 +161,35 @@ void multiply_pairs(Context& context, std::size_t thread, const PanelSection& se
     for (std::size_t p = 0; p < count; p++) kernels.unpack_pairs(section, section.panel(panel + p), unpacked + p * stride);
     panels = unpacked;
   }
-  ProductTarget target = call.target(section, panel, first);
-  target.columns = std::min(target.columns, count * panel_rows);
   kernels.pair_tile(panels, stride, count, pairs, x.halves + first * x.half_stride, x.half_stride, last - first, target);
 }
+
+/** What products of many rows of one section need. */
+struct Products {
+  const PanelSection& section;
+  Path path;
+  const Activations& x;
+  const std::int32_t* extras;  // with codes
+
+  void multiply(Context& context, std::size_t thread, std::size_t panel, std::size_t count, std::size_t first, std::size_t last,
+                const ProductTarget& target) const {
+    if (path == Path::codes) multiply_codes(context, thread, section, panel, count, x, extras, first, last, target);
+    else if (path == Path::pairs) multiply_pairs(context, thread, section, panel, count, x, first, last, target);
+    else multiply_values(context, thread, section, panel, count, x, first, last, target);
+  }
+
+  /** Rows of one task, at most. */
+  std::size_t most_rows() const { return path == Path::pairs ? block_rows : std::max(block_rows, block_bytes / std::max<std::size_t>(section.columns, 1)); }
+
+  /** Panels of one task of `panels`, no more than `most` where that is a choice. */
+  std::size_t width(const Context& context, std::size_t rows, std::size_t panels, std::size_t blocks, std::size_t most) const {
+    if (path == Path::values) return context.kernels().products.block_panels;
+    std::size_t width = tile_panels;
+    if (path != Path::pairs || rows <= few_rows) return width;
+    while (2 * width <= most && panels / (2 * width) * blocks >= 2 * context.threads()) width *= 2;
+    return width;
+  }
+};
 
 /** Panels of one task where there are few rows: two tasks a thread, but no more than 128 KB of weights, so that a thread that is late holds nobody up. */
 std::size_t few_row_grain(const Context& context, std::size_t panels, std::size_t panel_bytes) {
@@ -199,12 +220,9 @@ void multiply_section(Context& context, const PanelSection& section, Path path, 
     rows.extras = extras;
     return multiply_sections(context, std::span(&section, 1), rows, call);
   }
-  const std::size_t most = path == Path::pairs ? block_rows : std::max(block_rows, block_bytes / std::max<std::size_t>(section.columns, 1));
-  const std::size_t blocks = (call.rows + most - 1) / most;
-  std::size_t width = path == Path::values ? kernels.block_panels : tile_panels;
-  if (path == Path::pairs && call.rows > few_rows) {
-    while (2 * width <= pair_panels && section.panels / (2 * width) * blocks >= 2 * context.threads()) width *= 2;
-  }
+  const Products products{section, path, x, extras};
+  const std::size_t blocks = (call.rows + products.most_rows() - 1) / products.most_rows();
+  const std::size_t width = products.width(context, call.rows, section.panels, blocks, pair_panels);
   const std::size_t groups = (section.panels + width - 1) / width;
   const std::size_t step = (call.rows + blocks - 1) / blocks;
   const std::size_t grain = call.rows <= few_rows ? std::max<std::size_t>(1, few_row_grain(context, section.panels, section.panel_bytes) / width) : 1;
@@ -214,10 +232,84 @@ void multiply_section(Context& context, const PanelSection& section, Path path, 
       const std::size_t panel = task % groups * width;
       const std::size_t count = std::min(width, section.panels - panel);
       const std::size_t first = task / groups * step;
-      const std::size_t last = std::min(call.rows, first + step);
-      if (path == Path::codes) multiply_codes(context, thread, section, panel, count, x, extras, first, last, call);
-      else if (path == Path::pairs) multiply_pairs(context, thread, section, panel, count, x, first, last, call);
-      else multiply_values(context, thread, section, panel, count, x, first, last, call);
+      ProductTarget target = call.target(section, panel, first);
+      target.columns = std::min(target.columns, count * panel_rows);
+      products.multiply(context, thread, panel, count, first, std::min(call.rows, first + step), target);
+    }
+  });
+}
+
+/** The activations of `linear` in the form that a section needs; @return its extras. */
+class Prepared {
+ public:
+  Prepared(Context& context, const float* x, std::size_t rows, std::size_t columns) : context_(context), rows_(rows) {
+    activations_.x = x;
+    activations_.columns = columns;
+  }
+
+  const Activations& activations() const { return activations_; }
+
+  const std::int32_t* prepare(const PanelSection& section, Path path) {
+    if (path == Path::codes) {
+      if (activations_.codes.codes == nullptr) quantize(context_, activations_, rows_);
+      if (filled_ == nullptr || !same_extras(*filled_, section.format)) {
+        extras_ = make_extras(context_, section.format, activations_, rows_);
+        filled_ = &section.format;
+      }
+    } else if (path == Path::pairs && activations_.halves == nullptr) {
+      halve(context_, activations_, rows_);
+    }
+    return extras_;
+  }
+
+ private:
+  Context& context_;
+  std::size_t rows_;
+  Activations activations_;
+  const CodeFormat* filled_ = nullptr;
+  std::int32_t* extras_ = nullptr;
+};
+
+/** Where the rows of one half of a weight lie. */
+struct Half {
+  const PanelSection* section = nullptr;
+  std::size_t panel = 0;
+};
+
+/** A half that is made of whole panels of one section. */
+Half half_at(const PackedWeight& weight, std::size_t first, std::size_t rows) {
+  for (const PanelSection& section : weight.sections()) {
+    if (section.first_row <= first && first + rows <= section.first_row + section.rows && (first - section.first_row) % panel_rows == 0) {
+      return {&section, (first - section.first_row) / panel_rows};
+    }
+  }
+  return {};
+}
+
+/** Products with both halves, some panels of each at a time, then the gate. */
+void multiply_gated(Context& context, const Products& gates, std::size_t gate_panel, const Products& ups, std::size_t up_panel, std::size_t half,
+                    std::size_t rows, Activation activation, float* out) {
+  const std::size_t panels = half / panel_rows;
+  const std::size_t most = std::min(gates.most_rows(), ups.most_rows());
+  const std::size_t blocks = (rows + most - 1) / most;
+  const std::size_t width = gates.width(context, rows, panels, blocks, pair_panels / 2);
+  const std::size_t groups = (panels + width - 1) / width;
+  const std::size_t step = (rows + blocks - 1) / blocks;
+  const std::size_t stride = width * panel_rows;
+  auto* memory = static_cast<float*>(context.shared_scratch(5, context.threads() * 2 * step * stride * sizeof(float)));
+  context.parallel_for(groups * blocks, 1, [&](std::size_t task, std::size_t, std::size_t thread) {
+    const PairScope scope(context.kernels().products, gates.path == Path::pairs);
+    float* gate = memory + thread * 2 * step * stride;
+    float* up = gate + step * stride;
+    const std::size_t panel = task % groups * width;
+    const std::size_t count = std::min(width, panels - panel);
+    const std::size_t columns = count * panel_rows;
+    const std::size_t first = task / groups * step;
+    const std::size_t last = std::min(rows, first + step);
+    gates.multiply(context, thread, gate_panel + panel, count, first, last, {gate, stride, columns, nullptr, nullptr});
+    ups.multiply(context, thread, up_panel + panel, count, first, last, {up, stride, columns, nullptr, nullptr});
+    for (std::size_t row = first; row < last; row++) {
+      gate_row(context, activation, gate + (row - first) * stride, up + (row - first) * stride, columns, out + row * half + panel * panel_rows);
     }
   });
 }
@@ -229,34 +321,45 @@ void linear(Context& context, Compute compute, const PackedWeight& weight, const
   if (rows == 0 || weight.rows() == 0) return;
   const Call call{weight, rows, bias, residual, out};
   const bool many = !apart && rows >= pair_rows;
-  Activations activations;
-  activations.x = x;
-  activations.columns = weight.columns();
-  const CodeFormat* filled = nullptr;
-  std::int32_t* extras = nullptr;
+  Prepared prepared(context, x, rows, weight.columns());
   const auto sections = weight.sections();
   const bool alike = std::all_of(sections.begin(), sections.end(), [&](const PanelSection& section) {
     return path_of(section, compute, context.kernels().products, many) == Path::codes && same_extras(section.format, sections[0].format);
   });
   if (rows <= few_rows && alike) {
-    quantize(context, activations, rows);
-    QuantizedRows quantized = activations.codes;
-    quantized.extras = make_extras(context, sections[0].format, activations, rows);
+    const std::int32_t* extras = prepared.prepare(sections[0], Path::codes);
+    QuantizedRows quantized = prepared.activations().codes;
+    quantized.extras = extras;
     return multiply_sections(context, sections, quantized, call);
   }
   for (const PanelSection& section : sections) {
     const Path path = path_of(section, compute, context.kernels().products, many);
-    if (path == Path::codes) {
-      if (activations.codes.codes == nullptr) quantize(context, activations, rows);
-      if (filled == nullptr || !same_extras(*filled, section.format)) {
-        extras = make_extras(context, section.format, activations, rows);
-        filled = &section.format;
-      }
-    } else if (path == Path::pairs && activations.halves == nullptr) {
-      halve(context, activations, rows);
-    }
-    multiply_section(context, section, path, activations, extras, call);
+    const std::int32_t* extras = prepared.prepare(section, path);
+    multiply_section(context, section, path, prepared.activations(), extras, call);
   }
+}
+
+void gated_linear(Context& context, Compute compute, const PackedWeight& weight, const float* x, std::size_t rows, bool apart, const float* bias,
+                  Activation activation, float* out) {
+  const std::size_t half = weight.rows() / 2;
+  if (rows == 0 || half == 0) return;
+  const Half gate = half_at(weight, 0, half);
+  const Half up = half_at(weight, half, half);
+  if (rows > few_rows && bias == nullptr && half % panel_rows == 0 && gate.section != nullptr && up.section != nullptr) {
+    const bool many = !apart && rows >= pair_rows;
+    const Path path = path_of(*gate.section, compute, context.kernels().products, many);
+    const bool alike = path == path_of(*up.section, compute, context.kernels().products, many);
+    if (alike && (path != Path::codes || same_extras(gate.section->format, up.section->format))) {
+      Prepared prepared(context, x, rows, weight.columns());
+      const std::int32_t* extras = prepared.prepare(*gate.section, path);
+      const Products gates{*gate.section, path, prepared.activations(), extras};
+      const Products ups{*up.section, path, prepared.activations(), extras};
+      return multiply_gated(context, gates, gate.panel, ups, up.panel, half, rows, activation, out);
+    }
+  }
+  auto* both = static_cast<float*>(context.shared_scratch(5, rows * weight.rows() * sizeof(float)));
+  linear(context, compute, weight, x, rows, apart, bias, nullptr, both);
+  gated(context, both, rows, half, activation, out);
 }
 
 std::size_t panel_columns(const Context& context) { return context.kernels().products.block_panels * panel_rows; }

@@ -22,21 +22,16 @@ void rms_norm(Context& context, const float* x, std::size_t rows, std::size_t co
   });
 }
 
-void gated(Context& context, const float* x, std::size_t rows, std::size_t half, Activation activation, float* out) {
+void gate_row(const Context& context, Activation activation, const float* gate, const float* up, std::size_t count, float* out) {
   const RowKernels& kernels = context.kernels().rows;
+  if (activation == Activation::silu) return kernels.silu(gate, up, count, out);
+  if (activation == Activation::gelu_tanh) return kernels.gelu_tanh(gate, up, count, out);
+  for (std::size_t c = 0; c < count; c++) out[c] = 0.5F * gate[c] * (1 + std::erf(gate[c] * 0.70710678118654752F)) * up[c];
+}
+
+void gated(Context& context, const float* x, std::size_t rows, std::size_t half, Activation activation, float* out) {
   context.parallel_for(rows, rows_per_task(2 * half), [&](std::size_t begin, std::size_t end, std::size_t) {
-    for (std::size_t row = begin; row < end; row++) {
-      const float* gate = x + row * 2 * half;
-      const float* up = gate + half;
-      float* to = out + row * half;
-      if (activation == Activation::silu) {
-        kernels.silu(gate, up, half, to);
-      } else if (activation == Activation::gelu_tanh) {
-        kernels.gelu_tanh(gate, up, half, to);
-      } else {
-        for (std::size_t c = 0; c < half; c++) to[c] = 0.5F * gate[c] * (1 + std::erf(gate[c] * 0.70710678118654752F)) * up[c];
-      }
-    }
+    for (std::size_t row = begin; row < end; row++) gate_row(context, activation, x + row * 2 * half, x + (row * 2 + 1) * half, half, out + row * half);
   });
 }
 

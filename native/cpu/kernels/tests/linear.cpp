@@ -128,9 +128,54 @@ void check_largest(DType type) {
   }
 }
 
+/** The gate where the products are made: to the bit what comes of both halves in memory. */
+void check_gated(const Case& c, const std::string& name, std::size_t rows, bool with_bias) {
+  Context context(2);
+  const std::vector<float> x = random_values(rows * c.columns, 7);
+  const std::vector<float> bias = with_bias ? random_values(c.rows, 8) : std::vector<float>();
+  for (const Compute compute : {Compute::f32, Compute::int8}) {
+    const PackedWeight packed(context, c.sources, compute);
+    for (const Isa isa : supported_sets()) {
+      set_isa(context, isa);
+      for (const Activation activation : {Activation::silu, Activation::gelu_tanh, Activation::gelu}) {
+        for (const bool apart : {false, true}) {
+          std::vector<float> both(rows * c.rows);
+          std::vector<float> expected(rows * c.rows / 2);
+          linear(context, compute, packed, x.data(), rows, apart, with_bias ? bias.data() : nullptr, nullptr, both.data());
+          gated(context, both.data(), rows, c.rows / 2, activation, expected.data());
+          std::vector<float> out(expected.size() + 1, 12345);
+          gated_linear(context, compute, packed, x.data(), rows, apart, with_bias ? bias.data() : nullptr, activation, out.data());
+          check(out.back() == 12345, "gated linear " + name + " writes outside");
+          out.pop_back();
+          check(out == expected, "gated linear " + name + ' ' + std::to_string(rows) + " rows " + isa_name(isa));
+        }
+      }
+    }
+  }
+}
+
+void test_gated() {
+  const auto stack = [](std::size_t columns, std::initializer_list<std::pair<DType, std::size_t>> parts) {
+    Case c;
+    c.columns = columns;
+    unsigned seed = 1;
+    for (const auto& [type, rows] : parts) c.add(type, rows, seed++);
+    return c;
+  };
+  for (const std::size_t rows : {1, 12, 30, 530}) {
+    check_gated(stack(288, {{DType::q4_1, 112}, {DType::q4_1, 112}}), "q4_1", rows, false);
+    check_gated(stack(256, {{DType::q4_k, 64}, {DType::q6_k, 64}}), "q4_k and q6_k", rows, false);
+  }
+  check_gated(stack(64, {{DType::q8_0, 160}}), "one source", 40, false);
+  check_gated(stack(64, {{DType::q8_0, 160}}), "one source with bias", 40, true);
+  check_gated(stack(65, {{DType::bf16, 48}, {DType::f16, 48}}), "bf16 and f16", 40, false);
+  check_gated(stack(64, {{DType::f32, 21}, {DType::f32, 21}}), "ragged halves", 40, false);
+}
+
 }  // namespace
 
 void test_linear() {
+  test_gated();
   for (int index = 0; index < dtype_count; index++) {
     const auto type = static_cast<DType>(index);
     if (type == DType::i32 || type == DType::u8) continue;

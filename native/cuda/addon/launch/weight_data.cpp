@@ -128,6 +128,14 @@ void product(Context& context, Compute compute, const Tensor& weight, const floa
   context.run(kvsift_cuda_zip(context.kernels(), context.stream(), KVSIFT_CUDA_ADD, sums.floats(), steps, residual, steps, shape, out));
 }
 
+void gated_product(Context& context, Compute compute, const Tensor& weight, const float* x, std::size_t rows, bool apart, const float* bias,
+                   Activation activation, float* out) {
+  const std::size_t outputs = weight.shape[0];
+  const DeviceScratch both(context, rows * outputs * sizeof(float));
+  product(context, compute, weight, x, rows, apart, bias, nullptr, both.floats());
+  gated(context, both.floats(), rows, outputs / 2, activation, out);
+}
+
 bool takes_norms(const Tensor&) { return false; }
 
 void norms_of_products(Context&, Compute, const Tensor&, const HeadValues&, Norm, float*) {

@@ -72,6 +72,13 @@ const wrongs: readonly Wrong[] = [
   ['writeRows', 'rows of another dtype', 'dtype_mismatch', ({ b, x }) => b.writeRows(x, 0, b.empty('i32', [1, 4]))],
   ['writeRows', 'its own rows', 'invalid_argument', ({ b, x }) => b.writeRows(x, 0, x)],
   ['writeRows', 'a disposed tensor', 'disposed', ({ b, x, gone }) => b.writeRows(gone, 0, x)],
+  ['linear', 'a gate of odd outputs', 'invalid_argument', ({ b, x }) => b.linear(x, x, { gate: 'silu' })],
+  [
+    'linear',
+    'a gate and a residual',
+    'invalid_argument',
+    ({ b, x }) => b.linear(x, b.empty('f32', [2, 4]), { gate: 'silu', residual: b.empty('f32', [3, 2]) }),
+  ],
   ['linear', 'other columns', 'shape_mismatch', ({ b, x }) => b.linear(x, b.empty('f32', [2, 5]))],
   ['linear', 'a weight of integers', 'dtype_mismatch', ({ b, x }) => b.linear(x, b.empty('i32', [2, 4]))],
   ['linear', 'x in f16', 'dtype_mismatch', ({ b, x }) => b.linear(b.empty('f16', [3, 4]), x)],

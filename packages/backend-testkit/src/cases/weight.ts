@@ -151,6 +151,42 @@ function lookupCases(): Case[] {
   });
 }
 
+/** The gate of the products of stacked sources, and of one: what `linear` and `gated` give one after the other. */
+function gateCases(): Case[] {
+  const plans: readonly (readonly [dtypes: readonly DType[], rows: number, inputs: number, half: number])[] = [
+    [['q4_1', 'q4_1'], 33, 64, 48],
+    [['q8_0', 'bf16'], 12, 96, 32],
+    [['f16', 'f16'], 1, 77, 16],
+    [['f32', 'f32'], 40, 9, 5],
+    [['q8_0', 'q8_0'], 0, 32, 16],
+  ];
+  return plans.map(([parts, rows, inputs, half]) => ({
+    op: 'linear',
+    title: `gate: ${parts.join(' and ')}, ${rows} rows, ${inputs} columns, ${half} outputs`,
+    run: (bench) =>
+      withFile(
+        parts.map((dtype) => [dtype, [half, inputs]] as const),
+        (stored) =>
+          agree(
+            bench,
+            async (backend) => {
+              using weight = await backend.load(stored, 'linear');
+              const x = backend.zip(floatTensor(backend, 3, [rows, inputs]), 0.1, 'mul');
+              const bias = floatTensor(backend, 5, [2 * half]);
+              const plain = floatTensor(backend, 6, [2 * half, inputs]);
+              return {
+                silu: backend.linear(x, weight, { gate: 'silu' }),
+                tanh: backend.linear(x, weight, { gate: 'gelu_tanh', bias }),
+                erf: backend.linear(x, weight, { gate: 'gelu', apart: true }),
+                plain: backend.linear(x, plain, { gate: 'silu', bias }),
+              };
+            },
+            { ofLargest: Math.max(1e-5, 2 * bench.tolerance.product) },
+          ),
+      ),
+  }));
+}
+
 /** Sizes of products move by what the products may, and less: errors of many outputs even out. */
 function normCases(): Case[] {
   const plans: readonly (readonly [dtype: DType, outputs: number, queryHeads: number, values: Shape])[] = [
@@ -190,5 +226,5 @@ function normCases(): Case[] {
 
 /** dequantize, embedding, linear and projectedNorms in every dtype that a weight may have. */
 export function weightCases(): Case[] {
-  return [...lookupCases(), ...linearCases(), ...normCases()];
+  return [...lookupCases(), ...linearCases(), ...gateCases(), ...normCases()];
 }

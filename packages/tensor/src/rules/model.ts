@@ -138,7 +138,10 @@ export function checkLinear(x: Tensor, weight: Tensor, options: LinearOptions): 
   }
   if (options.bias) is('linear', 'bias', options.bias, 'f32', [outputs]);
   if (options.residual) is('linear', 'residual', options.residual, 'f32', [rows, outputs]);
-  return [rows, outputs];
+  if (options.gate === undefined) return [rows, outputs];
+  demand(outputs % 2 === 0, 'linear', `a gate needs an even number of outputs, not ${outputs}`);
+  demand(options.residual === undefined, 'linear', 'a gate and a residual do not go together');
+  return [rows, outputs / 2];
 }
 
 export function checkProjectedNorms(values: Tensor, weight: Tensor): Shape {

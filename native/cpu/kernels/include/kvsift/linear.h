@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kvsift/rows.h"
 #include "kvsift/weights.h"
 
 namespace kvsift {
@@ -17,6 +18,15 @@ namespace kvsift {
  */
 void linear(Context& context, Compute compute, const PackedWeight& weight, const float* x, std::size_t rows, bool apart, const float* bias,
             const float* residual, float* out);
+
+/**
+ * out = act(x · Gᵀ + bias) · (x · Uᵀ + bias) where the first half of the weight's rows is G and the other U; as `linear` and `gated`, but for many rows
+ * their halves meet while they are near.
+ * @param bias f32 [weight.rows()] or null
+ * @param out f32 [rows, weight.rows() / 2]; may not overlap x
+ */
+void gated_linear(Context& context, Compute compute, const PackedWeight& weight, const float* x, std::size_t rows, bool apart, const float* bias,
+                  Activation activation, float* out);
 
 /** Value vectors of KV heads: f32 [kv_heads, entries, head_dim]. */
 struct HeadValues {

@@ -18,6 +18,9 @@ enum class Activation : std::uint8_t { silu, gelu_tanh, gelu };
 /** act(x[:, :half]) · x[:, half:]: [rows, 2 · half] → [rows, half]. */
 void gated(Context& context, const float* x, std::size_t rows, std::size_t half, Activation activation, float* out);
 
+/** act(gate) · up of one row, on the calling thread. */
+void gate_row(const Context& context, Activation activation, const float* gate, const float* up, std::size_t count, float* out);
+
 /** cap · tanh(x / cap); out may be x. */
 void softcap(Context& context, const float* x, std::size_t count, float cap, float* out);
 
