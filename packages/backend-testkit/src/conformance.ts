@@ -8,6 +8,7 @@ import { attentionCases } from './cases/attention.js';
 import { cacheCases } from './cases/cache.js';
 import { memoryCases } from './cases/memory.js';
 import { modelCases } from './cases/model.js';
+import { productCases } from './cases/products.js';
 import { scoreCases } from './cases/scores.js';
 import { streamCases } from './cases/stream.js';
 import { weightCases } from './cases/weight.js';
@@ -29,6 +30,7 @@ export function conformanceCases(): Case[] {
     ...attentionCases(),
     ...scoreCases(),
     ...algebraCases(),
+    ...productCases(),
     ...argumentCases(),
     ...streamCases(),
   ];

@@ -5,6 +5,7 @@ export * from './errors.js';
 export * from './float16.js';
 export { formatBytes } from './format-bytes.js';
 export * from './kv.js';
+export * from './op-options.js';
 export * from './random.js';
 export * from './rules/index.js';
 export * from './scope.js';

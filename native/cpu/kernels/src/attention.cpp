@@ -6,6 +6,7 @@
 #include <new>
 
 #include "attention_tiles.h"
+#include "packed_segment.h"
 
 namespace kvsift {
 
@@ -59,12 +60,6 @@ void write_row(const Op& op, std::size_t row, std::size_t query_head, std::size_
   const float factor = sum > 0 ? 1 / sum : 0;
   op.context.kernels().attention.scale_rows(values, head_dim, factor, op.out + (row * op.shape.query_heads + query_head) * head_dim);
   if (op.log_sum_exp != nullptr) op.log_sum_exp[row * op.shape.query_heads + query_head] = natural_log_sum(top, sum);
-}
-
-std::size_t longest_head(const KvView& view) {
-  std::int32_t most = 0;
-  for (std::size_t head = 0; head < view.kv_heads; head++) most = std::max(most, view.lengths[head]);
-  return static_cast<std::size_t>(most);
 }
 
 /** Sums of probabilities per key while several threads add to them: integers, whose sum does not depend on the order. */
@@ -124,71 +119,12 @@ void add_columns(const Op& op, const TileWork& work, const KeptWeights& kept, fl
   }
 }
 
-/** Packs the tiles of all heads that the rows of a segment see, where that takes little memory. Slots of heads that are shorter than the longest lie idle. */
-class PackedSegment {
- public:
-  PackedSegment(const Op& op, const Part& part, bool pairs, std::size_t blocks) : view_(part.view) {
-    if (blocks < 2) return;
-    const std::size_t dim = view_.head_dim;
-    entries_ = pairs ? op.context.kernels().products.pair_entries : tile_entries;
-    key_bytes_ = entries_ * (pairs ? (dim + 1) / 2 : dim) * 4;
-    value_bytes_ = entries_ * ((dim + panel_rows - 1) / panel_rows * panel_rows) * (pairs ? 2 : 4);
-    std::size_t first = longest_head(view_);
-    for (std::size_t head = 0; head < view_.kv_heads; head++) first = std::min(first, first_seen(op, part, head));
-    first_ = first / entries_ * entries_;
-    tiles_ = (longest_head(view_) - first_ + entries_ - 1) / entries_;
-    const std::size_t bytes = view_.kv_heads * tiles_ * (key_bytes_ + value_bytes_);
-    if (bytes == 0 || bytes > most_bytes) return;
-    data_ = static_cast<std::byte*>(op.context.shared_scratch(0, bytes));
-    const std::size_t own_bytes = TileWork::bytes(4, dim, pairs);
-    op.context.parallel_for(view_.kv_heads * tiles_, 4, [&](std::size_t begin, std::size_t end, std::size_t thread) {
-      TileWork work(static_cast<std::byte*>(op.context.thread_scratch(thread, own_bytes)), 4, dim, pairs);
-      for (std::size_t task = begin; task < end; task++) {
-        const std::size_t head = task / tiles_;
-        const std::size_t tile = task % tiles_;
-        const std::size_t start = first_ + tile * entries_;
-        const auto length = static_cast<std::size_t>(view_.lengths[head]);
-        if (start >= length) continue;
-        const TileContext tiles(op.context.kernels(), view_, head, pairs, op.shape);
-        const PackedTiles to = of(head);
-        work.keys = to.keys(tile);
-        work.values = to.values(tile);
-        work.pack_keys(tiles, start, std::min(entries_, length - start));
-        work.pack_values(tiles, start, std::min(entries_, length - start));
-      }
-    });
-  }
-
-  bool there() const { return data_ != nullptr; }
-  PackedTiles of(std::size_t head) const {
-    return {data_ + head * tiles_ * (key_bytes_ + value_bytes_), first_, static_cast<std::size_t>(view_.lengths[head]), key_bytes_, value_bytes_};
-  }
-
- private:
-  static constexpr std::size_t most_bytes = std::size_t{16} << 20;
-
-  /** First slot that any row of the segment sees: what the first row does, whose window lies furthest back. */
-  static std::size_t first_seen(const Op& op, const Part& part, std::size_t head) {
-    const auto length = static_cast<std::size_t>(part.view.lengths[head]);
-    const auto limit = static_cast<std::int64_t>(length) - static_cast<std::int64_t>(part.rows) + 1;
-    const std::int32_t* position = op.positions != nullptr ? op.positions + part.first_row : nullptr;
-    return visible_slots(part.view, HeadRows(part.view, head), length, limit, op.shape, position).first;
-  }
-
-  const KvView& view_;
-  std::byte* data_ = nullptr;
-  std::size_t entries_ = 0;
-  std::size_t first_ = 0;
-  std::size_t tiles_ = 0;
-  std::size_t key_bytes_ = 0;
-  std::size_t value_bytes_ = 0;
-};
-
 /** A long segment: tasks are blocks of queries, the longest first. `columns`: with pairs only. */
 void attend_long(const Op& op, const Part& part, bool pairs, ColumnSums* columns = nullptr) {
   const std::size_t group = part.group(op.shape);
   const std::size_t narrow = std::max<std::size_t>(1, block_target / group);
-  const PackedSegment packed(op, part, pairs, (part.rows + narrow - 1) / narrow);
+  const PackedSegment packed(op.context, part.view, part.rows, op.shape, op.positions != nullptr ? op.positions + part.first_row : nullptr, pairs,
+                             (part.rows + narrow - 1) / narrow);
   const bool large = !packed.there() && columns == nullptr && part.rows * group * part.view.kv_heads >= 8 * block_target * op.context.threads();
   const std::size_t queries = large ? std::max<std::size_t>(1, 2 * block_target / group) : narrow;
   const std::size_t blocks = (part.rows + queries - 1) / queries;

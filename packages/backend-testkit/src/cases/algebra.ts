@@ -155,122 +155,6 @@ function rowCases(): Case[] {
   ];
 }
 
-function matmulCases(): Case[] {
-  const shapes: readonly (readonly [a: Shape, b: Shape, bTransposed: Shape])[] = [
-    [
-      [1, 1],
-      [1, 1],
-      [1, 1],
-    ],
-    [
-      [3, 7],
-      [7, 5],
-      [5, 7],
-    ],
-    [
-      [33, 131],
-      [131, 17],
-      [17, 131],
-    ],
-    [
-      [4, 3, 7],
-      [7, 2],
-      [2, 7],
-    ],
-    [
-      [2, 1, 3, 7],
-      [5, 7, 2],
-      [5, 2, 7],
-    ],
-    [
-      [0, 7],
-      [7, 2],
-      [2, 7],
-    ],
-    [
-      [3, 0],
-      [0, 2],
-      [2, 0],
-    ],
-  ];
-  return shapes.map(
-    ([a, b, transposed]): Case => ({
-      op: 'matmul',
-      title: `[${a}] × [${b}]`,
-      run: (bench) =>
-        agree(
-          bench,
-          (backend) => ({
-            plain: backend.matmul(floatTensor(backend, 91, a), floatTensor(backend, 92, b)),
-            transposed: backend.matmul(floatTensor(backend, 91, a), floatTensor(backend, 93, transposed), { transposeB: true }),
-            outliers: backend.matmul(floatTensor(backend, 94, a, 'outliers'), floatTensor(backend, 92, b)),
-          }),
-          { ofLargest: 10 * bench.tolerance.element },
-        ),
-    }),
-  );
-}
-
-/** Operands that may be rounded: exact where nothing else is rounded either. */
-function coarseCases(): Case[] {
-  const shapes: readonly (readonly [lead: number, rows: number, inner: number, columns: number])[] = [
-    [1, 1, 1, 1],
-    [2, 3, 7, 5],
-    [3, 65, 131, 64],
-    [1, 300, 66, 130],
-    [1, 20, 2100, 33],
-    [1, 2, 0, 3],
-  ];
-  return shapes.map(
-    ([lead, rows, inner, columns]): Case => ({
-      op: 'matmul',
-      title: `coarse: ${lead} of [${rows},${inner}] × [${inner},${columns}]`,
-      run: (bench) =>
-        agree(
-          bench,
-          (backend) => {
-            const a = floatTensor(backend, 91, [lead, rows, inner]);
-            const [b, transposed] = [
-              floatTensor(backend, 92, [inner, columns]),
-              floatTensor(backend, 93, [lead, columns, inner]),
-            ];
-            return {
-              plain: backend.matmul(a, b, { coarse: true }),
-              transposed: backend.matmul(a, transposed, { transposeB: true, coarse: true }),
-            };
-          },
-          { ofLargest: Math.max(2e-5, bench.tolerance.product) },
-        ),
-    }),
-  );
-}
-
-/** Rows far from 0, whose differences from the mean are what counts. */
-function covarianceCases(): Case[] {
-  const plans: readonly (readonly [rows: number, heads: number, headDim: number, first: number])[] = [
-    [1, 1, 1, 0],
-    [2, 3, 5, 1],
-    [70, 2, 24, 4],
-    [1300, 3, 64, 0],
-    [2100, 1, 17, 3],
-  ];
-  return plans.map(
-    ([rows, heads, headDim, first]): Case => ({
-      op: 'covariance',
-      title: `${rows} rows from ${first} on, ${heads} heads of ${headDim}`,
-      run: (bench) =>
-        agree(
-          bench,
-          (backend) => {
-            const x = backend.zip(floatTensor(backend, 96, [rows, heads * headDim]), 50, 'add');
-            return { ...backend.covariance(x, { heads, first }) };
-          },
-          { mean: { relative: 1e-6 }, covariance: { ofLargest: Math.max(2e-5, bench.tolerance.product), absolute: 1e-6 } },
-        ),
-    }),
-  );
-}
-
 function layoutCases(): Case[] {
   return (['f32', 'i32'] as const).flatMap((dtype): Case[] => [
     {
@@ -353,15 +237,7 @@ function conversionCases(): Case[] {
   ];
 }
 
-/** map, zip, reduce, softmax, cumsum, matmul, covariance, slice, concat, transpose, toFloat, toInt */
+/** map, zip, reduce, softmax, cumsum, slice, concat, transpose, toFloat, toInt */
 export function algebraCases(): Case[] {
-  return [
-    ...elementCases(),
-    ...rowCases(),
-    ...matmulCases(),
-    ...coarseCases(),
-    ...covarianceCases(),
-    ...layoutCases(),
-    ...conversionCases(),
-  ];
+  return [...elementCases(), ...rowCases(), ...layoutCases(), ...conversionCases()];
 }

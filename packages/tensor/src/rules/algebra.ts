@@ -1,5 +1,5 @@
-import type { CovarianceOptions } from '../backend.js';
 import { KvsiftError } from '../errors.js';
+import type { CovarianceOptions } from '../op-options.js';
 import { broadcastShape, elementCount, formatShape, type Shape, sameShape } from '../shape.js';
 import type { Tensor } from '../tensor.js';
 import { alive, axisOf, demand, dtypeIs, integer, matrix } from './check.js';

@@ -1,6 +1,6 @@
-import type { AttentionOptions, AttentionShape, ColumnOptions } from '../backend.js';
 import { KvsiftError } from '../errors.js';
 import type { AttentionSegment, KvView, Selection } from '../kv.js';
+import type { AttentionOptions, AttentionShape, ColumnOptions } from '../op-options.js';
 import { formatShape, type Shape } from '../shape.js';
 import type { Tensor } from '../tensor.js';
 import { alive, demand, dtypeIs, finite, integer, is, matrix, shapeIs } from './check.js';

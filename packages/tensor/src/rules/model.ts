@@ -1,6 +1,6 @@
-import type { LinearOptions, NormOptions, RopeOptions, SamplingRule } from '../backend.js';
 import { blockLayout, byteLength, type DType, isBlockType } from '../dtype.js';
 import { KvsiftError } from '../errors.js';
+import type { LinearOptions, NormOptions, RopeOptions, SamplingRule } from '../op-options.js';
 import { elementCount, formatShape, type Shape } from '../shape.js';
 import type { HostArray, StoredTensor, Tensor, WeightRole } from '../tensor.js';
 import { alive, demand, dtypeIs, finite, integer, is, isWeight, matrix, shapeIs } from './check.js';

@@ -1,5 +1,5 @@
-import type { TopOptions } from '../backend.js';
 import { KvsiftError } from '../errors.js';
+import type { TopOptions } from '../op-options.js';
 import type { RandomKey } from '../random.js';
 import { formatShape, type Shape } from '../shape.js';
 import type { Tensor } from '../tensor.js';

@@ -43,7 +43,7 @@ void attention_with_columns(Context& context, Compute compute, const KvView& vie
 enum class ColumnStatistic : std::uint8_t { sum, max };
 enum class ColumnMask : std::uint8_t { causal, none };
 
-/** See `ColumnOptions` in packages/tensor/src/backend.ts. */
+/** See `ColumnOptions` in packages/tensor/src/op-options.ts. */
 struct ColumnArguments {
   AttentionShape shape;
   ColumnMask mask = ColumnMask::causal;

@@ -7,7 +7,7 @@
 
 namespace kvsift {
 
-/** `SamplingRule` of packages/tensor/src/backend.ts. */
+/** `SamplingRule` of packages/tensor/src/op-options.ts. */
 struct SamplingRule {
   float temperature = 0;    // 0: greedy, ties to the lowest id
   std::int32_t top_k = 0;   // 0: all
