@@ -1,4 +1,4 @@
-import { filled, releasing } from '@kvsift/policy';
+import { releasing } from '@kvsift/policy';
 import type { Backend, Tensor } from '@kvsift/tensor';
 import type { FeatureMap } from './features.js';
 
@@ -14,8 +14,10 @@ export function stateOf(backend: Backend, features: FeatureMap, keys: Tensor, va
     const before = state;
     state = releasing(backend, (inner) => {
       const phi = features(inner, inner.slice(keys, 1, start, end));
-      const extended = inner.concat([inner.slice(values, 1, start, end), filled(inner, [heads, end - start, 1], 1)], 2);
-      const part = inner.matmul(inner.transpose(phi, [0, 2, 1]), extended, { coarse: true });
+      const [, , width = 0] = phi.shape;
+      const products = inner.matmul(inner.transpose(phi, [0, 2, 1]), inner.slice(values, 1, start, end), { coarse: true });
+      const sums = inner.reshape(inner.reduce(phi, 1, 'sum'), [heads, width, 1]);
+      const part = inner.concat([products, sums], 2);
       return before === undefined ? part : inner.zip(before, part, 'add');
     });
     before?.dispose();

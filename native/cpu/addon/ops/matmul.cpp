@@ -66,6 +66,19 @@ void matmul_rounded(Context& context, const MatmulShape& shape, const float* a, 
   });
 }
 
+/** Few rows times the rows of b. */
+void matmul_few(Context& context, const MatmulShape& shape, const float* a, const float* b, float* out) {
+  constexpr std::size_t wide = 512;
+  const std::size_t tiles = (shape.columns + wide - 1) / wide;
+  context.parallel_for(shape.lead.count() * tiles, 1, [&](std::size_t task, std::size_t, std::size_t thread) {
+    const std::size_t column = task % tiles * wide;
+    const std::size_t index = task / tiles;
+    const Item item = item_of(shape, index, a, b);
+    multiply_few(context, thread, item.a, shape.rows, shape.inner, item.b + column * shape.inner, std::min(wide, shape.columns - column),
+                 out + index * shape.rows * shape.columns + column, shape.columns);
+  });
+}
+
 }  // namespace
 
 void matmul(Context& context, Compute compute, bool coarse, const MatmulShape& shape, const float* a, const float* b, float* out) {
@@ -77,6 +90,7 @@ void matmul(Context& context, Compute compute, bool coarse, const MatmulShape& s
     std::fill(out, out + batch * shape.rows * shape.columns, 0.0f);
     return;
   }
+  if (shape.transpose_b && shape.rows <= few_product_rows && shape.inner % panel == 0) return matmul_few(context, shape, a, b, out);
   if (coarse && rounds_activations(context, compute)) return matmul_rounded(context, shape, a, b, out);
   context.parallel_for(batch * blocks * tiles, 1, [&](std::size_t begin, std::size_t end, std::size_t thread) {
     auto* packed = static_cast<float*>(context.thread_scratch(thread, depth * wide * sizeof(float)));

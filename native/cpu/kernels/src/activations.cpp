@@ -38,4 +38,14 @@ void multiply_rounded(Context& context, std::size_t thread, const RoundedProduct
   kernels.products.pair_tile(tile, panel_bytes, (columns + panel_rows - 1) / panel_rows, even(depth) / 2, halves, even(depth), rows, target);
 }
 
+void multiply_few(Context& context, std::size_t thread, const float* x, std::size_t rows, std::size_t depth, const float* b, std::size_t columns, float* out,
+                  std::size_t out_stride) {
+  const std::size_t stride = (columns + 31) / 32 * 32;
+  auto* products = static_cast<float*>(context.thread_scratch(thread, rows * stride * sizeof(float) + columns * sizeof(const std::byte*)));
+  auto* rows_of_b = reinterpret_cast<const std::byte**>(products + rows * stride);
+  for (std::size_t column = 0; column < columns; column++) rows_of_b[column] = reinterpret_cast<const std::byte*>(b + column * depth);
+  context.kernels().attention.few_scores(DType::f32, rows_of_b, columns, depth, x, rows, products, stride);
+  for (std::size_t row = 0; row < rows; row++) std::copy_n(products + row * stride, columns, out + row * out_stride);
+}
+
 }  // namespace kvsift

@@ -10,11 +10,13 @@ import {
   type Session,
   type SessionOptions,
 } from '@kvsift/engine';
-import { KvsiftError } from '@kvsift/tensor';
+import { KvsiftError, type SamplingRule } from '@kvsift/tensor';
 import { promptIds, type RunRequest, type RunResult, serve } from './protocol.js';
 
 const backend = createCpuBackend({ threads: 2 });
 let model: LanguageModel | undefined;
+
+const greedy: SamplingRule = { temperature: 0, topK: 0, topP: 1, minP: 0, uniform: 0.5 };
 
 /** Bytes of this process that no file backs. */
 function anonymousBytes(): number {
@@ -41,7 +43,11 @@ async function bareStep(loaded: LanguageModel, tokens: number, steps: number): P
     await decoding.step(Int32Array.of(id));
     await backend.finish();
     const started = performance.now();
-    for (let step = 1; step < steps; step++) await decoding.step(Int32Array.of(id));
+    for (let step = 1; step < steps; step++) {
+      const { ids, logProbs } = backend.sample(await decoding.step(Int32Array.of(id)), [greedy]);
+      ids.dispose();
+      logProbs.dispose();
+    }
     await backend.finish();
     milliseconds = (performance.now() - started) / (steps - 1);
     return backend.slice(await decoding.step(Int32Array.of(id)), 0, 0, 1);
@@ -49,18 +55,28 @@ async function bareStep(loaded: LanguageModel, tokens: number, steps: number): P
   return milliseconds;
 }
 
+/** Watches memory and the event loop until it is called. */
+function watched(): () => Readonly<Record<string, number>> {
+  const loop = monitorEventLoopDelay({ resolution: 1 });
+  loop.enable();
+  let peak = 0;
+  const before = anonymousBytes();
+  const timer = setInterval(() => {
+    peak = Math.max(peak, anonymousBytes() - before);
+  }, 10);
+  return () => {
+    clearInterval(timer);
+    loop.disable();
+    return { peakBytes: peak, loopP99: loop.percentile(99) / 1e6 - 1, loopMax: loop.max / 1e6 - 1 };
+  };
+}
+
 async function run(loaded: LanguageModel, request: RunRequest): Promise<RunResult> {
   const { tokens, steps, batch = 1 } = request;
   const ids = promptIds(tokens);
   const options = await sessionOptions(request);
   const costs: EvictionCost[] = [];
-  const loop = monitorEventLoopDelay({ resolution: 1 });
-  loop.enable();
-  let peak = 0;
-  const before = anonymousBytes();
-  const watch = setInterval(() => {
-    peak = Math.max(peak, anonymousBytes() - before);
-  }, 10);
+  const watch = request.watch ? watched() : undefined;
   const sessions: Session[] = [];
   const started = performance.now();
   for (let index = 0; index < batch; index++) {
@@ -82,8 +98,7 @@ async function run(loaded: LanguageModel, request: RunRequest): Promise<RunResul
     if (produced === batch) decodeStart = performance.now();
   }
   const decoded = performance.now();
-  clearInterval(watch);
-  loop.disable();
+  const seen = watch?.();
   for (const session of sessions) session.dispose();
   const evicting = costs.reduce((sum, { seconds }) => sum + 1000 * seconds, 0);
   const stepMilliseconds = (batch * (decoded - decodeStart)) / (produced - batch);
@@ -92,9 +107,7 @@ async function run(loaded: LanguageModel, request: RunRequest): Promise<RunResul
     decode: ((produced - batch) * 1000) / (decoded - decodeStart),
     extra: {
       cacheBytes,
-      peakBytes: peak,
-      loopP99: loop.percentile(99) / 1e6 - 1,
-      loopMax: loop.max / 1e6 - 1,
+      ...seen,
       eviction: evicting / (read - started - evicting),
       ...(request.crossing && { crossing: 1 - (await bareStep(loaded, tokens, steps)) / stepMilliseconds }),
     },

@@ -14,6 +14,8 @@ export interface RunRequest {
   readonly eviction?: boolean;
   /** Tell the share of a decode step in which the stream had nothing to do. */
   readonly crossing?: boolean;
+  /** Tell the peak of memory and the delay of the event loop; watching them takes time of its own. */
+  readonly watch?: boolean;
   /** Sequences decoded together. Default 1. */
   readonly batch?: number;
 }

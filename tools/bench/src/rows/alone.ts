@@ -75,7 +75,7 @@ export async function alone(setting: Setting): Promise<void> {
 async function memory({ printer, model }: Setting): Promise<void> {
   using ours = startOurs();
   await ours.load(model, 8192);
-  const { extra = {} } = await ours.run({ tokens: 7500, steps: 24 });
+  const { extra = {} } = await ours.run({ tokens: 7500, steps: 24, watch: true });
   const { cacheBytes = 0, peakBytes = 0, loopP99 = 0, loopMax = 0 } = extra;
   printer.atMost('peak memory above the weights at 7500, full cache (MB)', peakBytes / 1e6, (1.1 * (cacheBytes + 64e6)) / 1e6);
   printer.atMost('event loop delay meanwhile, p99 (ms)', loopP99, 5);
