@@ -1,9 +1,9 @@
 import { entryBytes } from '@kvsift/cache';
 import type { ModelConfig } from '@kvsift/models';
 import type { Budget, EvictionPolicy, Observation, ObservedRows } from '@kvsift/policy';
-import { byteLength, type KvType, type StoredTensor } from '@kvsift/tensor';
+import { type BackendInfo, byteLength, type KvType, type StoredTensor } from '@kvsift/tensor';
 import { modelShape } from './layer-view.js';
-import { answerRoom } from './prefill.js';
+import { answerRoom, chunkRows } from './prefill.js';
 
 export interface EstimateInput {
   readonly config: ModelConfig;
@@ -13,8 +13,8 @@ export interface EstimateInput {
   readonly kvType: KvType;
   readonly policy?: EvictionPolicy;
   readonly budget?: Budget;
-  /** Token rows per prefill chunk. */
-  readonly chunkRows: number;
+  /** Of the backend that will run it. */
+  readonly info: Pick<BackendInfo, 'chunk' | 'wholeGates'>;
 }
 
 /** Bytes that a run will need, before anything is loaded. */
@@ -55,8 +55,8 @@ export function estimateMemory(input: EstimateInput): MemoryEstimate {
   const kept = full.map((bytes, layer) =>
     Math.min(bytes, (run?.budgets[layer]?.total ?? Number.POSITIVE_INFINITY) * perEntry(layer)),
   );
-  const rows = Math.min(input.chunkRows, context);
-  const chunk = chunkBytes(config);
+  const rows = Math.min(chunkRows(config, input.info.chunk), context);
+  const chunk = chunkBytes(config, input.info.wholeGates ?? false);
   const observed = run === undefined ? 0 : observedBytes(config, run.observe, context);
   const last = config.layers.length - 1;
   const room = answerRoom(context, config.contextLength);
@@ -68,11 +68,15 @@ export function estimateMemory(input: EstimateInput): MemoryEstimate {
     const own = kept[layer] ?? bytes;
     const evicts = own < bytes;
     const free = evicts ? 0 : room * config.kvHeads * perEntry(layer);
-    // The last layer computes what its queries need, and all of it for the last chunk only.
+    // The last layer lets go of what it has read, and computes all of it for the last chunk only; attention where its sums are wanted.
     const reading =
       layer < last
         ? context * float * config.hidden + rows * chunk.whole
-        : Math.max(context * float * config.hidden + rows * chunk.projected, rows * (float * config.hidden + chunk.whole));
+        : Math.max(
+            context * float * config.hidden + rows * (run?.observe.columnSums ? chunk.attended : chunk.appended),
+            (context - rows) * float * config.hidden + (context > rows ? rows * chunk.split : 0),
+            rows * (float * config.hidden + chunk.whole),
+          );
     const seen = evicts ? observed : 0;
     prefillCache = Math.max(prefillCache, done + bytes + free + (evicts ? own : 0));
     activations = Math.max(activations, reading + seen);
@@ -98,18 +102,22 @@ export function estimateMemory(input: EstimateInput): MemoryEstimate {
 
 const float = 4;
 
-/** Bytes per row of what is alive at once while a chunk passes through a layer: up to its keys and values, and up to its end. */
-function chunkBytes({ hidden, intermediate, queryHeads, kvHeads, headDim, postNorms }: ModelConfig): {
-  readonly projected: number;
-  readonly whole: number;
-} {
+/** Bytes per row of what is alive at once while a chunk passes through a layer. */
+function chunkBytes({ hidden, intermediate, queryHeads, kvHeads, headDim, postNorms }: ModelConfig, wholeGates: boolean) {
   const [q, kv] = [queryHeads * headDim, kvHeads * headDim];
-  // Normed rows, and what the product made beside its three parts, or the parts before and after their rotation.
-  const projected = hidden + Math.max(2 * (q + 2 * kv), 2 * q + 3 * kv);
-  const attended = hidden + 3 * q + 3 * kv;
-  // Rows after attention, their norm, gate and up, and the gated product; or that product, what is added, and its norm.
-  const fed = Math.max(2 * hidden + 3 * intermediate, (postNorms ? 4 : 2) * hidden + intermediate);
-  return { projected: float * projected, whole: float * Math.max(projected, attended, fed) };
+  // Normed rows, and what the product made beside its three parts.
+  const split = hidden + 2 * (q + 2 * kv);
+  // Normed rows, and the parts before and after their rotation: only now the layer needs its cache.
+  const appended = hidden + 2 * q + 3 * kv;
+  const attended = appended + q;
+  // Attention, the rows after it, their norm, gate and up where they exist, and the gated product; or that product, what is added, and its norm.
+  const fed = q + Math.max(2 * hidden + (wholeGates ? 3 : 1) * intermediate, (postNorms ? 4 : 2) * hidden + intermediate);
+  return {
+    split: float * split,
+    appended: float * appended,
+    attended: float * attended,
+    whole: float * Math.max(split, attended, fed),
+  };
 }
 
 /** Bytes that a policy lets a layer collect. */

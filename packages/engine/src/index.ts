@@ -7,7 +7,7 @@ export { type EstimateInput, estimateMemory, type MemoryEstimate } from './estim
 export { modelFingerprint } from './fingerprint.js';
 export { LanguageModel, type Prompt } from './language-model.js';
 export { type LoadOptions, load, type ModelFiles, openModel } from './load.js';
-export { chunkRows, type EvictionCost, type LayerDone, type PrefillOptions, prefill } from './prefill.js';
+export { type EvictionCost, type LayerDone, type PrefillOptions, prefill } from './prefill.js';
 export { prefillMany } from './prefill-many.js';
 export type { SamplingOptions } from './sampling.js';
 export type { Sequence } from './sequence.js';

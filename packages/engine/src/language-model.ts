@@ -6,7 +6,6 @@ import { budgetOf, defaultKvType } from './begin.js';
 import { estimateMemory, type MemoryEstimate } from './estimate.js';
 import { modelFingerprint } from './fingerprint.js';
 import type { ModelFiles } from './load.js';
-import { chunkRows } from './prefill.js';
 import { Session } from './session.js';
 import type { PrefillInput, SessionOptions } from './session-options.js';
 
@@ -94,7 +93,7 @@ export class LanguageModel implements Disposable {
       kvType: options.kvType ?? defaultKvType(this.decoder.backend),
       ...(options.policy && { policy: options.policy }),
       ...(budget && { budget }),
-      chunkRows: chunkRows(this.files.config, this.decoder.backend.info.chunk),
+      info: this.decoder.backend.info,
     });
   }
 

@@ -4,7 +4,6 @@ import { formatBytes, isKvsiftError, type KvStorage, KvsiftError } from '@kvsift
 import { budgetOf } from './begin.js';
 import { type EstimateInput, estimateMemory } from './estimate.js';
 import { idleRun } from './idle-run.js';
-import { chunkRows } from './prefill.js';
 import type { SessionOptions } from './session-options.js';
 
 /** A first prefill that was tried. */
@@ -43,7 +42,7 @@ export function withWhatFits(error: unknown, { model, storage, options, context,
   const { policy } = options;
   const budget = budgetOf(options);
   const needs = (change: Partial<EstimateInput>): number => {
-    const own = { config, context, kvType: storage.dtype, chunkRows: chunkRows(config, backend.info.chunk), tensors: [] };
+    const own = { config, context, kvType: storage.dtype, info: backend.info, tensors: [] };
     try {
       return estimateMemory({ ...own, ...(policy && { policy }), ...(budget && { budget }), ...change }).peak * margin;
     } catch {

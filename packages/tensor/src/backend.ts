@@ -49,6 +49,8 @@ export interface BackendInfo {
   readonly compute: 'f32' | 'int8' | 'bf16';
   /** Bytes that weights and tensors may take, as far as the backend could tell when it was made. */
   readonly memoryBytes?: number;
+  /** The products of a gated layer exist as a whole before its gate is applied: memory to count with. */
+  readonly wholeGates?: boolean;
   /** How much of a prompt the backend wants at once. Absent: what suits a few cores. */
   readonly chunk?: ChunkSize;
 }

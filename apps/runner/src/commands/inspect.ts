@@ -1,5 +1,5 @@
 import { stat } from 'node:fs/promises';
-import { chunkRows, estimateMemory, openModel } from '@kvsift/engine';
+import { estimateMemory, openModel } from '@kvsift/engine';
 import { allPolicies } from '@kvsift/policies';
 import { parseBudget } from '@kvsift/policy';
 import { formatBytes } from '@kvsift/report';
@@ -83,7 +83,7 @@ async function inspectModel(path: string, flags: InspectFlags): Promise<void> {
     kvType,
     ...(policy && { policy }),
     ...(flags.budget && { budget: parseBudget(flags.budget) }),
-    chunkRows: chunkRows(config),
+    info: {},
   });
   const types = new Map<string, number>();
   for (const { dtype } of weights.tensors.values()) types.set(dtype, (types.get(dtype) ?? 0) + 1);

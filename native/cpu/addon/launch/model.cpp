@@ -83,17 +83,17 @@ Tensor linear(Backend& backend, const Tensor& x, const Tensor& weight, const std
   if (bias) expect("linear", "bias", *bias, DType::f32, {outputs});
   if (residual) expect("linear", "residual", *residual, DType::f32, {rows, outputs});
   demand(!gate || (outputs % 2 == 0 && !residual), "linear", "linear: a gate needs an even number of outputs and no residual");
-  if (!takes_products(weight)) {
-    const Tensor plain = linear_plain(backend, x, weight, bias, residual);
-    return gate ? gated(backend, plain, *gate) : plain;
-  }
+  if (gate && !(folds_products && takes_products(weight))) return gated(backend, linear(backend, x, weight, bias, residual, apart), *gate);
+  if (!takes_products(weight)) return linear_plain(backend, x, weight, bias, residual);
   const Tensor out = backend.make("linear", DType::f32, {rows, gate ? outputs / 2 : outputs});
   std::vector<Tensor> inputs{x, weight};
   if (bias) inputs.push_back(*bias);
   if (residual) inputs.push_back(*residual);
   backend.submit("linear", inputs, std::span(&out, 1), [=, compute = backend.compute()](Context& context) {
     if (out.count() == 0) return;
-    if (gate) return gated_product(context, compute, weight, x.floats(), rows, apart, bias ? bias->floats() : nullptr, *gate, out.out());
+    if constexpr (folds_products) {
+      if (gate) return gated_product(context, compute, weight, x.floats(), rows, apart, bias ? bias->floats() : nullptr, *gate, out.out());
+    }
     product(context, compute, weight, x.floats(), rows, apart, bias ? bias->floats() : nullptr, residual ? residual->floats() : nullptr, out.out());
   });
   return out;
@@ -111,11 +111,12 @@ Tensor projected_norms(Backend& backend, const Tensor& values, const Tensor& wei
   if (columns % values.shape[2] != 0 || heads == 0 || heads % values.shape[0] != 0) {
     fail_shape(op, "the columns of the weight " + format(weight.shape) + " are not those of query heads that share the heads of " + format(values.shape));
   }
-  if (entries > 0 && !takes_norms(weight)) return norms_of_pieces(backend, values, weight, norm);
+  if (entries > 0 && !(folds_products && takes_products(weight))) return norms_of_pieces(backend, values, weight, norm);
   const Tensor out = backend.make(op, DType::f32, {heads, entries});
   backend.submit(op, {values, weight}, {out}, [=, compute = backend.compute()](Context& context) {
-    if (out.count() == 0) return;
-    norms_of_products(context, compute, weight, {values.floats(), values.shape[0], entries, values.shape[2]}, norm, out.out());
+    if constexpr (folds_products) {
+      if (out.count() > 0) norms_of_products(context, compute, weight, {values.floats(), values.shape[0], entries, values.shape[2]}, norm, out.out());
+    }
   });
   return out;
 }

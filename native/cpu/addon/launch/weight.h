@@ -59,13 +59,10 @@ void settle_vector(Context& context, const WeightSource& rows, float* to);
 void product(Context& context, Compute compute, const Tensor& weight, const float* x, std::size_t rows, bool apart, const float* bias,
              const float* residual, float* out);
 
-/** The same, and the gate of `gated` applied to both halves of the products. */
+/** The same, and the gate of `gated` applied to both halves of the products. Where `folds_products`, as the next. */
 void gated_product(Context& context, Compute compute, const Tensor& weight, const float* x, std::size_t rows, bool apart, const float* bias,
                    Activation activation, float* out);
-
-/** True where `norms_of_products` takes this matrix as it is; the products of others exist for a while. */
-bool takes_norms(const Tensor& weight);
-/** kvsift::projected_norms of such a matrix. */
+/** kvsift::projected_norms of a matrix that takes products. */
 void norms_of_products(Context& context, Compute compute, const Tensor& weight, const HeadValues& values, Norm norm, float* out);
 
 /** f32 values of a weight or of any matrix of floats or blocks. */

@@ -25,8 +25,6 @@ void gated_product(Context& context, Compute compute, const Tensor& weight, cons
   kvsift::gated_linear(context, compute, *weight.storage->weight->packed, x, rows, apart, bias, activation, out);
 }
 
-bool takes_norms(const Tensor& weight) { return takes_products(weight); }
-
 void norms_of_products(Context& context, Compute compute, const Tensor& weight, const HeadValues& values, Norm norm, float* out) {
   kvsift::projected_norms(context, compute, *weight.storage->weight->packed, values, norm, out);
 }

@@ -19,6 +19,9 @@ enum class Compute : std::uint8_t {
   bf16,  // products of many rows and attention over 16-bit caches on tensor cores, f32 accumulation
 };
 
+/** Whether products can be folded (their gate, their norms) before they exist as a whole. */
+inline constexpr bool folds_products = false;
+
 /** Rows of a matrix: in a mapped file until it is settled, on the device from then on. */
 struct WeightSource {
   DType type = DType::f32;

@@ -1,7 +1,6 @@
 #include "launch/weight.h"
 
 #include <algorithm>
-#include <stdexcept>
 
 #include "runtime/device_scratch.h"
 
@@ -126,20 +125,6 @@ void product(Context& context, Compute compute, const Tensor& weight, const floa
   const std::size_t shape[4] = {1, 1, 1, rows * all};
   const std::size_t steps[4] = {0, 0, 0, 1};
   context.run(kvsift_cuda_zip(context.kernels(), context.stream(), KVSIFT_CUDA_ADD, sums.floats(), steps, residual, steps, shape, out));
-}
-
-void gated_product(Context& context, Compute compute, const Tensor& weight, const float* x, std::size_t rows, bool apart, const float* bias,
-                   Activation activation, float* out) {
-  const std::size_t outputs = weight.shape[0];
-  const DeviceScratch both(context, rows * outputs * sizeof(float));
-  product(context, compute, weight, x, rows, apart, bias, nullptr, both.floats());
-  gated(context, both.floats(), rows, outputs / 2, activation, out);
-}
-
-bool takes_norms(const Tensor&) { return false; }
-
-void norms_of_products(Context&, Compute, const Tensor&, const HeadValues&, Norm, float*) {
-  throw std::logic_error("no weight is taken for norms of products");
 }
 
 }  // namespace launch

@@ -1,5 +1,4 @@
 import {
-  chunkRows,
   defaultKvType,
   estimateMemory,
   type LanguageModel,
@@ -64,7 +63,7 @@ export async function openLanguageModel(path: string, options: LanguageModelOpti
         kvType: kvType ?? defaultKvType(backend),
         ...(policy && { policy }),
         ...(budget && { budget }),
-        chunkRows: chunkRows(config, backend.info.chunk),
+        info: backend.info,
       }).peak,
     tokenizer: {
       encode: (text) => tokenizer.encode(text, { addSpecial: false }),

@@ -16,6 +16,9 @@ enum class Compute : std::uint8_t {
   int8,  // block formats: activations quantised per block of 32 for integer dot products; f32, f16, bf16 weights: bf16 dot products
 };
 
+/** Whether products can be folded (their gate, their norms) before they exist as a whole. */
+inline constexpr bool folds_products = true;
+
 /** Rows of a matrix as they lie in a mapped file. */
 struct WeightSource {
   DType type = DType::f32;
