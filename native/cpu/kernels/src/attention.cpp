@@ -146,7 +146,7 @@ void attend_long(const Op& op, const Part& part, bool pairs, ColumnSums* columns
     work.reset(true);
     auto* weights = reinterpret_cast<std::uint16_t*>(scratch + own_bytes);
     const KeptWeights kept{weights, reinterpret_cast<float*>(weights + tiles_per_head * rows * entries)};
-    const PackedTiles own = packed.of(head);
+    const PackedTiles own = packed.there() ? packed.of(head) : PackedTiles{};
     work.attend(tiles, 0, end, true, columns != nullptr ? &kept : nullptr, packed.there() ? &own : nullptr);
     if (columns != nullptr) {
       auto* tile = reinterpret_cast<float*>(scratch + own_bytes + kept_bytes);
