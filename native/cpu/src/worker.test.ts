@@ -26,7 +26,7 @@ const program = `
   const backend = new Backend((code, message) => new Error(message), 1, 'portable', 'f32', 0);
   const shape = Float64Array.of(512, 512);
   let x = backend.upload('f32', shape, new Float32Array(512 * 512));
-  for (let step = 0; step < 200; step++) x = backend.matmul(x, x, false);
+  for (let step = 0; step < 200; step++) x = backend.matmul(x, x, false, false);
   backend.read(x);
   parentPort.postMessage('queued');
   setInterval(() => {}, 1000);

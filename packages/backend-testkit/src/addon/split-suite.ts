@@ -203,7 +203,18 @@ function scattered(backend: Backend): Backend {
 }
 
 /** Methods whose tensors must be those that were given: they are changed, are weights, or share their memory with the result. */
-const untouched = new Set<string | symbol>(['write', 'dequantize', 'reshape', 'embedding', 'linear', 'memory', 'upload', 'load']);
+const untouched = new Set<string | symbol>([
+  'write',
+  'writeRows',
+  'dequantize',
+  'reshape',
+  'embedding',
+  'linear',
+  'projectedNorms',
+  'memory',
+  'upload',
+  'load',
+]);
 
 function isTensor(value: unknown): value is Tensor {
   return typeof value === 'object' && value !== null && 'dtype' in value && 'shape' in value && 'read' in value;
