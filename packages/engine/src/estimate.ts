@@ -14,7 +14,7 @@ export interface EstimateInput {
   readonly policy?: EvictionPolicy;
   readonly budget?: Budget;
   /** Of the backend that will run it. */
-  readonly info: Pick<BackendInfo, 'chunk' | 'wholeGates'>;
+  readonly info: Pick<BackendInfo, 'chunk' | 'wholeProducts'>;
 }
 
 /** Bytes that a run will need, before anything is loaded. */
@@ -56,8 +56,8 @@ export function estimateMemory(input: EstimateInput): MemoryEstimate {
     Math.min(bytes, (run?.budgets[layer]?.total ?? Number.POSITIVE_INFINITY) * perEntry(layer)),
   );
   const rows = Math.min(chunkRows(config, input.info.chunk), context);
-  const chunk = chunkBytes(config, input.info.wholeGates ?? false);
-  const observed = run === undefined ? 0 : observedBytes(config, run.observe, context);
+  const chunk = chunkBytes(config, input.info.wholeProducts ?? false);
+  const observed = run === undefined ? 0 : observedBytes(config, run.observe, context, input.info);
   const last = config.layers.length - 1;
   const room = answerRoom(context, config.contextLength);
   let done = 0;
@@ -83,9 +83,7 @@ export function estimateMemory(input: EstimateInput): MemoryEstimate {
     peak = Math.max(
       peak,
       done + bytes + free + seen + reading,
-      evicts
-        ? done + bytes + own + 2 * seen + scoreBytes(config, context) + (layer < last ? context * float * config.hidden : 0)
-        : 0,
+      evicts ? done + bytes + own + seen + scoreBytes(config, context) + (layer < last ? context * float * config.hidden : 0) : 0,
     );
     done += own + free;
   }
@@ -103,7 +101,7 @@ export function estimateMemory(input: EstimateInput): MemoryEstimate {
 const float = 4;
 
 /** Bytes per row of what is alive at once while a chunk passes through a layer. */
-function chunkBytes({ hidden, intermediate, queryHeads, kvHeads, headDim, postNorms }: ModelConfig, wholeGates: boolean) {
+function chunkBytes({ hidden, intermediate, queryHeads, kvHeads, headDim, postNorms }: ModelConfig, wholeProducts: boolean) {
   const [q, kv] = [queryHeads * headDim, kvHeads * headDim];
   // Normed rows, and what the product made beside its three parts.
   const split = hidden + 2 * (q + 2 * kv);
@@ -111,7 +109,7 @@ function chunkBytes({ hidden, intermediate, queryHeads, kvHeads, headDim, postNo
   const appended = hidden + 2 * q + 3 * kv;
   const attended = appended + q;
   // Attention, the rows after it, their norm, gate and up where they exist, and the gated product; or that product, what is added, and its norm.
-  const fed = q + Math.max(2 * hidden + (wholeGates ? 3 : 1) * intermediate, (postNorms ? 4 : 2) * hidden + intermediate);
+  const fed = q + Math.max(2 * hidden + (wholeProducts ? 3 : 1) * intermediate, (postNorms ? 4 : 2) * hidden + intermediate);
   return {
     split: float * split,
     appended: float * appended,
@@ -121,14 +119,18 @@ function chunkBytes({ hidden, intermediate, queryHeads, kvHeads, headDim, postNo
 }
 
 /** Bytes that a policy lets a layer collect. */
-function observedBytes({ hidden, queryHeads, kvHeads, headDim }: ModelConfig, observe: Observation, context: number): number {
+function observedBytes(
+  { hidden, queryHeads, kvHeads, headDim }: ModelConfig,
+  observe: Observation,
+  context: number,
+  { wholeProducts }: EstimateInput['info'],
+): number {
   const rows = (wanted: ObservedRows | undefined) =>
     wanted === 'all' ? context : wanted === undefined || wanted === 'none' ? 0 : Math.min(context, wanted.last);
   const queries = (rows(observe.queries) + rows(observe.queriesBeforeRotation)) * queryHeads * headDim;
   const keys = observe.keysBeforeRotation ? context * kvHeads * headDim : 0;
   const sums = observe.columnSums ? context * queryHeads : 0;
-  // As f32: what a backend makes of it that does not read it as it is stored.
-  const projection = observe.outputProjection ? hidden * queryHeads * headDim : 0;
+  const projection = observe.outputProjection && wholeProducts ? hidden * queryHeads * headDim : 0;
   return float * (queries + keys + sums + projection + rows(observe.hidden) * hidden);
 }
 

@@ -61,7 +61,7 @@ function anywhere<Name extends OpName>(names: readonly Name[]): { readonly [Key 
 }
 
 /** Ops of `fixed` that change tensors, which must lie together. */
-const changing: ReadonlySet<OpName> = new Set(['kvAppend', 'kvGather', 'kvReplace']);
+const changing: ReadonlySet<OpName> = new Set(['writeRows', 'kvAppend', 'kvGather', 'kvReplace']);
 
 /** The ops that `SplitBackend` gets from `fixed`. */
 type Ops = { readonly [Name in OpName]: t.Backend[Name] };
@@ -210,6 +210,7 @@ export class SplitBackend extends WithOps implements t.Backend {
     const part = this.#choose(name, args);
     const copies: t.Tensor[] = [];
     const moved = args.map((arg) => replaced(arg, (tensor) => this.#moved(tensor, part, copies)));
+    if (changing.has(name)) for (const tensor of staying(name, args)) this.#core.tape?.changed(tensor);
     const op = this.#at(part)[name] as (this: t.Backend, ...args: readonly unknown[]) => unknown;
     try {
       return op.apply(part, moved);
@@ -219,7 +220,7 @@ export class SplitBackend extends WithOps implements t.Backend {
   }
 
   #choose(name: OpName, args: readonly unknown[]): AddonBackend {
-    const stays = tensorsIn((fixed[name] as (...args: readonly unknown[]) => unknown)(...args));
+    const stays = staying(name, args);
     const [first] = stays;
     if (first !== undefined) {
       const part = this.#partOf(first);
@@ -257,6 +258,11 @@ function isTensor(value: unknown): value is t.Tensor {
 
 function bytesOf({ dtype, shape }: t.Tensor): number {
   return t.byteLength(dtype, shape);
+}
+
+/** The tensors of an op that are not moved. */
+function staying(name: OpName, args: readonly unknown[]): t.Tensor[] {
+  return tensorsIn((fixed[name] as (...args: readonly unknown[]) => unknown)(...args));
 }
 
 /** All tensors in an argument. */

@@ -49,8 +49,8 @@ export interface BackendInfo {
   readonly compute: 'f32' | 'int8' | 'bf16';
   /** Bytes that weights and tensors may take, as far as the backend could tell when it was made. */
   readonly memoryBytes?: number;
-  /** The products of a gated layer exist as a whole before its gate is applied: memory to count with. */
-  readonly wholeGates?: boolean;
+  /** `gate` and `projectedNorms` come from other ops: products exist as a whole, the projection in f32. Memory to count with. */
+  readonly wholeProducts?: boolean;
   /** How much of a prompt the backend wants at once. Absent: what suits a few cores. */
   readonly chunk?: ChunkSize;
 }

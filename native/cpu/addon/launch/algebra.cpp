@@ -1,8 +1,8 @@
 #include "launch/algebra.h"
 
 #include "launch/check.h"
-#include "ops/layout.h"
 #include "ops/covariance.h"
+#include "ops/layout.h"
 #include "ops/matmul.h"
 
 namespace kvsift::launch {

@@ -12,6 +12,7 @@ Tensor empty(Backend& backend, DType dtype, const Shape& shape);
 void write(Backend& backend, const Tensor& tensor, const void* data, std::size_t bytes);
 /** Copies a tensor of the same dtype and shape over `tensor`. */
 void assign(Backend& backend, const Tensor& tensor, const Tensor& data);
+/** Copies the rows of `data` over those of `tensor` from `row` on. */
 void write_rows(Backend& backend, const Tensor& tensor, std::size_t row, const Tensor& data);
 /** Copies a tensor of another backend over `tensor`, when both streams have come that far. */
 void receive(Backend& backend, const Tensor& tensor, Backend& from, const Tensor& data);

@@ -33,6 +33,25 @@ void transpose_four(const Word* x, std::size_t step, std::size_t columns, Word* 
   }
 }
 
+/** Some rows of the result, columns [strip, stop): each begins at `from` in x. Four at a time where they lie side by side there. */
+template <class T>
+void transpose_strip(const T* x, const std::size_t* from, std::size_t rows, std::size_t step, std::size_t strip, std::size_t stop, T* out, std::size_t columns) {
+  const auto copy = [=](std::size_t row, std::size_t first) {
+    for (std::size_t i = first; i < stop; i++) out[row * columns + i] = x[from[row] + i * step];
+  };
+  for (std::size_t row = 0; row < rows;) {
+    if constexpr (sizeof(T) == 4) {
+      if (row + 4 <= rows && from[row + 1] == from[row] + 1 && from[row + 2] == from[row] + 2 && from[row + 3] == from[row] + 3) {
+        const std::size_t fours = (stop - strip) / 4 * 4;
+        transpose_four(x + from[row] + strip * step, step, fours, out + row * columns + strip, columns);
+        for (const std::size_t end = row + 4; row < end; row++) copy(row, strip + fours);
+        continue;
+      }
+    }
+    copy(row++, strip);
+  }
+}
+
 template <class T>
 void transpose_elements(Context& context, const T* x, const Shape& shape, const Shape& order, T* out) {
   const std::size_t rank = shape.rank();
@@ -64,22 +83,7 @@ void transpose_elements(Context& context, const T* x, const Shape& shape, const 
       }
       for (std::size_t strip = 0; strip < columns; strip += tile) {
         const std::size_t stop = std::min(columns, strip + tile);
-        for (std::size_t row = first; row < last; row++) {
-          std::size_t i = strip;
-          if constexpr (sizeof(T) == 4) {
-            const std::size_t at = row - first;
-            if (row + 4 <= last && from[at + 3] == from[at] + 3 && from[at + 2] == from[at] + 2 && from[at + 1] == from[at] + 1) {
-              const std::size_t fours = (stop - strip) / 4 * 4;
-              transpose_four(x + from[at] + i * step, step, fours, out + row * columns + i, columns);
-              for (std::size_t next = row; next < row + 4; next++) {
-                for (i = strip + fours; i < stop; i++) out[next * columns + i] = x[from[next - first] + i * step];
-              }
-              row += 3;
-              continue;
-            }
-          }
-          for (; i < stop; i++) out[row * columns + i] = x[from[row - first] + i * step];
-        }
+        transpose_strip(x, from, last - first, step, strip, stop, out + first * columns, columns);
       }
     }
   });

@@ -39,7 +39,7 @@ std::uint64_t key_at(const std::uint64_t* keys, std::size_t count, std::size_t a
   return room[at - before];
 }
 
-/** Keeps `count` entries of a head; false where more are protected. `keys`: room for two numbers per entry. */
+/** Keeps `count` entries of a head; false where more are protected. `keys`: room for two numbers per entry, and one. */
 bool top_head(const TopArguments& arguments, std::size_t head, std::size_t count, std::uint64_t* keys, std::int32_t* out) {
   const std::size_t length = arguments.length;
   const float* scores = arguments.scores + head * length;

@@ -6,6 +6,7 @@
 #include <new>
 
 #include "attention_tiles.h"
+#include "kvsift/activations.h"
 #include "packed_segment.h"
 
 namespace kvsift {
@@ -218,7 +219,7 @@ void merge_chunks(const Op& op, const Part& part, std::size_t head, std::size_t 
 void attention(Context& context, Compute compute, std::span<const KvSegment> segments, const float* q, const AttentionShape& shape,
                const std::int32_t* positions, float* out, float* log_sum_exp) {
   const Op op{context, shape, q, positions, out, log_sum_exp};
-  const bool pairs = compute == Compute::int8 && context.kernels().products.bf16;
+  const bool pairs = rounds_activations(context, compute);
   std::size_t first_row = 0;
   std::size_t short_segments = 0;
   for (const auto& [view, rows] : segments) {
@@ -263,7 +264,7 @@ void attention(Context& context, Compute compute, std::span<const KvSegment> seg
 void attention_with_columns(Context& context, Compute compute, const KvView& view, std::size_t rows, const float* q, const AttentionShape& shape,
                             const std::int32_t* positions, float* out, float* log_sum_exp, std::size_t n, float* columns, std::size_t column_stride) {
   const std::size_t heads = shape.query_heads;
-  if (rows > few_rows && compute == Compute::int8 && context.kernels().products.bf16) {
+  if (rows > few_rows && rounds_activations(context, compute)) {
     ColumnSums sums(context, heads, n);
     attend_long({context, shape, q, positions, out, log_sum_exp}, {view, 0, rows}, true, &sums);
     sums.add_to(columns, column_stride);

@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "attention_tiles.h"
+#include "kvsift/activations.h"
 
 namespace kvsift {
 
@@ -151,7 +152,7 @@ void each_tile(const Op& op, const float* sums, Begin begin, Take take, End end)
 
 void attention_columns(Context& context, Compute compute, const float* q, std::size_t rows, const KvView& view, std::size_t n, ColumnStatistic statistic,
                        const ColumnArguments& arguments, float* out) {
-  const Op op{context, q, rows, view, n, arguments, compute == Compute::int8 && context.kernels().products.bf16};
+  const Op op{context, q, rows, view, n, arguments, rounds_activations(context, compute)};
   const std::size_t group = op.group();
   const float* sums = log_sums(op);
   const auto begin = [&](float* columns) { std::fill_n(columns, group * op.entries(), 0.0F); };
@@ -166,7 +167,7 @@ void attention_columns(Context& context, Compute compute, const float* q, std::s
 
 void attention_rows(Context& context, Compute compute, const float* q, std::size_t rows, const KvView& view, std::size_t n, const ColumnArguments& arguments,
                     float* out) {
-  const Op op{context, q, rows, view, n, arguments, compute == Compute::int8 && context.kernels().products.bf16};
+  const Op op{context, q, rows, view, n, arguments, rounds_activations(context, compute)};
   const std::size_t group = op.group();
   const float* sums = log_sums(op);
   // What a row does not see is 0; the tiles bring the rest.

@@ -1,8 +1,9 @@
 #include <algorithm>
 #include <cmath>
 
-#include "kernel_table.h"
+#include "kvsift/activations.h"
 #include "kvsift/linear.h"
+#include "section_products.h"
 
 namespace kvsift {
 
@@ -85,26 +86,15 @@ void add_panels(const Call& call, const Room& room, std::size_t count, std::size
   }
 }
 
-const std::uint16_t* halve(Context& context, const HeadValues& values, std::size_t stride) {
-  const std::size_t rows = values.kv_heads * values.entries;
-  auto* halves = static_cast<std::uint16_t*>(context.shared_scratch(3, rows * stride * sizeof(std::uint16_t)));
-  context.parallel_for(rows, 256, [&](std::size_t begin, std::size_t end, std::size_t) {
-    for (std::size_t row = begin; row < end; row++) {
-      context.kernels().rows.to_bf16(values.data + row * values.head_dim, values.head_dim, halves + row * stride);
-      if (stride > values.head_dim) halves[row * stride + values.head_dim] = 0;
-    }
-  });
-  return halves;
-}
-
 }  // namespace
 
 void projected_norms(Context& context, Compute compute, const PackedWeight& weight, const HeadValues& values, Norm norm, float* out) {
   const auto [data, kv_heads, entries, depth] = values;
   if (entries == 0) return;
-  const std::size_t half_stride = (depth + 1) / 2 * 2;
-  const bool pairs = compute == Compute::int8 && context.kernels().products.bf16;
-  const Call call{context, weight, values, pairs ? halve(context, values, half_stride) : nullptr, half_stride, weight.columns() / depth, norm == Norm::l2};
+  const bool pairs = rounds_activations(context, compute);
+  Prepared prepared(context, data, kv_heads * entries, depth);
+  if (pairs) prepared.prepare(weight.sections()[0], Path::pairs);
+  const Call call{context, weight, values, prepared.activations().halves, prepared.activations().half_stride, weight.columns() / depth, norm == Norm::l2};
   const std::size_t blocks = (entries + task_rows - 1) / task_rows;
   context.parallel_for(call.heads * blocks, 1, [&](std::size_t task, std::size_t, std::size_t thread) {
     const std::size_t head = task / blocks;

@@ -82,14 +82,15 @@ export function splitSuite(name: string, make: () => Backend): void {
       made.back.dispose();
     });
 
-    it('copies a tensor anew that a program has changed', async () => {
+    it.each(['write', 'writeRows'] as const)('copies a tensor anew that a program has changed: %s', async (change) => {
       using x = first.upload(Float32Array.of(1), 'f32', [1]);
       using other = second.upload(Float32Array.of(10, 20), 'f32', [2, 1]);
       const made: { before?: Tensor; after?: Tensor } = {};
       const program = backend.record?.(() => {
         made.before = backend.zip(other, x, 'add');
         using more = backend.zip(x, 1, 'add');
-        backend.write(x, more);
+        if (change === 'write') backend.write(x, more);
+        else backend.writeRows(x, 0, more);
         made.after = backend.zip(other, x, 'add');
       });
       if (program === undefined || made.before === undefined || made.after === undefined) throw new Error('nothing was recorded');
