@@ -15,7 +15,7 @@ export function stateOf(backend: Backend, features: FeatureMap, keys: Tensor, va
     state = releasing(backend, (inner) => {
       const phi = features(inner, inner.slice(keys, 1, start, end));
       const [, , width = 0] = phi.shape;
-      const products = inner.matmul(inner.transpose(phi, [0, 2, 1]), inner.slice(values, 1, start, end), { coarse: true });
+      const products = inner.matmul(inner.transpose(phi, [0, 2, 1]), inner.slice(values, 1, start, end));
       const sums = inner.reshape(inner.reduce(phi, 1, 'sum'), [heads, width, 1]);
       const part = inner.concat([products, sums], 2);
       return before === undefined ? part : inner.zip(before, part, 'add');

@@ -22,12 +22,16 @@ export class Mismatch extends Error {}
 export class Tally {
   #passed = 0;
   #failed = 0;
-  #skipped = 0;
+  readonly #skipped = new Map<string, number>();
 
   constructor(private readonly report: (failure: CaseFailure) => void) {}
 
   get counts(): Counts {
-    return { passed: this.#passed, failed: this.#failed, skipped: this.#skipped };
+    return {
+      passed: this.#passed,
+      failed: this.#failed,
+      skipped: Array.from(this.#skipped.values()).reduce((sum, count) => sum + count, 0),
+    };
   }
 
   /** Runs one case: it passes unless it throws. Errors other than a mismatch count as failures too, with their text. */
@@ -45,8 +49,15 @@ export class Tally {
     this.report({ case: name, message });
   }
 
-  skip(count = 1): void {
-    this.#skipped += count;
+  /** Counts cases of a file that cannot be run, and keeps the reason. */
+  skip(file: string, reason: string, count = 1): void {
+    const key = `${file}: ${reason}`;
+    this.#skipped.set(key, (this.#skipped.get(key) ?? 0) + count);
+  }
+
+  /** File, reason and number of what was skipped, a line each. */
+  get skips(): string[] {
+    return Array.from(this.#skipped, ([reason, count]) => `${reason} (${count})`);
   }
 }
 

@@ -11,7 +11,13 @@ const shared = fileURLToPath(new URL('../../../../shared/data', import.meta.url)
 
 async function verify(folder: string) {
   const failures: CaseFailure[] = [];
-  return { ...(await verifyScores(folder, (failure) => failures.push(failure))), failures };
+  const skips: string[] = [];
+  const counts = await verifyScores(
+    folder,
+    (failure) => failures.push(failure),
+    (line) => skips.push(line),
+  );
+  return { ...counts, failures, skips };
 }
 
 describe.skipIf(!existsSync(shared))('reference scores (skipped without ../shared/data)', () => {
@@ -95,9 +101,14 @@ describe('a folder of one’s own', () => {
       join(folder, 'infinitebench-aggregates.json'),
       JSON.stringify([{ task: 'passkey', model: 'm', n: 2, mean: 0.5 }]),
     );
-    expect(await verify(folder)).toMatchObject({ passed: 0, failed: 0, skipped: 1 });
+    expect(await verify(folder)).toMatchObject({
+      passed: 0,
+      failed: 0,
+      skipped: 1,
+      skips: ['infinitebench-aggregates.json: means over rows that the folder does not hold, or holds cut (1)'],
+    });
     await write('infinitebench-scores.jsonl', right, { ...right, prediction: '', score: 0 });
-    expect(await verify(folder)).toMatchObject({ passed: 3, failed: 0, skipped: 0 });
+    expect(await verify(folder)).toMatchObject({ passed: 3, failed: 0, skipped: 0, skips: [] });
   });
 
   it('looks into subfolders and leaves other kinds of files alone', async () => {

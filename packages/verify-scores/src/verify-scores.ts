@@ -37,10 +37,15 @@ async function listFolder(folder: string): Promise<string[]> {
 
 /**
  * Runs every case file of a folder with the format of `shared/data`, each row under the profile that its column names, and reports each
- * failed case. A JSON file or column that no check knows is a failure; cases whose rows the folder lacks are skipped and counted.
+ * failed case. A JSON file or column that no check knows is a failure; cases whose rows the folder lacks are skipped and counted, a line for
+ * each file and reason.
  * @throws KvsiftError `file_not_found` where the folder does not exist
  */
-export async function verifyScores(folder: string, report: (failure: CaseFailure) => void): Promise<Counts> {
+export async function verifyScores(
+  folder: string,
+  report: (failure: CaseFailure) => void,
+  onSkip: (line: string) => void = () => {},
+): Promise<Counts> {
   const names = (await listFolder(folder)).filter((name) => /\.jsonl?$/.test(name)).sort();
   const tally = new Tally(report);
   const files = caseFiles();
@@ -56,5 +61,6 @@ export async function verifyScores(folder: string, report: (failure: CaseFailure
       tally.fail(name, describe(error));
     }
   }
+  for (const line of tally.skips) onSkip(line);
   return tally.counts;
 }

@@ -47,7 +47,7 @@ async function runVerify(suite: string, folder: string, flags: VerifyFlags): Pro
     console.log(flags.json ? JSON.stringify({ [kind]: line }) : `${kind}: ${line}`);
   const counts =
     suite === 'scores'
-      ? await verifyScores(folder, ({ case: name, message }) => print('failed')(`${name}: ${message}`))
+      ? await verifyScores(folder, ({ case: name, message }) => print('failed')(`${name}: ${message}`), print('skipped'))
       : await verify(suite, folder, {
           backend: () => createBackend(flags),
           ...(flags.models && { models: flags.models }),

@@ -76,7 +76,7 @@ export const infiniteBenchAggregates: CaseFile = {
     for (const set of (await readJson(path)) as unknown as Mean[]) {
       const rows = groups.get(keyOf(set.task, set.model)) ?? [];
       if (rows.length !== set.n || rows.some(({ value }) => value.trimmed === true)) {
-        tally.skip();
+        tally.skip(name, 'means over rows that the folder does not hold, or holds cut');
         continue;
       }
       tally.run(`${name}:${keyOf(set.task, set.model)}`, () => {

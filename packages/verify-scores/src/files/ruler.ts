@@ -85,7 +85,7 @@ const aggregates: CaseFile = {
     for (const set of (await readJson(path)) as unknown as Aggregate[]) {
       const found = set.ids.flatMap((id) => rows.get(id) ?? []);
       if (found.length < set.ids.length) {
-        tally.skip();
+        tally.skip(name, 'means over rows that the folder does not hold');
         continue;
       }
       tally.run(`${name}:${set.task}`, () => {
