@@ -74,11 +74,13 @@ export class ReferenceStream {
     return this.#hold(x.dtype, t.checkReshape(x, shape), this.#own(x));
   }
 
-  async finish(): Promise<void> {
+  async finish(): Promise<t.StreamMark> {
     this.demandAlive();
     const failure = this.#failure;
     this.#failure = undefined;
+    const mark = { seconds: performance.now() / 1000, memory: this.#memory.use() };
     if (failure) throw failure;
+    return mark;
   }
 
   memory(): t.MemoryUse {

@@ -6,7 +6,7 @@ const turnMilliseconds = 50;
 
 /** Keeps the stream a little ahead of the host and no more, so that an abort takes effect soon. */
 export class Pace {
-  readonly #pending: Promise<void>[] = [];
+  readonly #pending: Promise<unknown>[] = [];
   #lastTurn = performance.now();
 
   constructor(

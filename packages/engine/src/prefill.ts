@@ -11,6 +11,7 @@ import {
 import type { Backend, ChunkSize, KvView, Tensor } from '@kvsift/tensor';
 import { throwIfAborted } from './abort.js';
 import { ChunkPositions } from './chunk-positions.js';
+import { type EvictionCost, EvictionCosts } from './eviction-costs.js';
 import { applyDecision, attentionShape, describeLayer } from './layer-view.js';
 import { RowCollector } from './observed-rows.js';
 import { Pace } from './pace.js';
@@ -22,16 +23,6 @@ export interface LayerDone {
   readonly view: KvView;
   /** Rows that enter the next layer, f32 [rows, hidden], in chunks. Released after the call. */
   readonly hidden: readonly Tensor[];
-}
-
-/** What one layer's eviction cost. */
-export interface EvictionCost {
-  readonly layer: number;
-  readonly seconds: number;
-  /** Largest memory beyond what the layer held before: scores, selection, the compacted copy. */
-  readonly extraBytes: number;
-  /** Largest memory of the backend since the measurement before this one, which reset its peak. */
-  readonly peakBytes: number;
 }
 
 /** A cache of its own that takes part in another one's reading. */
@@ -52,7 +43,7 @@ export interface PrefillOptions {
   readonly onProgress?: (done: number, total: number) => void;
   /** Looks at each layer; makes the last layer compute all rows. */
   readonly onLayer?: (done: LayerDone) => void | Promise<void>;
-  /** Measures each eviction on its own; waits for the stream before and after it, and resets the backend's peak. */
+  /** Told what each eviction cost, layer by layer, as the stream comes by; resets the backend's peak. The reading waits for nothing more than without it. */
   readonly onEviction?: (cost: EvictionCost) => void;
   readonly seed: number;
   readonly sequence: number;
@@ -94,6 +85,7 @@ export async function prefill(model: DecoderModel, cache: KvCache, ids: Int32Arr
   const positions = new ChunkPositions(first, count, starts);
   let hidden: Tensor[] = [];
   const pace = new Pace(backend);
+  const costs = new EvictionCosts(backend);
   try {
     for (const start of starts) {
       const part = ids.subarray(start, Math.min(count, start + rows));
@@ -124,10 +116,11 @@ export async function prefill(model: DecoderModel, cache: KvCache, ids: Int32Arr
       const evicting = branches ?? [{ cache, ...(run && { run }) }];
       if (evicting.every((branch) => branch.run === undefined)) continue;
       if (options.onEviction === undefined) await pass.evict(evicting, options);
-      else options.onEviction(await measured(backend, index, () => pass.evict(evicting, options)));
+      else await costs.measure(index, () => pass.evict(evicting, options), options.onEviction);
       if (branches !== undefined) cache.layer(index).dispose();
     }
     await pace.drain();
+    await costs.drain();
     for (const branch of branches ?? [{ cache, ...(run && { run }) }]) advance(branch, first, count);
     const last = hidden.at(-1);
     if (last === undefined) throw new Error('no rows');
@@ -143,18 +136,6 @@ export async function prefill(model: DecoderModel, cache: KvCache, ids: Int32Arr
 function advance({ cache, run }: Branch, first: number, count: number): void {
   cache.seen += count;
   cache.nextPosition = run?.nextPosition === 'kept' ? cache.layer(0).view.maxLength : first + count;
-}
-
-async function measured(backend: Backend, layer: number, work: () => Promise<void>): Promise<EvictionCost> {
-  await backend.finish();
-  const { bytes, peakBytes } = backend.memory();
-  backend.resetPeak();
-  const started = performance.now();
-  await work();
-  await backend.finish();
-  const seconds = (performance.now() - started) / 1000;
-  const evicting = backend.memory().peakBytes;
-  return { layer, seconds, extraBytes: Math.max(0, evicting - bytes), peakBytes: Math.max(peakBytes, evicting) };
 }
 
 /** One layer reading the chunks of one sequence. */

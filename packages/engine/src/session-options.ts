@@ -3,7 +3,8 @@ import type { DecoderModel } from '@kvsift/models';
 import type { Budget, EvictionPolicy } from '@kvsift/policy';
 import type { KvType } from '@kvsift/tensor';
 import type { Tokenizer } from '@kvsift/tokenizer';
-import type { EvictionCost, LayerDone } from './prefill.js';
+import type { EvictionCost } from './eviction-costs.js';
+import type { LayerDone } from './prefill.js';
 
 export interface SessionOptions {
   /** Which entries to keep; absent: all. */
@@ -30,7 +31,7 @@ export interface PrefillInput {
   readonly onProgress?: (done: number, total: number) => void;
   /** Looks at each layer before it is evicted. */
   readonly onLayer?: (done: LayerDone) => void | Promise<void>;
-  /** Measures each eviction on its own; waits for the stream before and after it. */
+  /** Told what each eviction cost, layer by layer, when the prompt has been read. Resets the peak of the backend's memory. */
   readonly onEviction?: (cost: EvictionCost) => void;
   /** Put the tokenizer's BOS before text. Default: as the tokenizer says. Ids are taken as they are. */
   readonly addSpecial?: boolean;

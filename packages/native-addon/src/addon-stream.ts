@@ -79,9 +79,9 @@ export class AddonStream implements TensorOwner {
     return this.hold(this.native.dequantize(this.id(weight)), 'f32', weight.shape);
   }
 
-  async finish(): Promise<void> {
+  async finish(): Promise<t.StreamMark> {
     this.demandAlive();
-    await this.native.finish();
+    return this.native.finish();
   }
 
   memory(): t.MemoryUse {

@@ -1,4 +1,4 @@
-import type { MemoryUse } from '@kvsift/tensor';
+import type { MemoryUse, StreamMark } from '@kvsift/tensor';
 
 /** A tensor of the addon: a number that is never used twice; 0 stands for none. */
 export type TensorId = number;
@@ -39,7 +39,7 @@ export interface NativeBackend {
   reshape(x: TensorId, shape: Float64Array): TensorId;
   release(x: TensorId): void;
   read(x: TensorId): Promise<ArrayBuffer>;
-  finish(): Promise<void>;
+  finish(): Promise<StreamMark>;
   memory(): MemoryUse;
   resetPeak(): void;
   load(sources: readonly NativeSource[], role: string): { readonly tensor: TensorId; readonly done: Promise<void> };

@@ -150,15 +150,17 @@ export class SplitBackend extends WithOps implements t.Backend {
     else throw new t.KvsiftError('unsupported', 'write: not from another device while a program is recorded');
   }
 
-  async finish(): Promise<void> {
+  async finish(): Promise<t.StreamMark> {
     const ends = await Promise.allSettled(this.#core.parts.map((part) => part.finish()));
-    for (const end of ends) if (end.status === 'rejected') throw end.reason;
+    const marks = ends.map((end) => {
+      if (end.status === 'rejected') throw end.reason;
+      return end.value;
+    });
+    return { seconds: Math.max(...marks.map((mark) => mark.seconds)), memory: together(marks.map((mark) => mark.memory)) };
   }
 
   memory(): t.MemoryUse {
-    const uses = this.#core.parts.map((part) => part.memory());
-    const sum = (of: (use: t.MemoryUse) => number) => uses.reduce((total, use) => total + of(use), 0);
-    return { bytes: sum((use) => use.bytes), peakBytes: sum((use) => use.peakBytes), weightBytes: sum((use) => use.weightBytes) };
+    return together(this.#core.parts.map((part) => part.memory()));
   }
 
   resetPeak(): void {
@@ -244,6 +246,11 @@ export class SplitBackend extends WithOps implements t.Backend {
     part.receive(copy, from, tensor);
     return copy;
   }
+}
+
+function together(uses: readonly t.MemoryUse[]): t.MemoryUse {
+  const sum = (of: (use: t.MemoryUse) => number) => uses.reduce((total, use) => total + of(use), 0);
+  return { bytes: sum((use) => use.bytes), peakBytes: sum((use) => use.peakBytes), weightBytes: sum((use) => use.weightBytes) };
 }
 
 function placeAt({ places }: Core, index: number): SplitBackend {

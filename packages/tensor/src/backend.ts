@@ -32,6 +32,14 @@ export interface MemoryUse {
   readonly weightBytes: number;
 }
 
+/** A moment of a stream: everything that was enqueued before has run. */
+export interface StreamMark {
+  /** On the stream's own clock, which starts anywhere: what the host does meanwhile does not delay it. */
+  readonly seconds: number;
+  /** What its tensors held then. */
+  readonly memory: MemoryUse;
+}
+
 /** Size of the chunks in which a layer reads a prompt: enough to use the whole device, few enough that an abort soon takes effect. */
 export interface ChunkSize {
   /** Most token rows. */
@@ -85,7 +93,7 @@ export interface Backend extends AsyncDisposable {
   /** Same elements under another shape; shares the memory. */
   reshape(x: Tensor, shape: Shape): Tensor;
   /** Resolves when every op enqueued so far has run; rejects with the first error since the last call. */
-  finish(): Promise<void>;
+  finish(): Promise<StreamMark>;
   memory(): MemoryUse;
   /** Sets the peak to the bytes in use, in stream order. */
   resetPeak(): void;

@@ -58,14 +58,7 @@ Napi::Value release(Reader& reader) {
   return reader.env().Undefined();
 }
 
-Napi::Value memory(Reader& reader) {
-  const MemoryUse use = reader.backend().memory()->use();
-  const Napi::Object out = Napi::Object::New(reader.env());
-  out.Set("bytes", static_cast<double>(use.bytes));
-  out.Set("peakBytes", static_cast<double>(use.peak_bytes));
-  out.Set("weightBytes", static_cast<double>(use.weight_bytes));
-  return out;
-}
+Napi::Value memory(Reader& reader) { return to_object(reader.env(), reader.backend().memory()->use()); }
 
 Napi::Value reset_peak(Reader& reader) {
   reader.backend().stream().reset_peak();
@@ -81,8 +74,9 @@ Napi::Value finish(Reader& reader) {
   NativeBackend& owner = reader.owner();
   Completion* completion = owner.begin(reader.env());
   const Napi::Promise promise = completion->deferred.Promise();
-  reader.backend().stream().finish([&owner, completion](const FailurePointer& failure) {
+  reader.backend().stream().finish([&owner, completion](const FailurePointer& failure, const Mark& mark) {
     completion->failure = failure;
+    completion->mark = mark;
     owner.settle(completion);
   });
   return promise;

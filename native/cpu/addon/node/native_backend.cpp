@@ -19,6 +19,22 @@ std::uint64_t key(double id) { return id > 0 && id < 9007199254740992.0 && id ==
 
 }  // namespace
 
+Napi::Object to_object(Napi::Env env, const MemoryUse& use) {
+  const Napi::Object out = Napi::Object::New(env);
+  out.Set("bytes", static_cast<double>(use.bytes));
+  out.Set("peakBytes", static_cast<double>(use.peak_bytes));
+  out.Set("weightBytes", static_cast<double>(use.weight_bytes));
+  return out;
+}
+
+Napi::Value Completion::resolution(Napi::Env env) const {
+  if (!mark) return value.IsEmpty() ? env.Undefined() : Napi::Value(value.Value());
+  const Napi::Object out = Napi::Object::New(env);
+  out.Set("seconds", mark->seconds);
+  out.Set("memory", to_object(env, mark->memory));
+  return out;
+}
+
 Napi::Function NativeBackend::define(Napi::Env env) {
   std::vector<PropertyDescriptor> methods;
   for (const auto exports : {stream_exports(), algebra_exports(), model_exports(), cache_exports()}) {
@@ -146,7 +162,7 @@ void NativeBackend::finish(Napi::Env env, Completion* completion) {
   if (owned->failure) {
     owned->deferred.Reject(error(env, *owned->failure).Value());
   } else {
-    owned->deferred.Resolve(owned->value.IsEmpty() ? env.Undefined() : Napi::Value(owned->value.Value()));
+    owned->deferred.Resolve(owned->resolution(env));
   }
   if (--pending_ == 0) {
     channel_.Unref(env);

@@ -3,6 +3,7 @@
 #include <napi.h>
 
 #include <memory>
+#include <optional>
 #include <unordered_map>
 
 #include "launch/backend.h"
@@ -15,11 +16,17 @@ struct Completion {
 
   Napi::Promise::Deferred deferred;
   FailurePointer failure;
-  /** What the promise resolves with; empty: undefined. */
+  /** What the promise resolves with, this or a mark; without either: undefined. */
   Napi::ObjectReference value;
+  std::optional<Mark> mark;
   /** The stream has ended. */
   bool ends = false;
+
+  Napi::Value resolution(Napi::Env env) const;
 };
+
+/** As JavaScript sees it. */
+Napi::Object to_object(Napi::Env env, const MemoryUse& use);
 
 /** The JavaScript class `Backend` of the addon: tensors and programs are numbers, which are looked up on every call. */
 class NativeBackend : public Napi::ObjectWrap<NativeBackend> {

@@ -50,7 +50,7 @@ void Stream::enqueue(Task task) {
 void Stream::push(Op op) { enqueue(std::move(op)); }
 void Stream::push(std::shared_ptr<const Program> program) { enqueue(ProgramTask{std::move(program)}); }
 void Stream::release(std::shared_ptr<const void> what) { enqueue(ReleaseTask{std::move(what)}); }
-void Stream::finish(Fence fence) { enqueue(FinishTask{std::move(fence)}); }
+void Stream::finish(MarkFence fence) { enqueue(FinishTask{std::move(fence)}); }
 void Stream::fence(StoragePointer storage, Fence fence) { enqueue(FenceTask{std::move(storage), std::move(fence)}); }
 void Stream::read(StoragePointer storage, void* target, Fence fence) {
   const Storage* contents = storage.get();
@@ -121,7 +121,7 @@ void Stream::run(Task& task) {
                    }
                  },
                  [](ReleaseTask& task) { task.what = nullptr; },
-                 [this](const FinishTask& task) { task.fence(std::exchange(first_failure_, nullptr)); },
+                 [this](const FinishTask& task) { task.fence(std::exchange(first_failure_, nullptr), {mark_seconds(), memory_->use()}); },
                  [](const FenceTask& task) { task.fence(task.storage->failure); },
                  [this](const ResetTask&) { memory_->reset_peak(); },
              },
@@ -132,7 +132,7 @@ void Stream::skip(Task& task) {
   const auto disposed = [](const char* op) {
     return std::make_shared<const Failure>(Failure{Code::disposed, op, std::string(op) + ": the backend was disposed before this ran"});
   };
-  if (const auto* finish = std::get_if<FinishTask>(&task)) finish->fence(disposed("finish"));
+  if (const auto* finish = std::get_if<FinishTask>(&task)) finish->fence(disposed("finish"), {});
   if (const auto* fence = std::get_if<FenceTask>(&task)) fence->fence(disposed("read"));
 }
 

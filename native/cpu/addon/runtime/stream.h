@@ -10,6 +10,7 @@
 #include <variant>
 
 #include "kvsift/context.h"
+#include "runtime/mark.h"
 #include "runtime/op.h"
 #include "runtime/options.h"
 
@@ -40,7 +41,7 @@ class Stream {
   /** Lets go of something in stream order. */
   void release(std::shared_ptr<const void> what);
   /** Sees the first failure since the last such fence. */
-  void finish(Fence fence);
+  void finish(MarkFence fence);
   /** Sees whether the contents of a storage exist. */
   void fence(StoragePointer storage, Fence fence);
   /** Copies the contents of a storage out before the fence; `target` null: there is no memory for them. */
@@ -58,7 +59,7 @@ class Stream {
   Isa isa() const { return context_->isa(); }
 
  private:
-  struct FinishTask { Fence fence; };
+  struct FinishTask { MarkFence fence; };
   struct FenceTask { StoragePointer storage; Fence fence; };
   struct ReleaseTask { std::shared_ptr<const void> what; };
   struct ProgramTask { std::shared_ptr<const Program> program; };

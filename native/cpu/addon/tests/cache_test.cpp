@@ -19,7 +19,7 @@ Tensor upload(Backend& backend, const std::vector<std::int32_t>& values, const S
 
 FailurePointer finish(Backend& backend) {
   std::promise<FailurePointer> promise;
-  backend.stream().finish([&](const FailurePointer& failure) { promise.set_value(failure); });
+  backend.stream().finish([&](const FailurePointer& failure, const Mark&) { promise.set_value(failure); });
   return promise.get_future().get();
 }
 

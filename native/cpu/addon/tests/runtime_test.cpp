@@ -80,7 +80,7 @@ std::vector<float> read(Backend& backend, const Tensor& tensor) {
 
 FailurePointer finish(Backend& backend) {
   std::promise<FailurePointer> promise;
-  backend.stream().finish([&](const FailurePointer& failure) { promise.set_value(failure); });
+  backend.stream().finish([&](const FailurePointer& failure, const Mark&) { promise.set_value(failure); });
   return promise.get_future().get();
 }
 

@@ -45,7 +45,7 @@ void Stream::enqueue(Task task) {
 void Stream::push(Op op) { enqueue(std::move(op)); }
 void Stream::push(std::shared_ptr<const Program> program) { enqueue(ProgramTask{std::move(program)}); }
 void Stream::release(std::shared_ptr<const void> what) { enqueue(ReleaseTask{std::move(what)}); }
-void Stream::finish(Fence fence) { enqueue(FinishTask{std::move(fence)}); }
+void Stream::finish(MarkFence fence) { enqueue(FinishTask{std::move(fence)}); }
 void Stream::fence(StoragePointer storage, Fence fence) { enqueue(ReadTask{std::move(storage), nullptr, false, std::move(fence)}); }
 void Stream::read(StoragePointer storage, void* target, Fence fence) { enqueue(ReadTask{std::move(storage), target, true, std::move(fence)}); }
 void Stream::reset_peak() { enqueue(ResetTask{}); }
@@ -155,12 +155,13 @@ void Stream::finish_now(const FinishTask& task) {
   const FailurePointer host = std::exchange(first_failure_, nullptr);
   const std::uint64_t host_ordinal = first_ordinal_;
   Checks checks = std::exchange(since_finish_, {});
-  after([fence = task.fence, host, host_ordinal, checks = std::move(checks)](const FailurePointer& device) {
-    if (device) return fence(host ? host : device);
+  after([fence = task.fence, host, host_ordinal, checks = std::move(checks), use = memory_->use()](const FailurePointer& device) {
+    const Mark mark{mark_seconds(), use};
+    if (device) return fence(host ? host : device, mark);
     Checks reporting = checks;
     std::erase_if(reporting, [](const CheckPointer& check) { return !check->reports; });
     const Check* failed = first_failed(reporting);
-    fence(failed != nullptr && (!host || failed->ordinal < host_ordinal) ? failed->failure() : host);
+    fence(failed != nullptr && (!host || failed->ordinal < host_ordinal) ? failed->failure() : host, mark);
   });
 }
 
@@ -192,7 +193,7 @@ void Stream::read_now(const ReadTask& task) {
 }
 
 void Stream::skip(Task& task) {
-  if (const auto* finish = std::get_if<FinishTask>(&task)) finish->fence(failure(Code::disposed, "finish", "the backend was disposed before this ran"));
+  if (const auto* finish = std::get_if<FinishTask>(&task)) finish->fence(failure(Code::disposed, "finish", "the backend was disposed before this ran"), {});
   if (const auto* read = std::get_if<ReadTask>(&task)) read->fence(failure(Code::disposed, "read", "the backend was disposed before this ran"));
 }
 

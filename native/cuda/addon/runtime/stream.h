@@ -10,6 +10,7 @@
 #include <variant>
 
 #include "kvsift/context.h"
+#include "runtime/mark.h"
 #include "runtime/op.h"
 #include "runtime/program.h"
 #include "runtime/waiter.h"
@@ -35,7 +36,7 @@ class Stream {
   /** Lets go of something in stream order. */
   void release(std::shared_ptr<const void> what);
   /** Sees the first failure since the last such fence. */
-  void finish(Fence fence);
+  void finish(MarkFence fence);
   /** Sees whether the contents of a storage exist. */
   void fence(StoragePointer storage, Fence fence);
   /** Copies the contents of a storage out before the fence; `target` null: there is no memory for them. */
@@ -52,7 +53,7 @@ class Stream {
   void join();
 
  private:
-  struct FinishTask { Fence fence; };
+  struct FinishTask { MarkFence fence; };
   struct ReadTask { StoragePointer storage; void* target; bool copies; Fence fence; };
   struct ReleaseTask { std::shared_ptr<const void> what; };
   struct ProgramTask { std::shared_ptr<const Program> program; };

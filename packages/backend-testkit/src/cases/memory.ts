@@ -86,6 +86,21 @@ async function accounting({ actual }: Bench): Promise<void> {
   await rejects('read of a disposed tensor', x.read(), ['disposed']);
 }
 
+async function marks({ actual }: Bench): Promise<void> {
+  const clean = actual.finish();
+  actual.resetPeak();
+  const x = actual.empty('f32', [256, 1024]);
+  const made = actual.finish();
+  x.dispose();
+  // Nothing is waited for in between: each mark tells of its own moment.
+  const [first, second, third] = await Promise.all([clean, made, actual.finish()]);
+  const { bytes } = first.memory;
+  demand(second.memory.bytes - bytes >= 1048576, 'a mark counts what was made before it');
+  demand(third.memory.bytes === bytes, 'a mark no longer counts what was released before it');
+  demand(third.memory.peakBytes === second.memory.bytes, 'the peak since the last reset');
+  demand(first.seconds <= second.seconds && second.seconds <= third.seconds, 'marks follow each other in time');
+}
+
 async function afterDispose({ another }: Bench): Promise<void> {
   const backend = await another();
   const x = floatTensor(backend, 1, [2, 2]);
@@ -221,6 +236,7 @@ export function memoryCases(): Case[] {
         }),
     },
     { op: 'reshape', title: 'shares memory', run: reshaping },
+    { op: 'finish', title: 'a mark tells of its moment in the stream', run: marks },
     { op: 'memory', title: 'counts exactly and goes back', run: accounting },
     { op: 'dispose', title: 'later calls are refused', run: afterDispose },
     ...loadCases(),
