@@ -42,7 +42,14 @@ export function createCudaBackend(options: CudaBackendOptions = {}): Backend {
   if (device !== undefined && devices !== undefined) throw invalid('device and devices exclude each other');
   if (devices?.length === 0) throw invalid('devices must name at least one GPU');
   const { Backend: Native } = loadAddon(emulated, options.addon);
-  const info = { name: 'cuda', threads: 1, compute, wholeProducts: true, ...(!emulated && { chunk }) } as const;
+  const info = {
+    name: 'cuda',
+    threads: 1,
+    compute,
+    wholeProducts: true,
+    passBytes: 2 ** 26,
+    ...(!emulated && { chunk }),
+  } as const;
   const parts: { readonly backend: AddonBackend; readonly description: string; readonly memoryBytes: number }[] = [];
   try {
     const numbers = devices ?? [device ?? 0];

@@ -119,8 +119,9 @@ class ReferenceBackend extends ReferenceStream implements t.Backend {
     );
   }
 
-  kvRead(view: t.KvView, part: 'keys' | 'values'): t.Tensor {
-    return this.floatOp('kvRead', kv.viewTensors(view), t.checkKvRead(view), (out) => kv.readPart(view, part, out));
+  kvRead(view: t.KvView, part: 'keys' | 'values', start = 0, end = view.maxLength): t.Tensor {
+    const shape = t.checkKvRead(view, start, end);
+    return this.floatOp('kvRead', kv.viewTensors(view), shape, (out) => kv.readPart(view, part, start, end, out));
   }
 
   kvReplace(view: t.KvView, part: 'keys' | 'values', x: t.Tensor): void {

@@ -73,8 +73,8 @@ export class AddonBackend extends AddonStream implements t.Backend {
     this.native.kvGather(viewNumbersOf(from, this.id), viewNumbersOf(to, this.id), indices, offsets);
   }
 
-  kvRead(view: t.KvView, part: 'keys' | 'values'): t.Tensor {
-    return this.#floats(t.checkKvRead(view), this.native.kvRead(viewNumbersOf(view, this.id), part));
+  kvRead(view: t.KvView, part: 'keys' | 'values', start = 0, end = view.maxLength): t.Tensor {
+    return this.#floats(t.checkKvRead(view, start, end), this.native.kvRead(viewNumbersOf(view, this.id), part, start, end));
   }
 
   kvReplace(view: t.KvView, part: 'keys' | 'values', x: t.Tensor): void {

@@ -11,10 +11,11 @@ import {
   observed,
   type PolicyRun,
   reduceGroups,
+  releasing,
   resolveBudgets,
   type SequenceContext,
 } from '@kvsift/policy';
-import type { Backend, ReduceOp, Selection, Tensor } from '@kvsift/tensor';
+import type { Backend, Selection, Tensor } from '@kvsift/tensor';
 import { preferredShares } from './shares.js';
 
 interface Options {
@@ -62,7 +63,7 @@ export const cake = definePolicy({
 });
 
 /** Earlier layers may hold a part of the whole budget too much, one in this many, before they shrink. */
-const slack = 8;
+const slack = 4;
 
 /** Layers seen so far share the whole budget; new ones make the earlier ones shrink. */
 function cascade(context: SequenceContext, options: Options): PolicyRun {
@@ -120,15 +121,25 @@ export async function measure(
   const queries = lastRows(backend, observed(view, 'queries'), options.window);
   const [rows = 0] = queries.shape;
   const all = backend.attentionRows(queries, cache, { ...columnOptions(view, rows), ...knownLogSums(view, rows) });
-  // The window's own columns are left out of what has been reduced: that is much less to copy.
-  const columns = (x: Tensor, op: ReduceOp) => backend.slice(backend.reduce(x, 1, op), 1, 0, length - window);
-  const varied = columns(all, 'variance');
+  // A head at a time: each reads its probabilities several times.
+  const byHead = Array.from({ length: model.queryHeads }, (_, head) =>
+    releasing(backend, (inner) => {
+      const own = inner.slice(all, 0, head, head + 1);
+      const surprise = inner.zip(own, inner.map(inner.zip(own, 1e-10, 'add'), 'log'), 'mul');
+      const columns = [inner.reduce(own, 1, 'mean'), inner.reduce(own, 1, 'variance'), inner.reduce(surprise, 1, 'sum')];
+      // The window's own columns are left out of what has been reduced: that is much less to copy.
+      return inner.reshape(inner.slice(inner.concat(columns, 0), 1, 0, length - window), [1, columns.length, length - window]);
+    }),
+  );
+  const measured = backend.concat(byHead, 0);
+  const column = (index: number) =>
+    backend.reshape(backend.slice(measured, 1, index, index + 1), [model.queryHeads, length - window]);
+  const varied = column(1);
   const sums = (x: Tensor) => backend.reduce(backend.reduce(x, -1, 'sum'), 0, 'sum');
-  const surprise = backend.zip(all, backend.map(backend.zip(all, 1e-10, 'add'), 'log'), 'mul');
-  const [spread, shift] = await Promise.all([sums(columns(surprise, 'sum')).read(), sums(varied).read()]);
+  const [spread, shift] = await Promise.all([sums(column(2)).read(), sums(varied).read()]);
   const dispersion = -(spread[0] ?? 0);
   const variance = shift[0] ?? 0;
-  const votes = backend.zip(columns(all, 'mean'), backend.zip(varied, options.gamma, 'mul'), 'add');
+  const votes = backend.zip(column(0), backend.zip(varied, options.gamma, 'mul'), 'add');
   const pooled = options.kernelSize === 1 ? votes : backend.pool(votes, options.kernelSize, 'average');
   return {
     tokenScores: beforeWindow(backend, reduceGroups(backend, pooled, model.kvHeads), window),

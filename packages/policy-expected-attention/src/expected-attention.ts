@@ -1,4 +1,14 @@
-import { definePolicy, filled, keepBest, type LayerView, norms, observed, releasing, resolveBudgets } from '@kvsift/policy';
+import {
+  definePolicy,
+  filled,
+  keepBest,
+  type LayerView,
+  norms,
+  observed,
+  overEntries,
+  releasing,
+  resolveBudgets,
+} from '@kvsift/policy';
 import type { Backend, Tensor } from '@kvsift/tensor';
 
 /** Expected Attention (specification 15). */
@@ -37,7 +47,7 @@ export const expectedAttention = definePolicy({
     },
   },
   observes: 'queries before rotation of all rows, keys, values, rope frequencies',
-  costs: '2 · queryHeads · n · headDim² FLOPs twice, O(kvHeads · n · headDim) memory',
+  costs: '2 · queryHeads · n · headDim² FLOPs twice, O(queryHeads · n) memory besides the queries',
   phases: ['prefill', 'decode'],
   profiles: { kvpress: { description: 'kvpress ExpectedAttentionPress.', parameters: { futurePositions: 512, sinks: 4 } } },
   deviations: ['While decoding the rotation starts at the true position; kvpress counts from the length of its buffer.'],
@@ -67,22 +77,31 @@ function expectedScores(view: LayerView, { futurePositions, sinks, covariance, v
   const group = model.queryHeads / model.kvHeads;
   const { mean, spread } = statistics(view, sinks, covariance);
   const turn = averageRotation(view, futurePositions);
-  const keys = backend.slice(backend.kvRead(cache, 'keys'), 1, sinks, length);
   const centre = backend.reshape(turn(backend.reshape(mean, [model.queryHeads, model.headDim, 1])), [
     model.kvHeads,
     group,
     model.headDim,
   ]);
-  let logits = backend.zip(backend.matmul(centre, keys, { transposeB: true }), attention.scale, 'mul');
-  if (spread !== undefined) {
-    // R Σ Rᵀ: turn rows, transpose, turn rows again.
-    const turned = turn(backend.transpose(turn(spread), [0, 2, 1]));
-    const half = backend.zip(quadratic(backend, keys, turned, group), attention.scale ** 2 / 2, 'mul');
-    logits = backend.zip(logits, half, 'add');
-  }
+  // R Σ Rᵀ: turn rows, transpose, turn rows again.
+  const turned = spread && turn(backend.transpose(turn(spread), [0, 2, 1]));
+  const behindSinks = length - sinks;
+  const logits = overEntries(
+    view,
+    (inner, start, end) => {
+      const keys = inner.kvRead(cache, 'keys', sinks + start, sinks + end);
+      const linear = inner.zip(inner.matmul(centre, keys, { transposeB: true }), attention.scale, 'mul');
+      if (turned === undefined) return linear;
+      return inner.zip(linear, inner.zip(quadratic(inner, keys, turned, group), attention.scale ** 2 / 2, 'mul'), 'add');
+    },
+    { length: behindSinks, axis: 2 },
+  );
   let scores = backend.reduce(backend.softmax(logits), 1, 'mean');
   if (valueNorm) {
-    const sizes = norms(backend, backend.slice(backend.kvRead(cache, 'values'), 1, sinks, length));
+    const sizes = overEntries(
+      view,
+      (inner, start, end) => norms(inner, inner.kvRead(cache, 'values', sinks + start, sinks + end)),
+      { length: behindSinks },
+    );
     scores = backend.zip(epsilon === 0 ? scores : backend.zip(scores, epsilon, 'add'), sizes, 'mul');
   }
   return sinks === 0 ? scores : backend.concat([filled(backend, [model.kvHeads, sinks], 0), scores], 1);

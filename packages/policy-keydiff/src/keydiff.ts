@@ -6,10 +6,12 @@ import {
   keepBest,
   type LayerView,
   norms,
+  overEntries,
   releasing,
   resolveBudgets,
+  sumOverEntries,
 } from '@kvsift/policy';
-import type { Backend, Tensor } from '@kvsift/tensor';
+import type { Backend, KvView, Tensor } from '@kvsift/tensor';
 
 /** KeyDiff (specification 13). */
 export const keydiff = definePolicy({
@@ -46,25 +48,28 @@ export const keydiff = definePolicy({
       start: () => ({
         observe: {},
         decode: { observe: {} },
-        score: (view) => (blockSize === 0 ? difference(view.backend, unitKeys(view)) : inBlocks(view, blockSize)),
+        score: (view) => (blockSize === 0 ? atOnce(view) : inBlocks(view, blockSize)),
       }),
     }),
 });
 
-function unitKeys({ backend, cache }: LayerView): Tensor {
-  const keys = backend.kvRead(cache, 'keys');
-  const [heads = 0, length = 0] = keys.shape;
+/** Keys of the entries start … end − 1, each of length 1: f32 [kvHeads, entries, headDim]. */
+function unitKeys(backend: Backend, cache: KvView, start: number, end: number): Tensor {
+  const keys = backend.kvRead(cache, 'keys', start, end);
   const lengths = backend.zip(norms(backend, keys), 1e-12, 'max');
-  return backend.zip(keys, backend.reshape(lengths, [heads, length, 1]), 'div');
+  return backend.zip(keys, backend.reshape(lengths, [cache.kvHeads, end - start, 1]), 'div');
 }
 
-/** −cos(key, mean of the candidates' unit keys): f32 [kvHeads, n]. `candidates`: f32 [kvHeads, n] of ones and zeros; absent: all. */
-function difference(backend: Backend, units: Tensor, candidates?: Tensor): Tensor {
-  const [heads = 0, length = 0, headDim = 0] = units.shape;
-  const anchor =
-    candidates === undefined
-      ? backend.reshape(backend.reduce(units, 1, 'mean'), [heads, 1, headDim])
-      : backend.matmul(backend.reshape(candidates, [heads, 1, length]), units);
+function atOnce(view: LayerView): Tensor {
+  const { backend, cache, length } = view;
+  const sum = sumOverEntries(view, (inner, start, end) => inner.reduce(unitKeys(inner, cache, start, end), 1, 'sum'));
+  const anchor = backend.reshape(backend.zip(sum, length, 'div'), [cache.kvHeads, 1, cache.headDim]);
+  return overEntries(view, (inner, start, end) => difference(inner, unitKeys(inner, cache, start, end), anchor));
+}
+
+/** −cos(key, anchor): f32 [kvHeads, n] of unit keys f32 [kvHeads, n, headDim] and f32 [kvHeads, 1, headDim]. */
+function difference(backend: Backend, units: Tensor, anchor: Tensor): Tensor {
+  const [heads = 0, length = 0] = units.shape;
   const size = backend.reshape(backend.zip(norms(backend, anchor), 1e-8, 'max'), [heads, 1, 1]);
   const cosine = backend.matmul(backend.zip(anchor, size, 'div'), units, { transposeB: true });
   return backend.map(backend.reshape(cosine, [heads, length]), 'neg');
@@ -72,8 +77,8 @@ function difference(backend: Backend, units: Tensor, candidates?: Tensor): Tenso
 
 /** Starts with the first entries, then lets each block compete with the survivors; those out of the race score −10³⁰. */
 function inBlocks(view: LayerView, blockSize: number): Tensor {
-  const { backend, length, model } = view;
-  const units = unitKeys(view);
+  const { backend, cache, length, model } = view;
+  const units = unitKeys(backend, cache, 0, length);
   const keep = Math.min(view.budget.perHead, length);
   const range = (target: Backend, from: number, to: number) =>
     entryRow(target, length, (entry) => (entry >= from && entry < to ? 1 : 0));
@@ -83,7 +88,8 @@ function inBlocks(view: LayerView, blockSize: number): Tensor {
     scores = releasing(backend, (inner) => {
       const candidates = inner.zip(survivors, range(inner, start, start + blockSize), 'max');
       const penalty = inner.zip(inner.zip(candidates, 1, 'sub'), 1e30, 'mul');
-      return inner.zip(difference(inner, units, candidates), penalty, 'add');
+      const anchor = inner.matmul(inner.reshape(candidates, [model.kvHeads, 1, length]), units);
+      return inner.zip(difference(inner, units, anchor), penalty, 'add');
     });
     const [before, latest] = [survivors, scores];
     survivors = releasing(backend, (inner) => inner.zip(bestFirst(inner, latest), keep, 'less'));

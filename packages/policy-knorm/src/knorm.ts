@@ -1,4 +1,4 @@
-import { definePolicy, keepBest, norms, resolveBudgets, uniformLayer } from '@kvsift/policy';
+import { definePolicy, keepBest, norms, overEntries, resolveBudgets, uniformLayer } from '@kvsift/policy';
 
 /** L2 norm, also called Knorm (specification 10). */
 export const knorm = definePolicy({
@@ -30,7 +30,7 @@ export const knorm = definePolicy({
     },
   },
   observes: 'keys',
-  costs: '2 · kvHeads · n · headDim FLOPs, O(kvHeads · n · headDim) memory',
+  costs: '2 · kvHeads · n · headDim FLOPs, O(kvHeads · n) memory',
   phases: ['prefill', 'decode'],
   profiles: {
     reference: {
@@ -54,7 +54,10 @@ export const knorm = definePolicy({
       start: () => ({
         observe: {},
         decode: { observe: {} },
-        score: ({ backend, cache }) => backend.map(norms(backend, backend.kvRead(cache, 'keys')), 'neg'),
+        score: (view) =>
+          overEntries(view, (backend, start, end) =>
+            backend.map(norms(backend, backend.kvRead(view.cache, 'keys', start, end)), 'neg'),
+          ),
       }),
     }),
 });

@@ -1,4 +1,4 @@
-import { definePolicy, entryRow, filled, keepBest, type LayerView, releasing, resolveBudgets } from '@kvsift/policy';
+import { definePolicy, entryRow, filled, keepBest, type LayerView, overEntries, releasing, resolveBudgets } from '@kvsift/policy';
 import type { Backend, Tensor } from '@kvsift/tensor';
 
 /** LagKV (specification 14). */
@@ -30,7 +30,7 @@ export const lagkv = definePolicy({
     },
   },
   observes: 'keys and values',
-  costs: '10 · kvHeads · n · headDim FLOPs, O(kvHeads · n · headDim) memory',
+  costs: '10 · kvHeads · n · headDim FLOPs, O(kvHeads · n) memory',
   phases: ['prefill', 'decode'],
   profiles: {
     reference: { description: 'LagKV repository sizes.', parameters: { sinks: 16, lag: 1024 } },
@@ -56,42 +56,42 @@ function scorePartitions(view: LayerView, sinks: number, lag: number, scoring: '
   const { backend, cache, length, model } = view;
   const partitions = Math.floor((length - sinks) / lag);
   if (length < sinks + 2 * lag) return recency(view, sinks);
-  // One after the other, so that only one of them needs its large tensors.
-  const [key, value] = (['keys', 'values'] as const).map((part) =>
-    releasing(backend, (inner) => spread(inner, inner.kvRead(cache, part), sinks, partitions, lag)),
-  ) as [Tensor, Tensor];
-  const both = backend.zip(backend.zip(key, value, 'add'), 2, 'div');
-  const scores = scoring === 'cross' ? both : backend.zip(backend.rank(both), lag, 'div');
   const scored = (partitions - 1) * lag;
+  const scores = overEntries(
+    view,
+    (inner, start, end) => {
+      const of = (part: 'keys' | 'values') =>
+        releasing(inner, (own) => {
+          const read = (later: number) => own.kvRead(cache, part, sinks + start + later, sinks + end + later);
+          return spread(own, read(0), read(lag), lag);
+        });
+      const both = inner.zip(inner.zip(of('keys'), of('values'), 'add'), 2, 'div');
+      const chosen = scoring === 'cross' ? both : inner.zip(inner.rank(both), lag, 'div');
+      return inner.reshape(chosen, [model.kvHeads, end - start]);
+    },
+    { length: scored, unit: lag },
+  );
   return backend.concat(
-    [
-      filled(backend, [model.kvHeads, sinks], 1),
-      backend.reshape(scores, [model.kvHeads, scored]),
-      filled(backend, [model.kvHeads, length - sinks - scored], 1),
-    ],
+    [filled(backend, [model.kvHeads, sinks], 1), scores, filled(backend, [model.kvHeads, length - sinks - scored], 1)],
     1,
   );
 }
 
-/** Softmax inside each partition of the deviation over channels, all partitions but the last: f32 [kvHeads, partitions − 1, lag]. */
-function spread(backend: Backend, x: Tensor, sinks: number, partitions: number, lag: number): Tensor {
-  const [heads = 0, , headDim = 0] = x.shape;
-  const body = backend.slice(x, 1, sinks, sinks + partitions * lag);
-  const parts = backend.reshape(body, [heads, partitions, lag, headDim]);
-  // The last partition has none behind it: it takes the first one's range and is left out at the end, which spares a copy of all others.
-  const next = (op: 'min' | 'max') => {
-    const ends = backend.reduce(parts, 2, op);
-    const shifted = backend.concat([backend.slice(ends, 1, 1, partitions), backend.slice(ends, 1, 0, 1)], 1);
-    return backend.reshape(shifted, [heads, partitions, 1, headDim]);
-  };
-  const low = next('min');
-  const range = backend.zip(next('max'), low, 'sub');
+/**
+ * Softmax inside each partition of the deviation over channels, where each channel has the range of the next partition: f32 [kvHeads, partitions, lag]
+ * of both f32 [kvHeads, partitions · lag, headDim].
+ */
+function spread(backend: Backend, x: Tensor, next: Tensor, lag: number): Tensor {
+  const [heads = 0, rows = 0, headDim = 0] = x.shape;
+  const parted = (tensor: Tensor) => backend.reshape(tensor, [heads, rows / lag, lag, headDim]);
+  const end = (op: 'min' | 'max') => backend.reshape(backend.reduce(parted(next), 2, op), [heads, rows / lag, 1, headDim]);
+  const low = end('min');
+  const range = backend.zip(end('max'), low, 'sub');
   // 1 / range, and 0 where the range is empty.
   const open = backend.zip(backend.zip(range, 0, 'mul'), range, 'less');
   const factor = backend.zip(open, backend.zip(range, 1e-30, 'max'), 'div');
-  const scaled = backend.zip(backend.zip(parts, low, 'sub'), factor, 'mul');
-  const variance = backend.slice(backend.reduce(scaled, 3, 'variance'), 1, 0, partitions - 1);
-  return backend.softmax(backend.map(variance, 'sqrt'));
+  const scaled = backend.zip(backend.zip(parted(x), low, 'sub'), factor, 'mul');
+  return backend.softmax(backend.map(backend.reduce(scaled, 3, 'variance'), 'sqrt'));
 }
 
 /** Too short to compare partitions: sinks first, then the latest. */

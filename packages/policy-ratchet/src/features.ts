@@ -1,8 +1,16 @@
 import { filled } from '@kvsift/policy';
 import type { Backend, Tensor } from '@kvsift/tensor';
 
-/** Maps rows f32 [heads, rows, headDim] to features f32 [heads, rows, F]; the dot product of two stands for exp(q·k / √headDim). */
-export type FeatureMap = (backend: Backend, x: Tensor) => Tensor;
+/**
+ * Maps rows f32 [heads, rows, headDim] to features, in blocks f32 [heads, rows, ...] that are F wide together; the dot product of two rows' features stands
+ * for exp(q·k / √headDim). In blocks, because those of a whole prompt are summed up block by block.
+ */
+export type FeatureMap = (backend: Backend, x: Tensor) => readonly Tensor[];
+
+/** Features of rows in one piece: f32 [heads, rows, F]. */
+export function featureRows(backend: Backend, features: FeatureMap, x: Tensor): Tensor {
+  return backend.concat(features(backend, x), 2);
+}
 
 /** Names of the built-in maps. */
 export type FeatureName = 'code' | 'diagonal' | 'taylor' | 'elu';
@@ -21,12 +29,12 @@ export const featureMaps: Readonly<Record<FeatureName, FeatureMap>> = {
     const negative = backend.zip(t, 0, 'less');
     const exponential = backend.zip(backend.map(backend.zip(t, 0, 'min'), 'exp'), negative, 'mul');
     const z = backend.zip(backend.zip(t, 0, 'max'), exponential, 'add');
-    return joined(backend, [z, halfSquares(backend, z)]);
+    return [one(backend, z), z, halfSquares(backend, z)];
   },
   // F2: Taylor of second order without mixed terms; can be negative.
   diagonal: (backend, x) => {
     const t = scaled(backend, x);
-    return joined(backend, [t, halfSquares(backend, t)]);
+    return [one(backend, t), t, halfSquares(backend, t)];
   },
   // F3: Taylor of second order, exactly 1 + s + s²/2.
   taylor: (backend, x) => {
@@ -35,12 +43,12 @@ export const featureMaps: Readonly<Record<FeatureName, FeatureMap>> = {
     const mixed = Array.from({ length: headDim - 1 }, (_, a) =>
       backend.zip(backend.slice(t, 2, a + 1, headDim), backend.slice(t, 2, a, a + 1), 'mul'),
     );
-    return joined(backend, [t, halfSquares(backend, t), ...mixed]);
+    return [one(backend, t), t, halfSquares(backend, t), ...(mixed.length > 0 ? [backend.concat(mixed, 2)] : [])];
   },
   // elu(t) + 1 (Katharopoulos et al. 2020).
   elu: (backend, x) => {
     const t = scaled(backend, x);
-    return backend.zip(backend.zip(t, 0, 'max'), backend.map(backend.zip(t, 0, 'min'), 'exp'), 'add');
+    return [backend.zip(backend.zip(t, 0, 'max'), backend.map(backend.zip(t, 0, 'min'), 'exp'), 'add')];
   },
 };
 
@@ -53,8 +61,8 @@ function halfSquares(backend: Backend, z: Tensor): Tensor {
   return backend.zip(backend.map(z, 'square'), Math.SQRT2, 'div');
 }
 
-/** A leading 1 and the blocks behind it. */
-function joined(backend: Backend, blocks: readonly Tensor[]): Tensor {
-  const [heads = 0, rows = 0] = blocks[0]?.shape ?? [];
-  return backend.concat([filled(backend, [heads, rows, 1], 1), ...blocks], 2);
+/** The feature that is 1 in every row of a block. */
+function one(backend: Backend, block: Tensor): Tensor {
+  const [heads = 0, rows = 0] = block.shape;
+  return filled(backend, [heads, rows, 1], 1);
 }

@@ -2,7 +2,7 @@ import {
   type Compensation,
   type Decision,
   definePolicy,
-  gatherEntries,
+  gatherView,
   joinMemories,
   LayerTensors,
   type LayerView,
@@ -115,7 +115,7 @@ class LearnedMap implements Loading {
   at(place: FeaturePlace): FeatureMap {
     const learned = this.#learned;
     if (learned === undefined) throw new KvsiftError('policy_violation', 'ratchet: the feature map has not been read yet');
-    return (backend, x) => learnedMap(backend, x, place, learned);
+    return (backend, x) => [learnedMap(backend, x, place, learned)];
   }
 }
 
@@ -169,9 +169,8 @@ function compensated(inner: PolicyRun, features: Loading, rule: SafeRule, states
 function withEvicted(view: LayerView, decision: Exclude<Decision, 'all'>, features: FeatureMap, states: LayerTensors) {
   const { backend, cache, layer } = view;
   const selection = 'selection' in decision ? decision.selection : decision;
-  const kept = gatherEntries(view, selection);
-  const all = stateOf(backend, features, backend.kvRead(cache, 'keys'), backend.kvRead(cache, 'values'));
-  const evicted = backend.zip(all, stateOf(backend, features, kept.keys, kept.values), 'sub');
+  const kept = gatherView(backend, cache, selection);
+  const evicted = backend.zip(stateOf(view, cache, features), stateOf(view, kept, features), 'sub');
   const before = states.get(layer);
   return before === undefined ? evicted : backend.zip(before, evicted, 'add');
 }

@@ -1,29 +1,24 @@
-import { releasing } from '@kvsift/policy';
-import type { Backend, Tensor } from '@kvsift/tensor';
-import type { FeatureMap } from './features.js';
+import { type LayerView, sumOverEntries } from '@kvsift/policy';
+import type { Backend, KvView, Tensor } from '@kvsift/tensor';
+import { type FeatureMap, featureRows } from './features.js';
 
-/** Rows whose features exist at one time. */
-const chunk = 512;
-
-/** Σ φ(k) ⊗ [v, 1] over entries f32 [kvHeads, n, headDim]: f32 [kvHeads, F, headDim + 1]; the last column sums the features. */
-export function stateOf(backend: Backend, features: FeatureMap, keys: Tensor, values: Tensor): Tensor {
-  const [heads = 0, length = 0] = keys.shape;
-  let state: Tensor | undefined;
-  for (let start = 0; start < length; start += chunk) {
-    const end = Math.min(length, start + chunk);
-    const before = state;
-    state = releasing(backend, (inner) => {
-      const phi = features(inner, inner.slice(keys, 1, start, end));
-      const [, , width = 0] = phi.shape;
-      const products = inner.matmul(inner.transpose(phi, [0, 2, 1]), inner.slice(values, 1, start, end));
-      const sums = inner.reshape(inner.reduce(phi, 1, 'sum'), [heads, width, 1]);
-      const part = inner.concat([products, sums], 2);
-      return before === undefined ? part : inner.zip(before, part, 'add');
+/** Σ φ(k) ⊗ [v, 1] over all entries of a uniform cache: f32 [kvHeads, F, headDim + 1]; the last column sums the features. */
+export function stateOf(view: LayerView, cache: KvView, features: FeatureMap): Tensor {
+  const length = cache.maxLength;
+  const sum = sumOverEntries({ ...view, length }, (backend, start, end) => {
+    const blocks = features(backend, backend.kvRead(cache, 'keys', start, end));
+    // [v, 1]ᵀ φ(k): to turn the values round is half the work of turning the features.
+    const values = backend.transpose(backend.kvRead(cache, 'values', start, end), [0, 2, 1]);
+    const parts = blocks.map((block) => {
+      const [heads = 0, , width = 0] = block.shape;
+      return backend.concat(
+        [backend.matmul(values, block), backend.reshape(backend.reduce(block, 1, 'sum'), [heads, 1, width])],
+        1,
+      );
     });
-    before?.dispose();
-  }
-  if (state === undefined) throw new Error('no entries');
-  return state;
+    return backend.concat(parts, 2);
+  });
+  return view.backend.transpose(sum, [0, 2, 1]);
 }
 
 /** When the mixed output is trusted. */
@@ -58,7 +53,7 @@ export function mixed(
       size,
     ]);
   const own = byHead(exact, headDim);
-  const sums = backend.matmul(features(backend, byHead(q, headDim)), state);
+  const sums = backend.matmul(featureRows(backend, features, byHead(q, headDim)), state);
   const numerator = backend.slice(sums, 2, 0, headDim);
   const denominator = backend.slice(sums, 2, headDim, width);
   // A state that sums to nothing or less says nothing: weight 0.

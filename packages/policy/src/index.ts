@@ -8,6 +8,7 @@ export * from './followed-scores.js';
 export * from './layer-tensors.js';
 export * from './observation.js';
 export * from './parameters.js';
+export * from './passes.js';
 export * from './registry.js';
 export * from './releasing.js';
 export * from './rewrap.js';

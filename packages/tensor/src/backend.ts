@@ -59,6 +59,8 @@ export interface BackendInfo {
   readonly memoryBytes?: number;
   /** `gate` and `projectedNorms` come from other ops: products exist as a whole, the projection in f32. Memory to count with. */
   readonly wholeProducts?: boolean;
+  /** Bytes of f32 that a pass over entries best takes at a time: what stays near the cores. Absent: 1 MiB. */
+  readonly passBytes?: number;
   /** How much of a prompt the backend wants at once. Absent: what suits a few cores. */
   readonly chunk?: ChunkSize;
 }
@@ -135,8 +137,8 @@ export interface Backend extends AsyncDisposable {
   kvAppend(segments: readonly AttentionSegment[], k: Tensor, v: Tensor, positions: Tensor): void;
   /** Copies the selected entries of `from` into the empty view `to`, in order, and sets its lengths. 'all' copies every entry. */
   kvGather(from: KvView, selection: Selection | 'all', to: KvView): void;
-  /** Keys or values of a uniform view as f32 [kvHeads, n, headDim]. */
-  kvRead(view: KvView, part: 'keys' | 'values'): Tensor;
+  /** Keys or values of a uniform view as f32 [kvHeads, n, headDim], or of its entries `start` … `end` − 1. */
+  kvRead(view: KvView, part: 'keys' | 'values', start?: number, end?: number): Tensor;
   /** Overwrites the keys or values of a uniform view with f32 [kvHeads, n, headDim] (re-rotation, merging). */
   kvReplace(view: KvView, part: 'keys' | 'values', x: Tensor): void;
   /** Softmax attention of packed query rows f32 [rows, queryHeads · headDim], causal to the end of each view: row i of m sees entries 0 … length − m + i of each head. */

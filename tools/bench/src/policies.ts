@@ -79,7 +79,7 @@ for (const expression of options.policies) {
     name: expression,
     share: fused.has(expression)
       ? median(runs.map(({ readSeconds }) => readSeconds)) / median(plain) - 1
-      : median(runs.map(({ seconds }) => seconds)) / reading,
+      : sumOfMedians(runs.map(({ seconds }) => seconds)) / reading,
     goal: wholeAttention.has(expression) ? 0.12 : 0.03,
     extraBytes: Math.max(...runs.map(({ extraBytes }) => extraBytes)),
     halfExtraBytes: half.extraBytes,
@@ -111,8 +111,8 @@ if (options.page) {
 }
 
 interface Cost {
-  /** Of all layers' evictions: the median layer's, times their number, so that a pause of the machine does not count. */
-  readonly seconds: number;
+  /** Of each layer's eviction. */
+  readonly seconds: readonly number[];
   /** Of the whole prefill. */
   readonly readSeconds: number;
   readonly extraBytes: number;
@@ -127,10 +127,16 @@ async function costOf(of: LanguageModel, policy: EvictionPolicy, length: number)
   await session.prefill(promptIds(length), { onEviction: (cost) => costs.push(cost) });
   return {
     readSeconds: (performance.now() - started) / 1000,
-    seconds: costs.length * median(costs.map((cost) => cost.seconds)),
+    seconds: costs.map((cost) => cost.seconds),
     extraBytes: Math.max(...costs.map((cost) => cost.extraBytes)),
     bytes: session.statistics().bytes,
   };
+}
+
+/** Layer by layer the median of the repetitions, so that a pause of the machine does not count, and then all layers: they need not cost alike. */
+function sumOfMedians(runs: readonly (readonly number[])[]): number {
+  const [first = []] = runs;
+  return first.reduce((sum, _, layer) => sum + median(runs.map((run) => run[layer] ?? Number.NaN)), 0);
 }
 
 async function secondsToRead(of: LanguageModel, length: number): Promise<number> {

@@ -70,7 +70,7 @@ Tensor zip(Backend& backend, ops::BinaryOp op, const Tensor& a, float b) {
   return out;
 }
 
-Tensor reduce(Backend& backend, ops::ReduceOp op, const Tensor& x, std::size_t axis) {
+Tensor reduce(Backend& backend, ReduceOp op, const Tensor& x, std::size_t axis) {
   expect_dtype("reduce", "x", x, DType::f32);
   expect_axis("reduce", x, axis);
   Shape shape;

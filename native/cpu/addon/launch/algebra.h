@@ -14,7 +14,7 @@ namespace kvsift::launch {
 Tensor map(Backend& backend, ops::UnaryOp op, const Tensor& x);
 Tensor zip(Backend& backend, ops::BinaryOp op, const Tensor& a, const Tensor& b);
 Tensor zip(Backend& backend, ops::BinaryOp op, const Tensor& a, float b);
-Tensor reduce(Backend& backend, ops::ReduceOp op, const Tensor& x, std::size_t axis);
+Tensor reduce(Backend& backend, ReduceOp op, const Tensor& x, std::size_t axis);
 Tensor softmax(Backend& backend, const Tensor& x);
 Tensor cumsum(Backend& backend, const Tensor& x);
 Tensor rank(Backend& backend, const Tensor& x);

@@ -80,13 +80,14 @@ void kv_gather(Backend& backend, const View& from, const std::optional<Selection
   backend.submit("kvGather", inputs, outputs, [=](Context& context) { gather(context, from, selection, to); });
 }
 
-Tensor kv_read(Backend& backend, const View& view, KvPart part) {
+Tensor kv_read(Backend& backend, const View& view, KvPart part, std::size_t start, std::size_t end) {
   check_view("kvRead", view);
+  demand(start <= end && end <= view.max_length, "kvRead", "kvRead: the view has no such entries");
   std::vector<Tensor> inputs;
   add_inputs(view, inputs);
-  const Tensor out = backend.make("kvRead", DType::f32, {view.kv_heads, view.max_length, view.head_dim});
+  const Tensor out = backend.make("kvRead", DType::f32, {view.kv_heads, end - start, view.head_dim});
   backend.submit("kvRead", inputs, std::span(&out, 1),
-                 [=](Context& context) { kvsift::kv_read(context, resolve_uniform(context, "kvRead", view), part, view.max_length, out.out()); });
+                 [=](Context& context) { kvsift::kv_read(context, resolve_uniform(context, "kvRead", view), part, start, end - start, out.out()); });
   return out;
 }
 

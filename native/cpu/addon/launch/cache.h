@@ -11,7 +11,7 @@ void kv_append(Backend& backend, std::vector<Segment> segments, const Tensor& k,
 /** Without a selection every entry is copied. */
 void kv_gather(Backend& backend, const View& from, const std::optional<SelectionTensors>& selection, const View& to);
 
-Tensor kv_read(Backend& backend, const View& view, KvPart part);
+Tensor kv_read(Backend& backend, const View& view, KvPart part, std::size_t start, std::size_t end);
 void kv_replace(Backend& backend, const View& view, KvPart part, const Tensor& x);
 
 }  // namespace kvsift::launch

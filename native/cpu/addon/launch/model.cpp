@@ -35,7 +35,7 @@ Tensor norms_of_pieces(Backend& backend, const Tensor& values, const Tensor& wei
     const std::size_t first = head / (heads / values.shape[0]) * entries;
     for (std::size_t row = 0; row < entries; row += rows) {
       const Tensor product = matmul(backend, slice(backend, flat, 0, first + row, first + std::min(entries, row + rows)), own, true);
-      sums.push_back(reduce(backend, ops::ReduceOp::sum, map(backend, norm == Norm::l1 ? ops::UnaryOp::abs : ops::UnaryOp::square, product), 1));
+      sums.push_back(reduce(backend, ReduceOp::sum, map(backend, norm == Norm::l1 ? ops::UnaryOp::abs : ops::UnaryOp::square, product), 1));
     }
   }
   const Tensor all = reshape(concat(backend, sums, 0), {heads, entries});

@@ -8,7 +8,6 @@ namespace {
 
 using ops::BinaryOp;
 using ops::PoolKind;
-using ops::ReduceOp;
 using ops::UnaryOp;
 
 Napi::Value map(Reader& reader) {

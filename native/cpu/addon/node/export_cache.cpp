@@ -72,7 +72,9 @@ Napi::Value kv_gather(Reader& reader) {
 
 Napi::Value kv_read(Reader& reader) {
   const launch::View view = read_view(reader);
-  return reader.result(launch::kv_read(reader.backend(), view, read_part(reader)));
+  const KvPart part = read_part(reader);
+  const std::size_t start = reader.count("start");
+  return reader.result(launch::kv_read(reader.backend(), view, part, start, reader.count("end")));
 }
 
 Napi::Value kv_replace(Reader& reader) {

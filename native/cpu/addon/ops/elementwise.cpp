@@ -1,5 +1,6 @@
 #include "ops/elementwise.h"
 
+#include <algorithm>
 #include <limits>
 
 namespace kvsift::ops {
@@ -31,7 +32,7 @@ void zip(Context& context, BinaryOp op, const float* a, const Shape& a_shape, co
   const std::size_t b_step = shape.rank() == 0 ? 0 : b_steps[last];
   const std::size_t rows = shape.count() / columns;
   context.parallel_for(rows, grain / columns + 1, [=, &context](std::size_t begin, std::size_t end, std::size_t) {
-    // Where the row lies on each axis but the last, counted up rather than divided out each time.
+    // Where the row lies on each axis but the last, counted up rather than divided out each time. Rows along the axis before the last are one call.
     Shape at = shape;
     std::size_t rest = begin;
     std::size_t from_a = 0;
@@ -42,12 +43,17 @@ void zip(Context& context, BinaryOp op, const float* a, const Shape& a_shape, co
       from_a += at[axis] * a_steps[axis];
       from_b += at[axis] * b_steps[axis];
     }
-    for (std::size_t row = begin; row < end; row++) {
-      zip_row(context, op, a + from_a, a_step, b + from_b, b_step, columns, out + row * columns);
-      for (std::size_t axis = last; axis-- > 0;) {
-        from_a += a_steps[axis];
-        from_b += b_steps[axis];
-        if (++at[axis] < shape[axis]) break;
+    for (std::size_t row = begin; row < end;) {
+      std::size_t run = last > 0 ? std::min(end - row, shape[last - 1] - at[last - 1]) : 1;
+      const std::size_t a_row = last > 0 ? a_steps[last - 1] : 0;
+      const std::size_t b_row = last > 0 ? b_steps[last - 1] : 0;
+      zip_rows(context, op, {a + from_a, a_step, a_row}, {b + from_b, b_step, b_row}, run, columns, out + row * columns);
+      row += run;
+      for (std::size_t axis = last; axis-- > 0; run = 1) {
+        from_a += run * a_steps[axis];
+        from_b += run * b_steps[axis];
+        at[axis] += run;
+        if (at[axis] < shape[axis]) break;
         at[axis] = 0;
         from_a -= shape[axis] * a_steps[axis];
         from_b -= shape[axis] * b_steps[axis];

@@ -1,13 +1,11 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
 
 #include "kvsift/context.h"
+#include "kvsift/reduce.h"
 
 namespace kvsift::ops {
-
-enum class ReduceOp : std::uint8_t { sum, mean, max, min, variance };
 
 /**
  * Reduces the middle axis of x f32 [before, size, after] to out f32 [before, after], in double precision. max and min pass NaN on; of nothing they

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "kvsift/elementwise.h"
+#include "kvsift/reduce.h"
 #include "ops/order.h"
 
 namespace kvsift::ops {
@@ -24,13 +25,13 @@ void softmax(Context& context, const float* x, std::size_t rows, std::size_t col
   each_row(context, rows, columns, [=, &context](std::size_t row, std::size_t) {
     const float* from = x + row * columns;
     float* to = out + row * columns;
-    float most = -std::numeric_limits<float>::infinity();
-    for (std::size_t i = 0; i < columns; i++) most = from[i] > most || from[i] != from[i] ? from[i] : most;
+    float most = 0;
+    reduce_rows(context, ReduceOp::max, from, 1, columns, &most);
     zip_row(context, BinaryOp::sub, from, 1, &most, 0, columns, to);
     map_row(context, UnaryOp::exp, to, columns, to);
-    double sum = 0;
-    for (std::size_t i = 0; i < columns; i++) sum += to[i];
-    for (std::size_t i = 0; i < columns; i++) to[i] = static_cast<float>(to[i] / sum);
+    float sum = 0;
+    reduce_rows(context, ReduceOp::sum, to, 1, columns, &sum);
+    zip_row(context, BinaryOp::div, to, 1, &sum, 0, columns, to);
   });
 }
 
@@ -48,8 +49,6 @@ namespace {
 
 /** Sorts keys by their upper half; those that are equal there lie in order already. The result lies in `keys`. */
 void sort_keys(std::uint64_t* keys, std::size_t count, std::uint64_t* room) {
-  constexpr std::size_t few = 256;
-  if (count < few) return std::sort(keys, keys + count);
   constexpr int bits = 8;
   constexpr std::size_t values = std::size_t{1} << bits;
   for (int shift = 32; shift < 64; shift += bits) {
@@ -65,8 +64,14 @@ void sort_keys(std::uint64_t* keys, std::size_t count, std::uint64_t* room) {
 
 void rank(Context& context, const float* x, std::size_t rows, std::size_t columns, float* out) {
   each_row(context, rows, columns, [=, &context](std::size_t row, std::size_t thread) {
-    auto* keys = static_cast<std::uint64_t*>(context.thread_scratch(thread, 2 * columns * sizeof(std::uint64_t)));
     const float* from = x + row * columns;
+    if (columns <= few_ranks) {
+      auto* keys = static_cast<std::int32_t*>(context.thread_scratch(thread, (columns + 15) * sizeof(std::int32_t)));
+      // Flipping the highest bit keeps the order where numbers have a sign.
+      for (std::size_t i = 0; i < columns; i++) keys[i] = static_cast<std::int32_t>(ascending(from[i]) ^ 0x80000000u);
+      return rank_few(context, keys, columns, out + row * columns);
+    }
+    auto* keys = static_cast<std::uint64_t*>(context.thread_scratch(thread, 2 * columns * sizeof(std::uint64_t)));
     for (std::size_t i = 0; i < columns; i++) keys[i] = order_key(ascending(from[i]), i);
     sort_keys(keys, columns, keys + columns);
     for (std::size_t i = 0; i < columns; i++) out[row * columns + key_index(keys[i])] = static_cast<float>(i);

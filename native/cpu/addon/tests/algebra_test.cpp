@@ -69,7 +69,7 @@ void test_rows(Report& report, Context& context) {
     const std::vector<float> block = noise(3 * 11 * after);
     std::vector<float> variance(3 * after);
     std::vector<float> expected(3 * after);
-    ops::reduce(context, ops::ReduceOp::variance, block.data(), 3, 11, after, variance.data());
+    ops::reduce(context, ReduceOp::variance, block.data(), 3, 11, after, variance.data());
     for (std::size_t i = 0; i < 3 * after; i++) {
       const auto at = [&](std::size_t k) { return static_cast<double>(block[(i / after * 11 + k) * after + i % after]); };
       double mean = 0;
@@ -81,7 +81,7 @@ void test_rows(Report& report, Context& context) {
     report.near(variance, expected, "variance over an axis");
   }
   std::vector<float> nothing(4);
-  ops::reduce(context, ops::ReduceOp::max, nullptr, 2, 0, 2, nothing.data());
+  ops::reduce(context, ReduceOp::max, nullptr, 2, 0, 2, nothing.data());
   report.near(nothing, {-infinity, -infinity, -infinity, -infinity}, "the maximum of nothing");
 }
 

@@ -6,10 +6,11 @@ namespace kvsift {
   namespace set {                   \
   RowKernels row_kernels();         \
   ElementKernels element_kernels(); \
+  ReduceKernels reduce_kernels();   \
   ProductKernels product_kernels(); \
   AttentionKernels attention_kernels(); \
   LimitKernels limit_kernels(); \
-  static KernelTable table() { return {row_kernels(), element_kernels(), product_kernels(), attention_kernels(), limit_kernels()}; } \
+  static KernelTable table() { return {row_kernels(), element_kernels(), reduce_kernels(), product_kernels(), attention_kernels(), limit_kernels()}; } \
   }
 
 KVSIFT_DECLARE(portable)

@@ -5,6 +5,7 @@
 
 #include "kvsift/elementwise.h"
 #include "kvsift/isa.h"
+#include "kvsift/reduce.h"
 #include "panels.h"
 
 namespace kvsift {
@@ -32,12 +33,20 @@ struct RowKernels {
   /** Whole blocks of q8_0. */
   void (*to_q8)(const float* x, std::size_t count, std::byte* out);
   void (*from_q8)(const std::byte* x, std::size_t count, float* out);
+  /** Place of each key in ascending order, equal ones by index, found by comparing all with all; behind `count` keys come the largest number up to a multiple of 16. */
+  void (*rank_few)(const std::int32_t* keys, std::size_t count, float* ranks);
 };
 
 /** Element by element; see kvsift/elementwise.h. */
 struct ElementKernels {
   void (*map)(UnaryOp op, const float* x, std::size_t count, float* out);
-  void (*zip)(BinaryOp op, const float* a, std::size_t a_step, const float* b, std::size_t b_step, std::size_t count, float* out);
+  void (*zip)(BinaryOp op, const ZipSide& a, const ZipSide& b, std::size_t rows, std::size_t columns, float* out);
+};
+
+/** See kvsift/reduce.h. */
+struct ReduceKernels {
+  void (*rows)(ReduceOp op, const float* x, std::size_t rows, std::size_t size, float* out);
+  void (*columns)(ReduceOp op, const float* x, std::size_t size, std::size_t stride, std::size_t columns, float* out);
 };
 
 /** Rows of activations as signed bytes with a scale per block of 32. */
@@ -177,6 +186,7 @@ struct LimitKernels {
 struct KernelTable {
   RowKernels rows;
   ElementKernels elements;
+  ReduceKernels reductions;
   ProductKernels products;
   AttentionKernels attention;
   LimitKernels limits;

@@ -65,13 +65,17 @@ void copy_entry(const RowKernels& kernels, const KvView& from, std::size_t from_
   if (from.positions != nullptr && to.positions != nullptr) to.positions[to_row] = from.positions[from_row];
 }
 
-/** Calls `step(element pointer, place in f32 [kv_heads, n, head_dim])` for every entry of a part. */
+/** Calls `step(element pointer, place in f32 [kv_heads, n, head_dim], values)` for n entries of a part, from `first` on, as many at once as lie in consecutive rows. */
 template <class Step>
-void each_entry(Context& context, const KvView& view, KvPart part, std::size_t n, Step step) {
+void each_run(Context& context, const KvView& view, KvPart part, std::size_t first, std::size_t n, Step step) {
   void* base = part == KvPart::keys ? view.keys : view.values;
   context.parallel_for(view.kv_heads * n, 256, [&](std::size_t begin, std::size_t end, std::size_t) {
-    for (std::size_t at = begin; at < end; at++) {
-      step(row_at(base, view, HeadRows(view, at / n).row(at % n)), at * view.head_dim);
+    for (std::size_t at = begin; at < end;) {
+      const HeadRows rows(view, at / n);
+      const std::size_t slot = at % n;
+      const std::size_t run = rows.run(first + slot, std::min(end - at, n - slot));
+      step(row_at(base, view, rows.row(first + slot)), at * view.head_dim, run * view.head_dim);
+      at += run;
     }
   });
 }
@@ -123,14 +127,14 @@ void kv_gather(Context& context, const KvView& from, const SlotSelection* select
   for (std::size_t head = 0; head < from.kv_heads; head++) to.lengths[head] = static_cast<std::int32_t>(count_of(head));
 }
 
-void kv_read(Context& context, const KvView& view, KvPart part, std::size_t n, float* out) {
+void kv_read(Context& context, const KvView& view, KvPart part, std::size_t first, std::size_t n, float* out) {
   const RowKernels& kernels = context.kernels().rows;
-  each_entry(context, view, part, n, [&](const std::byte* entry, std::size_t at) { widen(kernels, view.type, entry, view.head_dim, out + at); });
+  each_run(context, view, part, first, n, [&](const std::byte* entries, std::size_t at, std::size_t count) { widen(kernels, view.type, entries, count, out + at); });
 }
 
 void kv_replace(Context& context, const KvView& view, KvPart part, std::size_t n, const float* x) {
   const RowKernels& kernels = context.kernels().rows;
-  each_entry(context, view, part, n, [&](std::byte* entry, std::size_t at) { narrow(kernels, view.type, x + at, view.head_dim, entry); });
+  each_run(context, view, part, 0, n, [&](std::byte* entries, std::size_t at, std::size_t count) { narrow(kernels, view.type, x + at, count, entries); });
 }
 
 }  // namespace kvsift

@@ -82,6 +82,7 @@ void test_linear();
 void test_projection();
 void test_rows();
 void test_elementwise();
+void test_reduce();
 void test_kv();
 void test_attention();
 void test_columns();

@@ -18,7 +18,7 @@ void gather_and_read(Context& context, DType from_type, DType to_type, std::size
   // Entries of the same type are copied as they are.
   for (const auto& values : from.key_values) expected.push_back(from_type == to_type ? values : Cache::stored(to_type, values));
   std::vector<float> out(2 * 2 * dim);
-  kv_read(context, to.view, KvPart::keys, 2, out.data());
+  kv_read(context, to.view, KvPart::keys, 0, 2, out.data());
   bool right = true;
   for (std::size_t g = 0; g < 2; g++) {
     for (std::size_t slot = 0; slot < 2; slot++) {
@@ -31,7 +31,7 @@ void gather_and_read(Context& context, DType from_type, DType to_type, std::size
 
   const std::vector<float> fresh = random_values(out.size(), 9);
   kv_replace(context, to.view, KvPart::values, 2, fresh.data());
-  kv_read(context, to.view, KvPart::values, 2, out.data());
+  kv_read(context, to.view, KvPart::values, 0, 2, out.data());
   check(out == Cache::stored(to_type, fresh), what + " replaced values");
 
   kv_gather(context, from.view, nullptr, to.view);

@@ -27,6 +27,7 @@ int main(int count, char** names) {
       {"pool", test_pool}, {"formats", test_formats},     {"linear", test_linear},   {"projection", test_projection}, {"rows", test_rows},
       {"kv", test_kv},     {"attention", test_attention}, {"columns", test_columns}, {"sampling", test_sampling},
       {"elementwise", test_elementwise},
+      {"reduce", test_reduce},
   };
   for (const auto& [name, run] : all) {
     bool wanted = count < 2;

@@ -30,9 +30,9 @@ void kv_append(Context& context, std::span<const KvSegment> segments, const floa
   context.run(kvsift_cuda_kv_append(context.kernels(), context.stream(), segments.data(), segments.size(), k, v, positions));
 }
 
-void kv_read(Context& context, const KvView& view, KvPart part, std::size_t n, float* out) {
+void kv_read(Context& context, const KvView& view, KvPart part, std::size_t first, std::size_t n, float* out) {
   context.watch();
-  context.run(kvsift_cuda_kv_read(context.kernels(), context.stream(), &view, device_part(part), n, out));
+  context.run(kvsift_cuda_kv_read(context.kernels(), context.stream(), &view, device_part(part), first, n, out));
 }
 
 void kv_replace(Context& context, const KvView& view, KvPart part, std::size_t n, const float* x) {

@@ -121,9 +121,10 @@ kvsift_cuda_status kvsift_cuda_kv_gather(kvsift_cuda_context* context, kvsift_cu
 kvsift_cuda_status kvsift_cuda_kv_compact(kvsift_cuda_context* context, kvsift_cuda_stream stream, const kvsift_cuda_kv_view* view,
                                           const kvsift_cuda_slot_selection* selection);
 typedef enum { KVSIFT_CUDA_KEYS, KVSIFT_CUDA_VALUES } kvsift_cuda_kv_part;
-/* f32 [kv_heads, n, head_dim] from a view whose heads all hold n entries. */
+/* f32 [kv_heads, n, head_dim] from the entries first, first + 1, ... of a view whose heads all hold max_length entries. */
 kvsift_cuda_status kvsift_cuda_kv_read(kvsift_cuda_context* context, kvsift_cuda_stream stream, const kvsift_cuda_kv_view* view,
-                                       kvsift_cuda_kv_part part, size_t n, float* out);
+                                       kvsift_cuda_kv_part part, size_t first, size_t n, float* out);
+/* Back into a view whose heads all hold n entries. */
 kvsift_cuda_status kvsift_cuda_kv_replace(kvsift_cuda_context* context, kvsift_cuda_stream stream, const kvsift_cuda_kv_view* view,
                                           kvsift_cuda_kv_part part, size_t n, const float* x);
 

@@ -134,10 +134,15 @@ KVSIFT_TEST(read_and_replace, "kv_read and kv_replace: there and back") {
       const std::size_t dim = type == KVSIFT_CUDA_Q8_0 ? 96 : 8;
       Cache cache(layout, type, dim, {17, 17, 17}, 12);
       Buffer<float> out(3 * 17 * dim);
-      good(kvsift_cuda_kv_read(context(), nullptr, &cache.view, KVSIFT_CUDA_VALUES, 17, out.get()));
+      good(kvsift_cuda_kv_read(context(), nullptr, &cache.view, KVSIFT_CUDA_VALUES, 0, 17, out.get()));
       std::vector<float> want;
       for (const auto& head : cache.entries.values) want.insert(want.end(), head.begin(), head.end());
       expect_same(out.read(), want, "values");
+      Buffer<float> part(3 * 4 * dim);
+      good(kvsift_cuda_kv_read(context(), nullptr, &cache.view, KVSIFT_CUDA_VALUES, 9, 4, part.get()));
+      std::vector<float> some;
+      for (const auto& head : cache.entries.values) some.insert(some.end(), head.begin() + static_cast<std::ptrdiff_t>(9 * dim), head.begin() + static_cast<std::ptrdiff_t>(13 * dim));
+      expect_same(part.read(), some, "some values");
       const auto x = Numbers(3).normal(want.size());
       Buffer<float> device(x);
       good(kvsift_cuda_kv_replace(context(), nullptr, &cache.view, KVSIFT_CUDA_KEYS, 17, device.get()));
@@ -173,7 +178,7 @@ static void expect_faults(Cache& cache, std::int32_t expected, const std::string
   check(kvsift_cuda_attention(context(), nullptr, &many, 1, x.get(), &shape, nullptr, out.get(), nullptr), "attention of many rows");
   check(kvsift_cuda_attention_columns(context(), nullptr, x.get(), n, &cache.view, n, KVSIFT_CUDA_COLUMN_SUM, &arguments, out.get()), "columns");
   check(kvsift_cuda_attention_rows(context(), nullptr, x.get(), 1, &cache.view, n, &arguments, out.get()), "rows");
-  check(kvsift_cuda_kv_read(context(), nullptr, &cache.view, KVSIFT_CUDA_KEYS, n, out.get()), "read");
+  check(kvsift_cuda_kv_read(context(), nullptr, &cache.view, KVSIFT_CUDA_KEYS, 0, n, out.get()), "read");
   check(kvsift_cuda_kv_replace(context(), nullptr, &cache.view, KVSIFT_CUDA_KEYS, n, x.get()), "replace");
   check(kvsift_cuda_kv_gather(context(), nullptr, &cache.view, nullptr, &target.view), "gather");
   if (expected == KVSIFT_CUDA_FAULT_KV_RANGE) check(kvsift_cuda_kv_append(context(), nullptr, &few, 1, x.get(), x.get(), positions.get()), "append");
@@ -192,7 +197,7 @@ KVSIFT_TEST(lying_numbers, "numbers of a cache that point outside its memory set
       Buffer<std::int32_t> shorter(std::vector<std::int32_t>{40, 12});
       cache.view.lengths = shorter.get();
       Buffer<float> out(2 * 40 * 64);
-      good(kvsift_cuda_kv_read(context(), nullptr, &cache.view, KVSIFT_CUDA_KEYS, 40, out.get()));
+      good(kvsift_cuda_kv_read(context(), nullptr, &cache.view, KVSIFT_CUDA_KEYS, 0, 40, out.get()));
       expect(faults() == KVSIFT_CUDA_FAULT_KV_LENGTH, "a head that is too short set no fault");
       Buffer<std::int32_t> right(std::vector<std::int32_t>{40, 40});
       cache.view.lengths = right.get();

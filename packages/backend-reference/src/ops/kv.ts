@@ -174,10 +174,12 @@ function demandUniform(op: string, cache: KvRows): void {
   );
 }
 
-export function readPart(view: KvView, part: 'keys' | 'values', out: Float32Array): void {
+export function readPart(view: KvView, part: 'keys' | 'values', start: number, end: number, out: Float32Array): void {
   const cache = new KvRows('kvRead', view);
   demandUniform('kvRead', cache);
-  for (let head = 0; head < view.kvHeads; head++) out.set(cache.head(part, head), head * view.maxLength * view.headDim);
+  const { headDim, kvHeads } = view;
+  for (let head = 0; head < kvHeads; head++)
+    out.set(cache.head(part, head).subarray(start * headDim, end * headDim), head * (end - start) * headDim);
 }
 
 export function replacePart(view: KvView, part: 'keys' | 'values', x: Float32Array): void {

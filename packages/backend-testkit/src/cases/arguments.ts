@@ -114,6 +114,8 @@ const wrongs: readonly Wrong[] = [
     ({ b, view, ragged }) => b.kvGather(view, b.selection(Int32Array.of(1), Int32Array.of(0, 1)), ragged),
   ],
   ['kvRead', 'ragged heads', 'invalid_argument', ({ b, ragged }) => b.kvRead(ragged, 'keys')],
+  ['kvRead', 'an end beyond the entries', 'invalid_argument', ({ b, view }) => b.kvRead(view, 'keys', 0, view.maxLength + 1)],
+  ['kvRead', 'an end before the start', 'invalid_argument', ({ b, view }) => b.kvRead(view, 'keys', 2, 1)],
   ['kvReplace', 'another shape', 'shape_mismatch', ({ b, x, view }) => b.kvReplace(view, 'keys', x)],
   [
     'attention',

@@ -53,6 +53,9 @@ function appendCases(plan: (change: Partial<ViewPlan>) => ViewPlan): Case[] {
             keys: backend.kvRead(view, 'keys'),
             values: backend.kvRead(view, 'values'),
             empty: backend.kvRead(empty, 'keys'),
+            range: backend.kvRead(view, 'keys', 1, 4),
+            rest: backend.kvRead(view, 'values', 3),
+            none: backend.kvRead(view, 'keys', 5, 5),
           };
         }),
     },

@@ -87,9 +87,11 @@ function checkUniform(op: string, view: KvView): void {
   demand(view.uniform, op, 'needs heads of equal length');
 }
 
-export function checkKvRead(view: KvView): Shape {
+export function checkKvRead(view: KvView, start: number, end: number): Shape {
   checkUniform('kvRead', view);
-  return [view.kvHeads, view.maxLength, view.headDim];
+  integer('kvRead', 'start', start, 0, view.maxLength);
+  integer('kvRead', 'end', end, start, view.maxLength);
+  return [view.kvHeads, end - start, view.headDim];
 }
 
 export function checkKvReplace(view: KvView, x: Tensor): void {

@@ -67,7 +67,7 @@ describe('refusals say what was expected, for which argument, and what came', ()
       'attention: the block table must have 2 rows',
       () => attention(view({ blocks: { table: i32(3, 3), size: 4 } })),
     ],
-    ['invalid_argument', 'kvRead: needs heads of equal length', () => rules.checkKvRead(view({ uniform: false }))],
+    ['invalid_argument', 'kvRead: needs heads of equal length', () => rules.checkKvRead(view({ uniform: false }), 0, 0)],
     ['invalid_argument', 'pool: kernelSize must be odd', () => rules.checkPool(f32(2, 9), 4)],
     [
       'invalid_argument',

@@ -50,8 +50,8 @@ void kv_gather(Context& context, const KvView& from, const SlotSelection* select
 
 enum class KvPart : std::uint8_t { keys, values };
 
-/** f32 [kv_heads, n, head_dim] from a view whose heads all hold n entries. */
-void kv_read(Context& context, const KvView& view, KvPart part, std::size_t n, float* out);
+/** f32 [kv_heads, n, head_dim] from the entries first, first + 1, ... of a view whose heads all hold as many. */
+void kv_read(Context& context, const KvView& view, KvPart part, std::size_t first, std::size_t n, float* out);
 
 /** Overwrites a part of a view whose heads all hold n entries with f32 [kv_heads, n, head_dim]. */
 void kv_replace(Context& context, const KvView& view, KvPart part, std::size_t n, const float* x);

@@ -73,8 +73,10 @@ void map(UnaryOp op, const float* x, std::size_t count, float* out) {
   }
 }
 
-void zip(BinaryOp op, const float* a, std::size_t a_step, const float* b, std::size_t b_step, std::size_t count, float* out) {
-  const auto all = [&](auto apply) __attribute__((always_inline)) { pairs(a, a_step, b, b_step, count, out, apply); };
+void zip(BinaryOp op, const ZipSide& a, const ZipSide& b, std::size_t rows, std::size_t columns, float* out) {
+  const auto all = [&](auto apply) __attribute__((always_inline)) {
+    for (std::size_t row = 0; row < rows; row++) pairs(a.x + row * a.row_step, a.step, b.x + row * b.row_step, b.step, columns, out + row * columns, apply);
+  };
   switch (op) {
     case BinaryOp::add: return all([](float x, float y) { return x + y; });
     case BinaryOp::sub: return all([](float x, float y) { return x - y; });

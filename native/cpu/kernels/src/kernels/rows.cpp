@@ -200,10 +200,25 @@ void from_q8(const std::byte* x, std::size_t count, float* out) {
   }
 }
 
+void rank_few(const std::int32_t* keys, std::size_t count, float* ranks) {
+  I index = {};
+  for (int lane = 0; lane < lanes; lane++) index[lane] = lane;
+  for (std::size_t i = 0; i < count; i++) {
+    const I own = splat(keys[i]);
+    const std::size_t block = i / lanes * lanes;
+    const I others = load_bits(keys + block);
+    // Comparisons give −1. Of equal ones those with a lower index come before.
+    I before = (others < own) | ((others == own) & (index < splat(static_cast<std::int32_t>(i - block))));
+    for (std::size_t j = 0; j < block; j += lanes) before += load_bits(keys + j) <= own;
+    for (std::size_t j = block + lanes; j < count; j += lanes) before += load_bits(keys + j) < own;
+    ranks[i] = static_cast<float>(-sum_of(before));
+  }
+}
+
 }  // namespace
 
 RowKernels row_kernels() {
-  return {rms_norm, silu, gelu_tanh, softcap, largest, exp_sum, absolute_sum, square_sum, rope_table, rotate, to_f16, to_bf16, from_f16, from_bf16, to_q8, from_q8};
+  return {rms_norm, silu, gelu_tanh, softcap, largest, exp_sum, absolute_sum, square_sum, rope_table, rotate, to_f16, to_bf16, from_f16, from_bf16, to_q8, from_q8, rank_few};
 }
 
 }  // namespace kvsift::KVSIFT_NS

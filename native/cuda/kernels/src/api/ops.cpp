@@ -37,17 +37,17 @@ kvsift_cuda_status kvsift_cuda_kv_compact(kvsift_cuda_context* context, kvsift_c
   });
 }
 
-kvsift_cuda_status kvsift_cuda_kv_read(kvsift_cuda_context* context, kvsift_cuda_stream stream, const kvsift_cuda_kv_view* view, kvsift_cuda_kv_part part, size_t n, float* out) {
+kvsift_cuda_status kvsift_cuda_kv_read(kvsift_cuda_context* context, kvsift_cuda_stream stream, const kvsift_cuda_kv_view* view, kvsift_cuda_kv_part part, size_t first, size_t n, float* out) {
   return guarded(context, "kv_read", stream, [&](const Launch& launch) {
     launch.require(view != nullptr, KVSIFT_CUDA_INVALID_ARGUMENT, "view is null");
-    kvsift::KVSIFT_TARGET::kv_copy(launch, *view, part, n, out, false);
+    kvsift::KVSIFT_TARGET::kv_copy(launch, *view, part, first, n, out, false);
   });
 }
 
 kvsift_cuda_status kvsift_cuda_kv_replace(kvsift_cuda_context* context, kvsift_cuda_stream stream, const kvsift_cuda_kv_view* view, kvsift_cuda_kv_part part, size_t n, const float* x) {
   return guarded(context, "kv_replace", stream, [&](const Launch& launch) {
     launch.require(view != nullptr, KVSIFT_CUDA_INVALID_ARGUMENT, "view is null");
-    kvsift::KVSIFT_TARGET::kv_copy(launch, *view, part, n, const_cast<float*>(x), true);
+    kvsift::KVSIFT_TARGET::kv_copy(launch, *view, part, 0, n, const_cast<float*>(x), true);
   });
 }
 

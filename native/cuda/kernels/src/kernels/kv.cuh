@@ -159,13 +159,13 @@ __global__ void __launch_bounds__(compact_threads) compact_rows(const KvView vie
   }
 }
 
-/** Values of a uniform view as f32 [kv_heads, n, head_dim], or back; heads that are not that long give 0 and stay. */
+/** Values of n entries of a uniform view, from `first` on, as f32 [kv_heads, n, head_dim], or back; heads that are not that long give 0 and stay. */
 template <class Element, bool back>
-__global__ void __launch_bounds__(256) copy_uniform(const KvView view, bool keys, std::size_t n, float* __restrict__ x) {
+__global__ void __launch_bounds__(256) copy_uniform(const KvView view, bool keys, std::size_t first, std::size_t n, float* __restrict__ x) {
   const std::size_t at = static_cast<std::size_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (at >= view.kv_heads * n * view.head_dim) return;
   const auto head = static_cast<unsigned>(at / (n * view.head_dim));
-  const auto slot = static_cast<unsigned>(at / view.head_dim % n);
+  const auto slot = static_cast<unsigned>(first + at / view.head_dim % n);
   if (slot >= static_cast<unsigned>(view.lengths[head])) {
     if constexpr (!back) x[at] = 0;
     return;

@@ -34,10 +34,10 @@ void start_append_blocks(const Launch& launch, const AppendArguments& a, std::si
 }
 
 template <class Element>
-void start_copy(const Launch& launch, const KvView& view, bool keys, std::size_t n, float* x, bool back) {
+void start_copy(const Launch& launch, const KvView& view, bool keys, std::size_t first, std::size_t n, float* x, bool back) {
   const Grid grid{blocks_for(launch, view.kv_heads * n * view.head_dim, 256), 1, 1};
-  launch.check(back ? start_kernel(copy_uniform<Element, true>, grid, 256, 0, launch.stream, view, keys, n, x)
-                    : start_kernel(copy_uniform<Element, false>, grid, 256, 0, launch.stream, view, keys, n, x));
+  launch.check(back ? start_kernel(copy_uniform<Element, true>, grid, 256, 0, launch.stream, view, keys, first, n, x)
+                    : start_kernel(copy_uniform<Element, false>, grid, 256, 0, launch.stream, view, keys, first, n, x));
 }
 
 }  // namespace
@@ -122,27 +122,27 @@ void kv_compact(const Launch& launch, const KvView& view, const kvsift_cuda_slot
   launch.check(start_kernel(set_lengths, Grid{blocks_for(launch, view.kv_heads, 256), 1, 1}, 256, 0, launch.stream, view, kept.as<std::int32_t>()));
 }
 
-void kv_copy(const Launch& launch, const KvView& view, kvsift_cuda_kv_part part, std::size_t n, float* x, bool back) {
+void kv_copy(const Launch& launch, const KvView& view, kvsift_cuda_kv_part part, std::size_t first, std::size_t n, float* x, bool back) {
   check_view(launch, view, "view");
-  launch.require(n <= view.max_length, KVSIFT_CUDA_SHAPE_MISMATCH, "the view holds fewer entries");
+  launch.require(first <= view.max_length && n <= view.max_length - first, KVSIFT_CUDA_SHAPE_MISMATCH, "the view holds fewer entries");
   if (n == 0) return;
   launch.pointer(x, "x", 4);
   const bool keys = part == KVSIFT_CUDA_KEYS;
   const Scratch lengths(launch, guard_bytes({&view, 1}));
   KvView trusted = view;
-  guard(launch, {&trusted, 1}, static_cast<int>(n), lengths.as<std::int32_t>());
+  guard(launch, {&trusted, 1}, static_cast<int>(back ? n : view.max_length), lengths.as<std::int32_t>());
   switch (view.type) {
     case KVSIFT_CUDA_Q8_0: {
       if (!back) {
         const Grid grid{blocks_for(launch, view.kv_heads * n * view.head_dim, 256), 1, 1};
-        return launch.check(start_kernel(copy_uniform<Q8, false>, grid, 256, 0, launch.stream, trusted, keys, n, x));
+        return launch.check(start_kernel(copy_uniform<Q8, false>, grid, 256, 0, launch.stream, trusted, keys, first, n, x));
       }
       const Grid grid{blocks_for(launch, view.kv_heads * n * view.head_dim / q8_values, block_warps), 1, 1};
       return launch.check(start_kernel(replace_blocks, grid, block_warps * 32, 0, launch.stream, trusted, keys, n, static_cast<const float*>(x)));
     }
-    case KVSIFT_CUDA_F32: return start_copy<F32>(launch, trusted, keys, n, x, back);
-    case KVSIFT_CUDA_F16: return start_copy<F16>(launch, trusted, keys, n, x, back);
-    default: return start_copy<BF16>(launch, trusted, keys, n, x, back);
+    case KVSIFT_CUDA_F32: return start_copy<F32>(launch, trusted, keys, first, n, x, back);
+    case KVSIFT_CUDA_F16: return start_copy<F16>(launch, trusted, keys, first, n, x, back);
+    default: return start_copy<BF16>(launch, trusted, keys, first, n, x, back);
   }
 }
 

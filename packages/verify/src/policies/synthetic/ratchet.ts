@@ -1,4 +1,5 @@
-import { featureMaps, mixed, ratchet, stateOf } from '@kvsift/policy-ratchet';
+import { gatherView } from '@kvsift/policy';
+import { featureMaps, featureRows, mixed, ratchet, stateOf } from '@kvsift/policy-ratchet';
 import { streamingLlm } from '@kvsift/policy-streaming-llm';
 import { contextOf, layerView } from '@kvsift/policy-testkit';
 import { scoped, type Tensor } from '@kvsift/tensor';
@@ -60,13 +61,12 @@ export const ratchetFamily: Family<z.infer<typeof schema>> = {
       maxLength: budget.perHead,
     };
     backend.kvGather(view.cache, decision, kept);
-    const evicted = (x: Tensor) => backend.slice(x, 1, values.sinks, length - values.recent);
-    const state = stateOf(
-      backend,
-      featureMaps.code,
-      evicted(backend.kvRead(view.cache, 'keys')),
-      evicted(backend.kvRead(view.cache, 'values')),
+    const gone = length - values.sinks - values.recent;
+    const evicted = backend.selection(
+      Int32Array.from({ length: kvHeads * gone }, (_, index) => values.sinks + (index % gone)),
+      Int32Array.from({ length: kvHeads + 1 }, (_, head) => head * gone),
     );
+    const state = stateOf(view, gatherView(backend, view.cache, evicted), featureMaps.code);
     const found = { oE: [], lse: [], out: [], outUnsafe: [], phiQ: [] } as Record<string, Float32Array[]>;
     for (let step = 0; step < steps; step++) {
       const row = stepRow(await golden.floats(name('q')), queryHeads, steps, headDim, step);
@@ -79,7 +79,7 @@ export const ratchetFamily: Family<z.infer<typeof schema>> = {
       found.outUnsafe?.push(
         await numbers(mixed(backend, featureMaps.code, state, query, output, logSumExp, { kind: 'none', limit: 0 })),
       );
-      found.phiQ?.push(await numbers(featureMaps.code(backend, backend.reshape(query, [queryHeads, 1, headDim]))));
+      found.phiQ?.push(await numbers(featureRows(backend, featureMaps.code, backend.reshape(query, [queryHeads, 1, headDim]))));
     }
     const whole = await numbers(state);
     const columns = headDim + 1;
