@@ -25,11 +25,16 @@ export interface ModelFiles {
   readonly eosIds: ReadonlySet<number>;
 }
 
-/**
- * Opens a .gguf file or a Hugging Face folder without loading its weights.
- * @throws KvsiftError `file_not_found`, `file_malformed`, `config_invalid`, `model_unsupported`, `tokenizer_invalid`
- */
-export async function openModel(path: string): Promise<ModelFiles> {
+/** Headers and config, and the vocabulary where it is wanted. */
+interface OpenedModel {
+  readonly path: string;
+  readonly weights: WeightFile;
+  readonly config: ModelConfig;
+  /** Reads the tokenizer. */
+  files(): Promise<ModelFiles>;
+}
+
+async function openHeaders(path: string): Promise<OpenedModel> {
   const weights = await openWeights(path);
   if (weights.format === 'gguf') {
     const config = await configFromGguf({
@@ -41,17 +46,35 @@ export async function openModel(path: string): Promise<ModelFiles> {
       },
       rows: (name) => weights.tensors.get(name)?.shape[0],
     });
-    const tokenizer = weights.metadata.has('tokenizer.ggml.model') ? await loadTokenizer(weights) : undefined;
-    return { path, weights, config, ...(tokenizer && { tokenizer }), eosIds: new Set(tokenizer?.eosIds) };
+    return {
+      ...{ path, weights, config },
+      async files() {
+        const tokenizer = weights.metadata.has('tokenizer.ggml.model') ? await loadTokenizer(weights) : undefined;
+        return { path, weights, config, ...(tokenizer && { tokenizer }), eosIds: new Set(tokenizer?.eosIds) };
+      },
+    };
   }
   const { config: json, generation } = await readModelConfig(path);
   const config = configFromHuggingFace(json, `${path}/config.json`);
-  const tokenizer = await loadTokenizer(path).catch((error: unknown) => {
-    if (error instanceof KvsiftError && error.code === 'file_not_found') return undefined;
-    throw error;
-  });
-  const eos = [generation?.eos_token_id, json.eos_token_id, tokenizer?.eosIds].flat().filter((id) => typeof id === 'number');
-  return { path, weights, config, ...(tokenizer && { tokenizer }), eosIds: new Set(eos) };
+  return {
+    ...{ path, weights, config },
+    async files() {
+      const tokenizer = await loadTokenizer(path).catch((error: unknown) => {
+        if (error instanceof KvsiftError && error.code === 'file_not_found') return undefined;
+        throw error;
+      });
+      const eos = [generation?.eos_token_id, json.eos_token_id, tokenizer?.eosIds].flat().filter((id) => typeof id === 'number');
+      return { path, weights, config, ...(tokenizer && { tokenizer }), eosIds: new Set(eos) };
+    },
+  };
+}
+
+/**
+ * Opens a .gguf file or a Hugging Face folder without loading its weights.
+ * @throws KvsiftError `file_not_found`, `file_malformed`, `config_invalid`, `model_unsupported`, `tokenizer_invalid`
+ */
+export async function openModel(path: string): Promise<ModelFiles> {
+  return (await openHeaders(path)).files();
 }
 
 /**
@@ -61,15 +84,21 @@ export async function openModel(path: string): Promise<ModelFiles> {
  */
 export async function load(path: string, options: LoadOptions): Promise<LanguageModel> {
   throwIfAborted(options.signal, 'loading');
-  const files = await openModel(path);
-  const { contextLength = files.config.contextLength } = options;
+  const opened = await openHeaders(path);
+  const { config, weights } = opened;
+  const { contextLength = config.contextLength, signal, onProgress } = options;
   if (!Number.isInteger(contextLength) || contextLength < 1) {
     throw new KvsiftError('invalid_argument', `contextLength must be a positive integer, not ${contextLength}`);
   }
-  const decoder = await DecoderModel.load(
+  const loading = DecoderModel.load(
     options.backend,
-    { config: files.config, format: files.weights.format, tensors: files.weights.tensors, path },
-    { ...(options.signal && { signal: options.signal }), ...(options.onProgress && { onProgress: options.onProgress }) },
+    { config, format: weights.format, tensors: weights.tensors, path },
+    { ...(signal && { signal }), ...(onProgress && { onProgress }) },
   );
-  return new LanguageModel(decoder, files, contextLength);
+  // The backend reads weights while this thread makes the tokenizer.
+  const [decoder, files] = await Promise.allSettled([loading, opened.files()]);
+  if (decoder.status === 'rejected') throw decoder.reason;
+  if (files.status === 'fulfilled') return new LanguageModel(decoder.value, files.value, contextLength);
+  decoder.value.dispose();
+  throw files.reason;
 }

@@ -1,5 +1,6 @@
-import { type Backend, elementCount, type RopeOptions, type Tensor } from '@kvsift/tensor';
+import { type Backend, elementCount, type RopeOptions, type StoredTensor, type Tensor } from '@kvsift/tensor';
 import type { LayerConfig, ModelConfig } from './config.js';
+import { allLoaded } from './loading.js';
 import type { LayerWeights } from './weights.js';
 
 /** Queries, keys and values of some token rows. */
@@ -15,22 +16,9 @@ export interface Projection extends Disposable {
   readonly kBeforeRotation: Tensor;
 }
 
-interface LoadedLayer {
-  readonly attentionNorm: Tensor;
-  readonly qkv: Tensor;
-  readonly qkvBias?: Tensor;
-  readonly queryNorm?: Tensor;
-  readonly keyNorm?: Tensor;
-  readonly output: Tensor;
-  readonly outputBias?: Tensor;
-  readonly postAttentionNorm?: Tensor;
-  readonly feedForwardNorm: Tensor;
-  readonly gateUp: Tensor;
-  readonly gateUpBias?: Tensor;
-  readonly down: Tensor;
-  readonly downBias?: Tensor;
-  readonly postFeedForwardNorm?: Tensor;
-}
+type LoadedLayer = { readonly [Part in keyof LayerWeights]: Tensor };
+
+const matrices: ReadonlySet<string> = new Set<keyof LayerWeights>(['qkv', 'output', 'gateUp', 'down']);
 
 /** What a block adds to its residual goes through. */
 interface Branch {
@@ -49,26 +37,14 @@ export class DecoderLayer implements Disposable {
     private readonly weights: LoadedLayer,
   ) {}
 
+  /** Asks for all weights at once: whoever reads them need not wait for this thread in between. */
   static async load(backend: Backend, model: ModelConfig, config: LayerConfig, stored: LayerWeights): Promise<DecoderLayer> {
-    const vector = (source: Parameters<Backend['load']>[0]) => backend.load(source, 'vector');
-    const matrix = (source: Parameters<Backend['load']>[0]) => backend.load(source, 'linear');
-    const weights: LoadedLayer = {
-      attentionNorm: await vector(stored.attentionNorm),
-      qkv: await matrix(stored.qkv),
-      ...(stored.qkvBias && { qkvBias: await vector(stored.qkvBias) }),
-      ...(stored.queryNorm && { queryNorm: await vector(stored.queryNorm) }),
-      ...(stored.keyNorm && { keyNorm: await vector(stored.keyNorm) }),
-      output: await matrix(stored.output),
-      ...(stored.outputBias && { outputBias: await vector(stored.outputBias) }),
-      ...(stored.postAttentionNorm && { postAttentionNorm: await vector(stored.postAttentionNorm) }),
-      feedForwardNorm: await vector(stored.feedForwardNorm),
-      gateUp: await matrix(stored.gateUp),
-      ...(stored.gateUpBias && { gateUpBias: await vector(stored.gateUpBias) }),
-      down: await matrix(stored.down),
-      ...(stored.downBias && { downBias: await vector(stored.downBias) }),
-      ...(stored.postFeedForwardNorm && { postFeedForwardNorm: await vector(stored.postFeedForwardNorm) }),
-    };
-    return new DecoderLayer(backend, model, config, weights);
+    const parts: [string, StoredTensor | readonly StoredTensor[]][] = Object.entries(stored);
+    const weights = await allLoaded(
+      parts.map(([part, source]) => backend.load(source, matrices.has(part) ? 'linear' : 'vector')),
+    );
+    const loaded = Object.fromEntries(parts.map(([part], index) => [part, weights[index]])) as unknown as LoadedLayer;
+    return new DecoderLayer(backend, model, config, loaded);
   }
 
   /** The output projection [hidden, queryHeads · headDim], still in its stored form. */

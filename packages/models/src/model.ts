@@ -2,7 +2,7 @@ import { type Backend, KvsiftError, type StoredTensor, type Tensor } from '@kvsi
 import type { ModelConfig, RopeConfig } from './config.js';
 import { DecoderLayer } from './layer.js';
 import { type RopeTable, ropeTable } from './rope.js';
-import { findWeights } from './weights.js';
+import { findWeights, type LayerWeights } from './weights.js';
 
 /** A rope table on the backend. */
 export interface LoadedRope {
@@ -24,6 +24,15 @@ export interface LoadOptions {
   readonly onProgress?: (done: number, total: number) => void;
 }
 
+/** Weights that are asked for before the oldest of them are there: the backend always has work, and an abort soon takes effect. */
+const bytesAhead = 2 ** 27;
+
+function layerBytes(weights: LayerWeights): number {
+  return Object.values(weights)
+    .flat()
+    .reduce((sum, { byteLength }: StoredTensor) => sum + byteLength, 0);
+}
+
 /** A decoder language model on one backend. It computes on token rows and knows neither caches nor policies. */
 export class DecoderModel implements Disposable {
   readonly #ropes = new Map<Backend, Map<string, LoadedRope>>();
@@ -43,29 +52,45 @@ export class DecoderModel implements Disposable {
    */
   static async load(backend: Backend, source: ModelSource, options: LoadOptions = {}): Promise<DecoderModel> {
     const { config } = source;
+    const { signal, onProgress } = options;
     const stored = findWeights(source.tensors, config, source.format, source.path);
-    const made: Disposable[] = [];
+    const at = (share: number) => backend.place?.(share) ?? backend;
+    const started: Promise<Disposable>[] = [];
+    const start = <T extends Disposable>(resource: Promise<T>): Promise<T> => {
+      // Its failure surfaces where it is awaited.
+      resource.catch(() => {});
+      started.push(resource);
+      return resource;
+    };
     try {
-      const keep = <T extends Disposable>(resource: T): T => {
-        made.push(resource);
-        const { signal } = options;
-        if (signal?.aborted) throw new KvsiftError('aborted', 'loading was aborted', {}, { cause: signal.reason });
-        return resource;
-      };
-      const at = (share: number) => backend.place?.(share) ?? backend;
-      const embedding = keep(await at(0).load(stored.embedding, 'embedding'));
-      const finalNorm = keep(await at(1).load(stored.finalNorm, 'vector'));
-      const head = keep(await at(1).load(stored.head, 'linear'));
+      const embedding = start(at(0).load(stored.embedding, 'embedding'));
+      const finalNorm = start(at(1).load(stored.finalNorm, 'vector'));
+      const head = start(at(1).load(stored.head, 'linear'));
+      const asked: { readonly layer: Promise<DecoderLayer>; readonly bytes: number }[] = [];
       const layers: DecoderLayer[] = [];
-      for (const [index, weights] of stored.layers.entries()) {
-        const layerConfig = config.layers[index];
-        if (layerConfig === undefined) break;
-        layers.push(keep(await DecoderLayer.load(at(index / config.layers.length), config, layerConfig, weights)));
-        options.onProgress?.(index + 1, config.layers.length);
+      let ahead = 0;
+      const takeNext = async (): Promise<void> => {
+        const next = asked[layers.length];
+        if (next === undefined) return;
+        layers.push(await next.layer);
+        ahead -= next.bytes;
+        if (signal?.aborted) throw new KvsiftError('aborted', 'loading was aborted', {}, { cause: signal.reason });
+        onProgress?.(layers.length, config.layers.length);
+      };
+      for (const [index, layer] of config.layers.entries()) {
+        const weights = stored.layers[index];
+        if (weights === undefined) break;
+        asked.push({
+          layer: start(DecoderLayer.load(at(index / config.layers.length), config, layer, weights)),
+          bytes: layerBytes(weights),
+        });
+        ahead += layerBytes(weights);
+        while (ahead > bytesAhead) await takeNext();
       }
-      return new DecoderModel(backend, config, layers, embedding, finalNorm, head);
+      while (layers.length < asked.length) await takeNext();
+      return new DecoderModel(backend, config, layers, await embedding, await finalNorm, await head);
     } catch (error) {
-      for (const resource of made) resource[Symbol.dispose]();
+      for (const end of await Promise.allSettled(started)) if (end.status === 'fulfilled') end.value[Symbol.dispose]();
       throw error;
     }
   }

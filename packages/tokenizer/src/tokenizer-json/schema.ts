@@ -93,12 +93,13 @@ function bpeTokens(model: Component, path: string): (string | undefined)[] {
   const width = typeof merges[0] === 'string' ? 'string' : 'pair';
   merges.forEach((merge: unknown, i) => {
     const pair: unknown = typeof merge === 'string' && width === 'string' ? merge.split(' ') : merge;
-    if (!Array.isArray(pair) || pair.length !== 2 || !pair.every((part) => typeof part === 'string')) {
+    const [left, right]: unknown[] = Array.isArray(pair) && pair.length === 2 ? pair : [];
+    if (typeof left !== 'string' || typeof right !== 'string') {
       throw invalid(path, `model.merges: expected two tokens in merge ${i}, all as pairs or all as text`);
     }
-    for (const token of [...pair, pair.join('')]) {
-      if (!ids.has(token)) throw invalid(path, `model.merges: expected tokens of the vocabulary in merge ${i}, found "${token}"`);
-    }
+    if (ids.has(left) && ids.has(right) && ids.has(left + right)) return;
+    const unknown = [left, right, left + right].find((token) => !ids.has(token));
+    throw invalid(path, `model.merges: expected tokens of the vocabulary in merge ${i}, found "${unknown}"`);
   });
   return tokens;
 }

@@ -7,6 +7,8 @@ const windowBytes = 256 * 1024;
 /** Longest string that a header may hold: above any chat template or embedded tokenizer. */
 const maxStringBytes = 64 * 1024 * 1024;
 
+const utf8 = () => new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
 /**
  * Reads a GGUF header from front to back through a window of 256 KiB, so that memory follows what was read and not what the file claims.
  * `need` must have been awaited for as many bytes as the next reads take.
@@ -15,6 +17,8 @@ export class HeaderCursor {
   /** What is being read, for messages. */
   field = 'magic';
   #view = new DataView(new ArrayBuffer(0));
+  /** Of strings that are decoded at once. */
+  readonly #whole = utf8();
   #start = 0;
   #at = 0;
 
@@ -84,15 +88,25 @@ export class HeaderCursor {
     return Number(value);
   }
 
+  /** The next string, where all of it is in the window; else undefined, and nothing is read. Vocabularies are 100,000 of them: not a promise each. */
+  stringAtHand(): string | undefined {
+    const left = this.#view.byteLength - this.#at;
+    if (left < 8) return undefined;
+    const length = this.#view.getBigUint64(this.#at, true);
+    if (length > BigInt(left - 8)) return undefined;
+    this.#take(8);
+    return this.#decode(this.#whole, Number(length), false);
+  }
+
   /** A 64-bit length and that many bytes of UTF-8. Decoded piece by piece, so that garbage ends early. */
   async string(): Promise<string> {
     const length = await this.count(1, maxStringBytes);
     if (length <= windowBytes) {
       const wait = this.need(length);
       if (wait) await wait;
-      return this.#decode(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }), length, false);
+      return this.#decode(this.#whole, length, false);
     }
-    const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+    const decoder = utf8();
     let text = '';
     for (let left = length; left > 0; ) {
       const piece = Math.min(left, windowBytes);

@@ -62,7 +62,9 @@ async function readValue(cursor: HeaderCursor, type: ValueType, depth: number): 
   const length = await cursor.count(valueBytes[elementType], maxElements);
   const values: MetadataValue[] = [];
   for (let i = 0; i < length; i++) {
-    if (elementType === 'string' || elementType === 'array') values.push(await readValue(cursor, elementType, depth + 1));
+    const text = elementType === 'string' ? cursor.stringAtHand() : undefined;
+    if (text !== undefined) values.push(text);
+    else if (elementType === 'string' || elementType === 'array') values.push(await readValue(cursor, elementType, depth + 1));
     else {
       const wait = cursor.need(valueBytes[elementType]);
       if (wait) await wait;
