@@ -44,7 +44,7 @@ void multiply_few(Context& context, std::size_t thread, const float* x, std::siz
   auto* products = static_cast<float*>(context.thread_scratch(thread, rows * stride * sizeof(float) + columns * sizeof(const std::byte*)));
   auto* rows_of_b = reinterpret_cast<const std::byte**>(products + rows * stride);
   for (std::size_t column = 0; column < columns; column++) rows_of_b[column] = reinterpret_cast<const std::byte*>(b + column * depth);
-  context.kernels().attention.few_scores(DType::f32, rows_of_b, columns, depth, x, rows, products, stride);
+  context.kernels().attention.few_scores(DType::f32, {rows_of_b, columns}, {}, depth, x, rows, products, stride);
   for (std::size_t row = 0; row < rows; row++) std::copy_n(products + row * stride, columns, out + row * out_stride);
 }
 

@@ -40,6 +40,7 @@ std::size_t lay_out(std::byte* memory, TileWork& work) {
   work.values = pieces.take<std::byte>(panels * panel_rows * tile_entries * (work.pairs ? 2 : 4));
   work.turning = pieces.take<std::byte>(panel_rows * (words + 15) / 16 * 64 + 64 * panel_rows);
   work.pointers = pieces.take<const std::byte*>(tile_entries);
+  work.more_pointers = pieces.take<const std::byte*>(tile_entries);
   work.out = pieces.take<float>(work.rows * work.head_dim);
   work.top = pieces.take<float>(work.rows);
   work.sum = pieces.take<float>(work.rows);
@@ -203,18 +204,27 @@ void TileWork::attend_few(const TileContext& context, std::size_t begin, std::si
   const AttentionKernels& kernels = context.kernels.attention;
   const KvView& view = context.view;
   const HeadRows kv_rows(view, context.head);
+  const auto rows_of = [&](const void* part, std::size_t start, const std::byte** out) {
+    const std::size_t count = start < end ? std::min(tile_entries, end - start) : 0;
+    for (std::size_t i = 0; i < count; i++) out[i] = row_at(part, view, kv_rows.row(start + i));
+    return EntryRows{out, count};
+  };
+  EntryRows own_keys = rows_of(view.keys, begin, pointers);
   for (std::size_t start = begin; start < end; start += tile_entries) {
-    const std::size_t count = std::min(tile_entries, end - start);
-    if (!any_sees(0, used, start, start + count)) continue;
-    const std::size_t width = whole_width(count);
-    for (std::size_t i = 0; i < count; i++) pointers[i] = row_at(static_cast<const void*>(view.keys), view, kv_rows.row(start + i));
-    kernels.few_scores(view.type, pointers, count, head_dim, reinterpret_cast<const float*>(queries), used, scores, tile_entries);
-    if (context.cap > 0) {
-      for (std::size_t row = 0; row < used; row++) kernels.cap_scores(scores + row * tile_entries, count, context.cap);
+    const std::size_t count = own_keys.count;
+    if (any_sees(0, used, start, start + count)) {
+      // While keys are read their values are on the way, and then the next tile's keys.
+      const EntryRows own_values = rows_of(view.values, start, more_pointers);
+      kernels.few_scores(view.type, own_keys, own_values, head_dim, reinterpret_cast<const float*>(queries), used, scores, tile_entries);
+      if (context.cap > 0) {
+        for (std::size_t row = 0; row < used; row++) kernels.cap_scores(scores + row * tile_entries, count, context.cap);
+      }
+      kernels.softmax({scores, tile_entries, used, whole_width(count), start, count, first, last}, {top, sum, out, head_dim}, nullptr);
+      own_keys = rows_of(view.keys, start + tile_entries, pointers);
+      kernels.few_values(view.type, own_values, own_keys, head_dim, scores, tile_entries, used, out);
+    } else {
+      own_keys = rows_of(view.keys, start + tile_entries, pointers);
     }
-    kernels.softmax({scores, tile_entries, used, width, start, count, first, last}, {top, sum, out, head_dim}, nullptr);
-    for (std::size_t i = 0; i < count; i++) pointers[i] = row_at(static_cast<const void*>(view.values), view, kv_rows.row(start + i));
-    kernels.few_values(view.type, pointers, count, head_dim, scores, tile_entries, used, out);
   }
 }
 

@@ -95,6 +95,7 @@ class TileWork {
   std::byte* values;
   std::byte* turning;
   const std::byte** pointers;
+  const std::byte** more_pointers;
   float* out;
   float* top;
   float* sum;

@@ -143,6 +143,12 @@ struct SoftmaxState {
   std::size_t head_dim;
 };
 
+/** Rows of some entries in a cache. */
+struct EntryRows {
+  const std::byte* const* rows;
+  std::size_t count;
+};
+
 /** Parts of attention around the matrix products. */
 struct AttentionKernels {
   /** Keys as panels of 16 for products over head_dim: f32 [panels][head_dim][16], or bf16 pairs [panels][⌈head_dim / 2⌉][16][2]; panels up to a multiple of 32 entries. */
@@ -150,10 +156,10 @@ struct AttentionKernels {
   /** Values as panels of 16 channels for products over entries: f32 [panels][entries][16], or pairs [panels][entries / 2][16][2]; `entries` at least count, even. */
   void (*pack_values)(DType type, const std::byte* const* rows, std::size_t count, std::size_t entries, std::size_t head_dim, bool pairs, std::byte* tile);
   /** Few query rows against entries, straight from the cache; head_dim a multiple of 16. q f32 [rows, head_dim], scores [rows, stride] up to a multiple of 32 columns. */
-  void (*few_scores)(DType type, const std::byte* const* entries, std::size_t count, std::size_t head_dim, const float* q, std::size_t rows, float* scores,
+  void (*few_scores)(DType type, const EntryRows& entries, const EntryRows& upcoming, std::size_t head_dim, const float* q, std::size_t rows, float* scores,
                      std::size_t stride);
   /** out [rows, head_dim] += weights [rows, stride] · values of the entries; head_dim a multiple of 16. */
-  void (*few_values)(DType type, const std::byte* const* entries, std::size_t count, std::size_t head_dim, const float* weights, std::size_t stride,
+  void (*few_values)(DType type, const EntryRows& entries, const EntryRows& upcoming, std::size_t head_dim, const float* weights, std::size_t stride,
                      std::size_t rows, float* out);
   /** cap · tanh(x) in place. */
   void (*cap_scores)(float* scores, std::size_t count, float cap);

@@ -60,15 +60,23 @@ constexpr std::size_t sizeof_of = Type == DType::f32 ? 4 : Type == DType::q8_0 ?
 /** A cache is read once per step, faster than the hardware looks ahead: bytes from a load to what is fetched for later. */
 constexpr std::size_t fetch_ahead = 4096;
 
+/** Asks for the row of an entry that will be read soon. */
+template <DType Type>
+KVSIFT_INLINE void fetch(const EntryRows& upcoming, std::size_t entry, std::size_t head_dim) {
+  if (entry >= upcoming.count) return;
+  for (std::size_t byte = 0; byte < head_dim * sizeof_of<Type>; byte += 64) __builtin_prefetch(upcoming.rows[entry] + byte);
+}
+
 template <DType Type, int Rows>
-KVSIFT_INLINE void few_scores_of(const std::byte* const* entries, std::size_t count, std::size_t head_dim, const float* q, float* scores, std::size_t stride) {
+KVSIFT_INLINE void few_scores_of(const EntryRows& entries, const EntryRows& upcoming, std::size_t head_dim, const float* q, float* scores, std::size_t stride) {
   float partial[Rows][16 * lanes];
-  for (std::size_t at = 0; at < count; at += 16) {
+  for (std::size_t at = 0; at < entries.count; at += 16) {
     for (std::size_t i = 0; i < 16; i++) {
       F sums[Rows];
       KVSIFT_UNROLL for (int m = 0; m < Rows; m++) sums[m] = splat(0.0F);
-      if (at + i < count) {
-        const std::byte* key = entries[at + i];
+      if (at + i < entries.count) {
+        const std::byte* key = entries.rows[at + i];
+        fetch<Type>(upcoming, at + i, head_dim);
         for (std::size_t c = 0; c < head_dim; c += lanes) {
           if (c * sizeof_of<Type> % 64 == 0) __builtin_prefetch(key + fetch_ahead + c * sizeof_of<Type>);
           const F value = load_typed<Type>(key, c);
@@ -82,7 +90,7 @@ KVSIFT_INLINE void few_scores_of(const std::byte* const* entries, std::size_t co
 }
 
 template <DType Type, int Rows>
-KVSIFT_INLINE void few_values_of(const std::byte* const* entries, std::size_t count, std::size_t head_dim, const float* weights, std::size_t stride, float* out) {
+KVSIFT_INLINE void few_values_of(const EntryRows& entries, const EntryRows& upcoming, std::size_t head_dim, const float* weights, std::size_t stride, float* out) {
   constexpr int wide = lanes == 16 ? 4 : 16 / lanes;
   std::size_t c = 0;
   const auto take = [&]<int Vectors>() __attribute__((always_inline)) {
@@ -90,12 +98,12 @@ KVSIFT_INLINE void few_values_of(const std::byte* const* entries, std::size_t co
     KVSIFT_UNROLL for (int m = 0; m < Rows; m++) {
       KVSIFT_UNROLL for (int v = 0; v < Vectors; v++) sums[m][v] = load(out + static_cast<std::size_t>(m) * head_dim + c + static_cast<std::size_t>(v * lanes));
     }
-    for (std::size_t entry = 0; entry < count; entry++) {
+    for (std::size_t entry = 0; entry < entries.count; entry++) {
       F values[Vectors];
+      if (c == 0) fetch<Type>(upcoming, entry, head_dim);
       KVSIFT_UNROLL for (int v = 0; v < Vectors; v++) {
         const std::size_t channel = c + static_cast<std::size_t>(v * lanes);
-        if (channel * sizeof_of<Type> % 64 == 0) __builtin_prefetch(entries[entry] + fetch_ahead + channel * sizeof_of<Type>);
-        values[v] = load_typed<Type>(entries[entry], channel);
+        values[v] = load_typed<Type>(entries.rows[entry], channel);
       }
       KVSIFT_UNROLL for (int m = 0; m < Rows; m++) {
         const F weight = splat(weights[static_cast<std::size_t>(m) * stride + entry]);
@@ -121,27 +129,27 @@ KVSIFT_INLINE void by_four(std::size_t rows, Work work) {
   else if (row + 1 == rows) work.template operator()<1>(row);
 }
 
-void few_scores(DType type, const std::byte* const* entries, std::size_t count, std::size_t head_dim, const float* q, std::size_t rows, float* scores,
+void few_scores(DType type, const EntryRows& entries, const EntryRows& upcoming, std::size_t head_dim, const float* q, std::size_t rows, float* scores,
                 std::size_t stride) {
   by_four(rows, [&]<int Rows>(std::size_t row) {
     const float* some = q + row * head_dim;
     float* out = scores + row * stride;
-    if (type == DType::f32) few_scores_of<DType::f32, Rows>(entries, count, head_dim, some, out, stride);
-    else if (type == DType::q8_0) few_scores_of<DType::q8_0, Rows>(entries, count, head_dim, some, out, stride);
-    else if (type == DType::f16) few_scores_of<DType::f16, Rows>(entries, count, head_dim, some, out, stride);
-    else few_scores_of<DType::bf16, Rows>(entries, count, head_dim, some, out, stride);
+    if (type == DType::f32) few_scores_of<DType::f32, Rows>(entries, upcoming, head_dim, some, out, stride);
+    else if (type == DType::q8_0) few_scores_of<DType::q8_0, Rows>(entries, upcoming, head_dim, some, out, stride);
+    else if (type == DType::f16) few_scores_of<DType::f16, Rows>(entries, upcoming, head_dim, some, out, stride);
+    else few_scores_of<DType::bf16, Rows>(entries, upcoming, head_dim, some, out, stride);
   });
 }
 
-void few_values(DType type, const std::byte* const* entries, std::size_t count, std::size_t head_dim, const float* weights, std::size_t stride, std::size_t rows,
+void few_values(DType type, const EntryRows& entries, const EntryRows& upcoming, std::size_t head_dim, const float* weights, std::size_t stride, std::size_t rows,
                 float* out) {
   by_four(rows, [&]<int Rows>(std::size_t row) {
     const float* some = weights + row * stride;
     float* to = out + row * head_dim;
-    if (type == DType::f32) few_values_of<DType::f32, Rows>(entries, count, head_dim, some, stride, to);
-    else if (type == DType::q8_0) few_values_of<DType::q8_0, Rows>(entries, count, head_dim, some, stride, to);
-    else if (type == DType::f16) few_values_of<DType::f16, Rows>(entries, count, head_dim, some, stride, to);
-    else few_values_of<DType::bf16, Rows>(entries, count, head_dim, some, stride, to);
+    if (type == DType::f32) few_values_of<DType::f32, Rows>(entries, upcoming, head_dim, some, stride, to);
+    else if (type == DType::q8_0) few_values_of<DType::q8_0, Rows>(entries, upcoming, head_dim, some, stride, to);
+    else if (type == DType::f16) few_values_of<DType::f16, Rows>(entries, upcoming, head_dim, some, stride, to);
+    else few_values_of<DType::bf16, Rows>(entries, upcoming, head_dim, some, stride, to);
   });
 }
 
