@@ -2,7 +2,7 @@
 export function policyFiles({ packageName, name, symbol }) {
   return {
     'src/index.ts': `export { ${symbol} } from './${name}.js';\n`,
-    [`src/${name}.ts`]: `import { definePolicy, keepBest, norms, resolveBudgets } from '@kvsift/policy';
+    [`src/${name}.ts`]: `import { definePolicy, keepBest, norms, overEntries, resolveBudgets } from '@kvsift/policy';
 
 /** ${name}: say in one sentence what is kept, and cite the paper and its equation. */
 export const ${symbol} = definePolicy({
@@ -15,7 +15,7 @@ export const ${symbol} = definePolicy({
     window: { kind: 'integer', default: 8, min: 0, unit: 'tokens', description: 'Last tokens that are always kept.' },
   },
   observes: 'values',
-  costs: '2 · kvHeads · n · headDim FLOPs, O(kvHeads · n · headDim) memory',
+  costs: '2 · kvHeads · n · headDim FLOPs, O(kvHeads · n) memory',
   phases: ['prefill', 'decode'],
   deviations: [],
   create: ({ sinks, window }) =>
@@ -27,8 +27,9 @@ export const ${symbol} = definePolicy({
         observe: {},
         // Leave out where the score makes sense at prefill only.
         decode: { observe: {} },
-        // f32 [kvHeads, length]: higher is kept first.
-        score: ({ backend, cache }) => norms(backend, backend.kvRead(cache, 'values')),
+        // f32 [kvHeads, length]: higher is kept first. A range of entries at a time: a long layer's values never exist as numbers all at once.
+        score: (view) =>
+          overEntries(view, (backend, start, end) => norms(backend, backend.kvRead(view.cache, 'values', start, end))),
       }),
     }),
 });

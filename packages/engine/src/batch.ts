@@ -1,9 +1,7 @@
 import type { DecoderModel } from '@kvsift/models';
-import { type Backend, KvsiftError, type Tensor } from '@kvsift/tensor';
-import type { Answer, Chunk, Drawn, GenerateOptions } from './answer.js';
-import { DecodeLoop } from './decode.js';
-import { drawTokens } from './sampling.js';
-import type { Sequence } from './sequence.js';
+import { KvsiftError } from '@kvsift/tensor';
+import type { Answer, Chunk, GenerateOptions } from './answer.js';
+import { BatchStepper } from './batch-stepper.js';
 import type { Session } from './session.js';
 
 /** A chunk of one of the sessions of a batch. */
@@ -43,86 +41,23 @@ export async function* generateBatch(
           throw new KvsiftError('aborted', 'generation was aborted', {}, { cause: answer.options.signal.reason });
       }
       const going: Member[] = [];
-      for (const { member, token } of await drawAll(decoder.backend, active)) {
-        const chunk = member.session.accept(member.answer, token);
+      for (const [row, { token, drawing }] of (await stepper.draw(active)).entries()) {
+        const member = active[row];
+        if (member === undefined) continue;
+        const chunk = member.session.accept(member.answer, token, drawing);
         if (chunk.finishReason === undefined) going.push(member);
+        else member.session.leave();
         yield { ...chunk, session: member.index };
       }
       active = going;
       await stepper.step(active.map(({ session }) => session));
     }
   } finally {
+    for (const { session } of active) session.leave();
     stepper[Symbol.dispose]();
   }
 }
 
-/** The next token of each member, drawn in one op. */
-async function drawAll(
-  backend: Backend,
-  members: readonly Member[],
-): Promise<{ readonly member: Member; readonly token: Drawn }[]> {
-  const drawings = members.map(({ session, answer }) => session.drawing(answer));
-  using logits = backend.concat(
-    drawings.map(({ logits }) => logits),
-    0,
-  );
-  const tokens = await drawTokens(
-    backend,
-    logits,
-    drawings.map(({ rule }) => rule),
-  );
-  return members.map((member, row) => {
-    const token = tokens[row];
-    if (token === undefined) throw new Error('fewer tokens than rows');
-    return { member, token };
-  });
-}
-
 function isList(options: GenerateOptions | readonly GenerateOptions[]): options is readonly GenerateOptions[] {
   return Array.isArray(options);
-}
-
-/** Feeds one token of each session in one pass; keeps the recorded step while the sessions stay the same. */
-class BatchStepper implements Disposable {
-  #loop: DecodeLoop | undefined;
-  #members: readonly Session[] = [];
-
-  constructor(private readonly decoder: DecoderModel) {}
-
-  async step(sessions: readonly Session[]): Promise<void> {
-    if (sessions.length === 0) return;
-    const gathered: {
-      readonly sequence: Sequence;
-      readonly id: number;
-      readonly resolve: (logits: Tensor) => void;
-      readonly reject: (error: unknown) => void;
-    }[] = [];
-    const done = sessions.map((session) =>
-      session.step((sequence, id) => new Promise<Tensor>((resolve, reject) => gathered.push({ sequence, id, resolve, reject }))),
-    );
-    if (
-      this.#loop === undefined ||
-      sessions.some((session, index) => session !== this.#members[index]) ||
-      sessions.length !== this.#members.length
-    ) {
-      this.#loop?.[Symbol.dispose]();
-      this.#loop = new DecodeLoop(
-        this.decoder,
-        gathered.map(({ sequence }) => sequence),
-      );
-      this.#members = sessions;
-    }
-    try {
-      const logits = await this.#loop.step(Int32Array.from(gathered, ({ id }) => id));
-      for (const [row, { resolve }] of gathered.entries()) resolve(this.decoder.backend.slice(logits, 0, row, row + 1));
-    } catch (error) {
-      for (const { reject } of gathered) reject(error);
-    }
-    await Promise.all(done);
-  }
-
-  [Symbol.dispose](): void {
-    this.#loop?.[Symbol.dispose]();
-    this.#loop = undefined;
-  }
 }

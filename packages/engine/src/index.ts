@@ -8,6 +8,7 @@ export type { EvictionCost } from './eviction-costs.js';
 export { modelFingerprint } from './fingerprint.js';
 export { LanguageModel, type Prompt } from './language-model.js';
 export { type LoadOptions, load, type ModelFiles, openModel } from './load.js';
+export { LogitsRow } from './logits-row.js';
 export { type LayerDone, type PrefillOptions, prefill } from './prefill.js';
 export { prefillMany } from './prefill-many.js';
 export type { SamplingOptions } from './sampling.js';

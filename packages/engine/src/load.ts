@@ -86,19 +86,25 @@ export async function load(path: string, options: LoadOptions): Promise<Language
   throwIfAborted(options.signal, 'loading');
   const opened = await openHeaders(path);
   const { config, weights } = opened;
-  const { contextLength = config.contextLength, signal, onProgress } = options;
+  const { contextLength = config.contextLength, onProgress } = options;
   if (!Number.isInteger(contextLength) || contextLength < 1) {
     throw new KvsiftError('invalid_argument', `contextLength must be a positive integer, not ${contextLength}`);
   }
+  const useless = new AbortController();
+  const signal = options.signal ? AbortSignal.any([options.signal, useless.signal]) : useless.signal;
   const loading = DecoderModel.load(
     options.backend,
     { config, format: weights.format, tensors: weights.tensors, path },
-    { ...(signal && { signal }), ...(onProgress && { onProgress }) },
+    { signal, ...(onProgress && { onProgress }) },
   );
-  // The backend reads weights while this thread makes the tokenizer.
-  const [decoder, files] = await Promise.allSettled([loading, opened.files()]);
+  // The backend reads weights while this thread makes the tokenizer, and stops where that fails.
+  const reading = opened.files();
+  reading.catch(() => useless.abort());
+  const [decoder, files] = await Promise.allSettled([loading, reading]);
+  if (files.status === 'rejected') {
+    if (decoder.status === 'fulfilled') decoder.value.dispose();
+    throw files.reason;
+  }
   if (decoder.status === 'rejected') throw decoder.reason;
-  if (files.status === 'fulfilled') return new LanguageModel(decoder.value, files.value, contextLength);
-  decoder.value.dispose();
-  throw files.reason;
+  return new LanguageModel(decoder.value, files.value, contextLength);
 }

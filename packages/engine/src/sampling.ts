@@ -1,5 +1,7 @@
+import type { CacheStatistics } from '@kvsift/cache';
 import { type Backend, KvsiftError, type SamplingRule, type Tensor, uniformAt } from '@kvsift/tensor';
 import type { Drawn } from './answer.js';
+import type { LogitsRow } from './logits-row.js';
 
 /** How the next token is drawn. The default is greedy. */
 export interface SamplingOptions {
@@ -41,11 +43,16 @@ export function checkSampling(options: SamplingOptions): void {
   }
 }
 
-/** One row to draw a token from. */
+/** One token to draw, and the state of the session that draws it. */
 export interface Drawing {
-  /** f32 [1, vocabulary], owned by whoever gave it. */
-  readonly logits: Tensor;
+  /** Owned by whoever gave them. */
+  readonly logits: LogitsRow;
   readonly rule: SamplingRule;
+  /** Tokens that the context can take after it. */
+  readonly room: number;
+  readonly statistics: CacheStatistics;
+  /** Whether its step may start before anybody has read it: the answer goes on unless the token itself ends it. */
+  readonly goesOn: boolean;
 }
 
 /** The rule for token `index` of a sequence. */
@@ -67,14 +74,14 @@ export async function drawTokens(
   backend: Backend,
   logits: Tensor,
   rules: readonly SamplingRule[],
-  meanwhile: (ids: Tensor) => void = () => {},
+  meanwhile: ((ids: Tensor) => void) | undefined = undefined,
 ): Promise<Drawn[]> {
   const drawn = backend.sample(logits, rules);
   using ids = drawn.ids;
   using logProbs = drawn.logProbs;
   const reading = Promise.all([ids.read(), logProbs.read()]);
   try {
-    meanwhile(ids);
+    meanwhile?.(ids);
   } finally {
     await reading;
   }

@@ -5,9 +5,11 @@ import { throwIfAborted } from './abort.js';
 import { Answer, type Chunk, type Drawn, type GenerateOptions } from './answer.js';
 import { beginPolicy, defaultKvType, makeCache } from './begin.js';
 import { DecodeLoop } from './decode.js';
+import { Frontier } from './frontier.js';
 import { withHeld } from './held.js';
 import { forkRun, idleRun, memoryOf } from './idle-run.js';
 import { checkId, checkLength, encode } from './input.js';
+import { LogitsRow } from './logits-row.js';
 import { type Branch, type PrefillOptions, prefill } from './prefill.js';
 import { reread } from './reread.js';
 import { restoring } from './restoring.js';
@@ -27,15 +29,12 @@ export class Session implements Disposable {
   #cache: KvCache;
   #run: PolicyRun | undefined;
   #window: DecodeWindow | undefined;
-  #logits: Tensor | undefined;
   #loop: DecodeLoop | undefined;
   #ropeLength = 0;
   /** Tokens that the policy began with. */
   #promptLength = 0;
-  /** Sampled but not yet fed to the model. */
-  #unfed: number[] = [];
-  /** While the step of the one unfed token is under way already: the logits before it and those it makes. */
-  #ahead: { readonly before: Tensor; readonly after: Tensor } | undefined;
+  /** @internal Where it goes on; a batch starts steps there. */
+  readonly frontier = new Frontier();
   #generated = 0;
   #busy = false;
 
@@ -50,7 +49,7 @@ export class Session implements Disposable {
 
   /** Tokens seen, evicted ones included. */
   get length(): number {
-    return this.#cache.seen + (this.#ahead === undefined ? this.#unfed.length : 0);
+    return this.#cache.seen + this.frontier.beyond;
   }
 
   /** What the cache holds, and the policy in its place. */
@@ -81,7 +80,7 @@ export class Session implements Disposable {
     const ids = encode(this.model, input, options.addSpecial ?? this.length === 0);
     await this.#exclusive(async () => {
       this.#withdraw();
-      const all = Int32Array.from([...this.#unfed, ...ids]);
+      const all = Int32Array.from([...this.frontier.unfed, ...ids]);
       if (all.length === 0) throw new KvsiftError('invalid_argument', 'the prompt is empty: it needs at least one token');
       checkLength(this.model, this.#cache.nextPosition + all.length);
       const first = this.#cache.seen === 0;
@@ -115,9 +114,7 @@ export class Session implements Disposable {
           ...(options.signal && { signal: options.signal }),
         });
       }
-      this.#unfed = [];
-      this.#logits?.dispose();
-      this.#logits = decoder.logits(last);
+      this.frontier.reach(LogitsRow.of(decoder.logits(last)));
       await decoder.backend.finish();
     });
   }
@@ -126,7 +123,7 @@ export class Session implements Disposable {
   async logits(): Promise<Float32Array> {
     return this.#exclusive(async () => {
       await this.#feed();
-      return (await this.#ready().read()) as Float32Array;
+      return (await this.#ready().tensor.read()) as Float32Array;
     });
   }
 
@@ -134,9 +131,9 @@ export class Session implements Disposable {
   async force(id: number): Promise<Float32Array> {
     return this.#exclusive(async () => {
       await this.#feed();
-      this.#unfed.push(checkId(this.model, id));
+      this.frontier.unfed.push(checkId(this.model, id));
       await this.#feed();
-      return (await this.#ready().read()) as Float32Array;
+      return (await this.#ready().tensor.read()) as Float32Array;
     });
   }
 
@@ -147,7 +144,7 @@ export class Session implements Disposable {
       for (;;) {
         const chunk = await this.#exclusive(async () => {
           await this.#feed(options.signal);
-          return this.#take(answer, (id) => this.#runAhead(id));
+          return this.#draw(answer, (id) => this.#runAhead(id));
         });
         if (chunk.finishReason !== undefined) this.#withdraw();
         yield chunk;
@@ -163,28 +160,35 @@ export class Session implements Disposable {
     return new Answer(options, this.model.tokenizer, this.model.eosIds);
   }
 
-  /** @internal From what and how an answer's next token is drawn. */
+  /** @internal From what and how an answer's next token is drawn, and what it will be told with. */
   drawing(answer: Answer): Drawing {
     this.#withdraw();
-    return { logits: this.#ready(), rule: samplingRule(answer.options, this.options.sequence ?? 0, this.#generated) };
+    const { decode, compensation, retrieval, nextPosition } = this.#run ?? {};
+    const steady = decode === undefined && compensation === undefined && retrieval === undefined && nextPosition !== 'kept';
+    return {
+      logits: this.#ready(),
+      rule: samplingRule(answer.options, this.options.sequence ?? 0, this.#generated),
+      room: this.#room,
+      statistics: this.statistics(),
+      goesOn: steady && !answer.ending && this.#room >= 1 && this.frontier.unfed.length === 0,
+    };
   }
 
   /** @internal Takes a token that was drawn. It is fed to the model when the next one is needed. */
-  accept(answer: Answer, drawn: Drawn, room = this.#room, statistics = this.statistics()): Chunk {
+  accept(answer: Answer, drawn: Drawn, { room, statistics }: Drawing): Chunk {
     this.#generated += 1;
     const chunk = answer.accept(drawn, room, statistics);
-    if (chunk.finishReason !== 'eos') this.#unfed.push(drawn.id);
+    if (chunk.finishReason !== 'eos') this.frontier.unfed.push(drawn.id);
     return chunk;
   }
 
-  async #take(answer: Answer, meanwhile: (id: Tensor) => void): Promise<Chunk> {
-    const { logits, rule } = this.drawing(answer);
-    const room = this.#room;
-    const statistics = this.statistics();
-    const goesOn = !answer.ending && room >= 1;
-    const [drawn] = await drawTokens(this.model.decoder.backend, logits, [rule], goesOn ? meanwhile : () => {});
+  async #draw(answer: Answer, meanwhile: (id: Tensor) => void): Promise<Chunk> {
+    const drawing = this.drawing(answer);
+    const { logits, rule, goesOn } = drawing;
+    const { backend } = this.model.decoder;
+    const [drawn] = await drawTokens(backend, logits.tensor, [rule], goesOn ? meanwhile : undefined);
     if (drawn === undefined) throw new Error('no row');
-    return this.accept(answer, drawn, room, statistics);
+    return this.accept(answer, drawn, drawing);
   }
 
   /** Tokens that the context can take after the next one. */
@@ -193,16 +197,19 @@ export class Session implements Disposable {
   }
 
   /** @internal Runs `work` with this session's sequence and the token it has not fed yet; `work` returns the logits that follow, owned by the session. */
-  async step(work: (sequence: Sequence, id: number) => Promise<Tensor>): Promise<void> {
+  async step(work: (sequence: Sequence, id: number) => Promise<LogitsRow>): Promise<void> {
     this.#withdraw();
-    const [id] = this.#unfed;
+    const [id] = this.frontier.unfed;
     if (id === undefined) return;
     checkLength(this.model, this.#cache.nextPosition + 1);
     this.#stopLoop();
-    const logits = await work(this.#sequence(), id);
-    this.#logits?.dispose();
-    this.#logits = logits;
-    this.#unfed = [];
+    this.frontier.fed(await work(this.#sequence(), id));
+  }
+
+  /** @internal Leaves a batch: its step that runs ahead is taken back, its logits are this session's own. */
+  leave(): void {
+    this.#withdraw();
+    void this.frontier.logits?.tensor;
   }
 
   /**
@@ -217,22 +224,23 @@ export class Session implements Disposable {
     twin.#window = this.#window?.fork(this.model.decoder.backend);
     twin.#ropeLength = this.#ropeLength;
     twin.#promptLength = this.#promptLength;
-    twin.#unfed = [...this.#unfed];
     twin.#generated = this.#generated;
     // A copy: the next step of this session writes where its logits lie.
-    if (this.#logits !== undefined) twin.#logits = this.model.decoder.backend.slice(this.#logits, 0, 0, 1);
+    const { logits, unfed } = this.frontier;
+    if (logits !== undefined) twin.frontier.reach(LogitsRow.of(this.model.decoder.backend.slice(logits.tensor, 0, 0, 1)));
+    twin.frontier.unfed = [...unfed];
     return twin;
   }
 
   /** Takes back the last tokens. Generation can go on once something was appended. @throws `invalid_argument` where an eviction lies in between */
   rollback(tokens: number): void {
     this.#withdraw();
-    const pending = Math.min(tokens, this.#unfed.length);
-    this.#unfed.splice(this.#unfed.length - pending, pending);
+    const { unfed } = this.frontier;
+    const pending = Math.min(tokens, unfed.length);
+    unfed.splice(unfed.length - pending, pending);
     if (tokens === pending) return;
     this.#cache.rollback(tokens - pending);
-    this.#logits?.dispose();
-    this.#logits = undefined;
+    this.frontier.forget();
   }
 
   /**
@@ -248,13 +256,14 @@ export class Session implements Disposable {
         seen: this.#cache.seen,
         nextPosition: this.#cache.nextPosition,
         ropeLength: this.#ropeLength,
-        unfed: this.#unfed,
+        unfed: this.frontier.unfed,
         generated: this.#generated,
         promptLength: this.#promptLength,
         renumbered: this.#run?.nextPosition === 'kept',
         run: run?.numbers ?? null,
       };
-      const logits = this.#unfed.length === 0 ? ((await this.#logits?.read()) as Float32Array | undefined) : undefined;
+      const { logits: row, unfed } = this.frontier;
+      const logits = unfed.length === 0 ? ((await row?.tensor.read()) as Float32Array | undefined) : undefined;
       await writeSessionFile(path, await this.#identity(), progress, this.#cache, logits, run?.tensors ?? {});
     });
   }
@@ -264,13 +273,13 @@ export class Session implements Disposable {
     await this.#exclusive(async () => {
       const { progress, logits, run } = await readSessionFile(path, await this.#identity(), this.#cache);
       this.#ropeLength = progress.ropeLength;
-      this.#unfed = progress.unfed.map((id) => checkId(this.model, id));
       this.#generated = progress.generated;
       if (run) {
         this.#begin(progress.promptLength);
         await this.#memory()?.restore(run);
       } else if (progress.renumbered) this.#run = idleRun('kept');
-      if (logits) this.#logits = this.model.decoder.backend.upload(logits, 'f32', [1, logits.length]);
+      if (logits) this.frontier.reach(LogitsRow.of(this.model.decoder.backend.upload(logits, 'f32', [1, logits.length])));
+      this.frontier.unfed = progress.unfed.map((id) => checkId(this.model, id));
     });
   }
 
@@ -296,12 +305,9 @@ export class Session implements Disposable {
   }
 
   dispose(): void {
-    this.#ahead?.before.dispose();
-    this.#ahead = undefined;
     this.#stopLoop();
     this.#window?.[Symbol.dispose]();
-    this.#logits?.dispose();
-    this.#logits = undefined;
+    this.frontier.dispose();
     this.#run?.dispose();
     this.#cache.dispose();
   }
@@ -319,46 +325,35 @@ export class Session implements Disposable {
     if (run.decode !== undefined) this.#window = new DecodeWindow(run.decode.observe);
   }
 
-  /** Runs sampled tokens through the model, so that `#logits` belongs to the last of them. */
+  /** Runs sampled tokens through the model, so that the logits are those behind the last of them. */
   async #feed(signal?: AbortSignal): Promise<void> {
     throwIfAborted(signal, 'generation');
-    if (this.#ahead !== undefined) {
-      const { before, after } = this.#ahead;
-      this.#ahead = undefined;
-      this.#unfed = [];
-      before.dispose();
-      this.#takeLogits(after);
-    }
-    for (const id of this.#unfed) {
+    // In a batch that has drawn the token and not told this session yet.
+    if (this.frontier.unfed.length === 0) this.#withdraw();
+    this.frontier.catchUp();
+    for (let [id] = this.frontier.unfed; id !== undefined; [id] = this.frontier.unfed) {
       checkLength(this.model, this.#cache.nextPosition + 1);
-      this.#takeLogits(await this.#decodeLoop().step(Int32Array.of(id)));
+      this.frontier.fed(this.#rowOf(await this.#decodeLoop().step(Int32Array.of(id))));
     }
-    this.#unfed = [];
     throwIfAborted(signal, 'generation');
   }
 
   /** Starts the step of a token that has been drawn but not read, so that the stream has work while the host looks at it. */
   #runAhead(id: Tensor): void {
     const loop = this.#decodeLoop();
-    if (!loop.replays || this.#run?.nextPosition === 'kept') return;
-    const before = this.model.decoder.backend.slice(this.#ready(), 0, 0, 1);
-    this.#ahead = { before, after: loop.stepWith(id) };
+    if (!loop.replays) return;
+    const before = LogitsRow.of(this.model.decoder.backend.slice(this.#ready().tensor, 0, 0, 1));
+    this.frontier.runAhead(before, this.#rowOf(loop.stepWith(id)));
   }
 
   /** Takes the step back that runs ahead: as if its token had been drawn only. */
   #withdraw(): void {
-    const ahead = this.#ahead;
-    if (ahead === undefined) return;
-    this.#ahead = undefined;
-    this.#cache.rollback(1);
-    this.#logits?.dispose();
-    this.#logits = ahead.before;
+    if (this.frontier.withdraw()) this.#cache.rollback(1);
   }
 
-  /** Logits of a loop, which lie where its next step writes. */
-  #takeLogits(logits: Tensor): void {
-    this.#logits?.dispose();
-    this.#logits = this.model.decoder.backend.reshape(logits, logits.shape);
+  /** Logits of this session's loop, which lie where its next step writes. */
+  #rowOf(logits: Tensor): LogitsRow {
+    return LogitsRow.of(this.model.decoder.backend.reshape(logits, logits.shape));
   }
 
   #decodeLoop(): DecodeLoop {
@@ -377,8 +372,9 @@ export class Session implements Disposable {
     };
   }
 
-  #ready(): Tensor {
-    if (this.#logits !== undefined) return this.#logits;
+  #ready(): LogitsRow {
+    const { logits } = this.frontier;
+    if (logits !== undefined) return logits;
     throw new KvsiftError('invalid_argument', 'nothing to continue: call prefill first');
   }
 

@@ -2,23 +2,23 @@ import { type LayerView, sumOverEntries } from '@kvsift/policy';
 import type { Backend, KvView, Tensor } from '@kvsift/tensor';
 import { type FeatureMap, featureRows } from './features.js';
 
+/** Entries whose features exist at one time: of some maps they are a hundred times as wide as a key. */
+const most = 512;
+
 /** Σ φ(k) ⊗ [v, 1] over all entries of a uniform cache: f32 [kvHeads, F, headDim + 1]; the last column sums the features. */
 export function stateOf(view: LayerView, cache: KvView, features: FeatureMap): Tensor {
-  const length = cache.maxLength;
-  const sum = sumOverEntries({ ...view, length }, (backend, start, end) => {
+  const sumOf = (backend: Backend, start: number, end: number) => {
     const blocks = features(backend, backend.kvRead(cache, 'keys', start, end));
     // [v, 1]ᵀ φ(k): to turn the values round is half the work of turning the features.
     const values = backend.transpose(backend.kvRead(cache, 'values', start, end), [0, 2, 1]);
     const parts = blocks.map((block) => {
       const [heads = 0, , width = 0] = block.shape;
-      return backend.concat(
-        [backend.matmul(values, block), backend.reshape(backend.reduce(block, 1, 'sum'), [heads, 1, width])],
-        1,
-      );
+      const sums = backend.reshape(backend.reduce(block, 1, 'sum'), [heads, 1, width]);
+      return backend.concat([backend.matmul(values, block), sums], 1);
     });
     return backend.concat(parts, 2);
-  });
-  return view.backend.transpose(sum, [0, 2, 1]);
+  };
+  return view.backend.transpose(sumOverEntries(view, sumOf, { length: cache.maxLength, most }), [0, 2, 1]);
 }
 
 /** When the mixed output is trusted. */

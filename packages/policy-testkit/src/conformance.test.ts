@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { conformance } from './conformance.js';
 
 /** A policy that keeps the last entries, with a fault to be found. */
-function faulty(fault: 'none' | 'state' | 'matrix' | 'heads') {
+function faulty(fault: 'none' | 'state' | 'matrix' | 'heads' | 'passes') {
   let calls = 0;
   return definePolicy({
     name: 'faulty',
@@ -28,6 +28,7 @@ function faulty(fault: 'none' | 'state' | 'matrix' | 'heads') {
               { length: length * model.kvHeads },
               (_, index) => sign * first(index) * (index % length),
             );
+            if (fault === 'passes') scores.fill(0, 0, backend.info.passBytes ?? 0);
             if (fault === 'matrix') backend.empty('f32', [length * 10, length * 10]);
             return backend.upload(scores, 'f32', [model.kvHeads, length]);
           },
@@ -53,6 +54,7 @@ describe('conformance', () => {
     ['state', 'answers alike for the same sequence, whatever came before'],
     ['matrix', 'needs memory linear in the prompt'],
     ['heads', 'treats KV heads alike'],
+    ['passes', 'answers alike in passes of any size'],
   ] as const)('finds the fault %s', async (fault, name) => {
     expect(await failing(fault)).toContain(name);
   });

@@ -3,6 +3,7 @@ import { type Budget, type EvictionPolicy, isScored, type PolicyDefinition } fro
 import { type Backend, isKvsiftError, scoped } from '@kvsift/tensor';
 import { costOf } from './cost.js';
 import { contextOf, type Evicted, evict, scoresOf } from './evict.js';
+import { inPasses } from './in-passes.js';
 import type { LayerInputs } from './layer-inputs.js';
 import { layerView } from './layer-inputs.js';
 import { permuteHeads, randomInputs } from './random-inputs.js';
@@ -88,6 +89,12 @@ export function conformance({ definition, make }: Subject, makeBackend: () => Ba
     await run(backend, policy, randomInputs(2, { length: 80 }), { kind: 'tokens', tokens: 40 });
     deepStrictEqual((await run(backend, policy)).kept, first.kept);
     deepStrictEqual((await run(backend, make())).kept, first.kept);
+  });
+  check('answers alike in passes of any size', async (backend) => {
+    const { kvHeads, headDim } = inputs;
+    const whole = await run(backend, make());
+    const inSevens = await run(inPasses(backend, 7 * 4 * kvHeads * headDim), make());
+    deepStrictEqual(inSevens.kept, whole.kept);
   });
   check(definition.seeded ? 'draws other entries for another seed' : 'does not depend on the seed', async (backend) => {
     const one = await run(backend, make(), inputs, half, { seed: 1 });

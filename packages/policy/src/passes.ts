@@ -5,22 +5,25 @@ import { releasing } from './releasing.js';
 /** Bytes that a pass takes at a time where the backend has no wish. */
 const usualBytes = 2 ** 19;
 
-/** Ranges of [0, length) of `unit` entries or a multiple of it, each about as long as a pass over the layer's keys best is. */
-export function entryRanges({ backend, model }: LayerView, length: number, unit = 1): (readonly [start: number, end: number])[] {
-  const { passBytes = usualBytes } = backend.info;
-  const most = passBytes / (4 * model.kvHeads * model.headDim);
-  const size = Math.max(1, Math.floor(most / unit)) * unit;
-  return Array.from({ length: Math.ceil(length / size) }, (_, index) => [index * size, Math.min(length, (index + 1) * size)]);
-}
-
 /** Which entries, and how. */
 export interface PassOptions {
   /** Entries from the first on. Default: all. */
   readonly length?: number;
   /** Entries that stay together. Default: 1. */
   readonly unit?: number;
-  /** Of the entries in what a step makes. Default: 1. */
-  readonly axis?: number;
+  /** Most entries at a time, for steps that make much more of them than they read. Default: as many as the backend likes. */
+  readonly most?: number;
+}
+
+/** Ranges of entries, each about as long as a pass over the layer's keys best is. */
+export function entryRanges(
+  { backend, length: all, model }: LayerView,
+  { length = all, unit = 1, most = Number.POSITIVE_INFINITY }: PassOptions = {},
+): (readonly [start: number, end: number])[] {
+  const { passBytes = usualBytes } = backend.info;
+  const wanted = Math.min(most, passBytes / (4 * model.kvHeads * model.headDim));
+  const size = Math.max(1, Math.floor(wanted / unit)) * unit;
+  return Array.from({ length: Math.ceil(length / size) }, (_, index) => [index * size, Math.min(length, (index + 1) * size)]);
 }
 
 /**
@@ -30,18 +33,30 @@ export interface PassOptions {
 export function overEntries(
   view: LayerView,
   step: (backend: Backend, start: number, end: number) => Tensor,
-  { length = view.length, unit = 1, axis = 1 }: PassOptions = {},
+  /** `axis`: of the entries in what a step makes. Default: 1. */
+  { axis = 1, ...options }: PassOptions & { readonly axis?: number } = {},
 ): Tensor {
   const { backend } = view;
-  const parts = entryRanges(view, length, unit).map(([start, end]) => releasing(backend, (inner) => step(inner, start, end)));
+  const parts = entryRanges(view, options).map(([start, end]) => releasing(backend, (inner) => step(inner, start, end)));
   const [only] = parts;
   return parts.length === 1 && only !== undefined ? only : backend.concat(parts, axis);
 }
 
-/** The sum of what `step` makes of ranges of entries; the rest as in `overEntries`. @throws Error where there are none */
-export function sumOverEntries(view: LayerView, step: (backend: Backend, start: number, end: number) => Tensor): Tensor {
-  const { backend } = view;
-  return entryRanges(view, view.length)
-    .map(([start, end]) => releasing(backend, (inner) => step(inner, start, end)))
-    .reduce((sum, part) => backend.zip(sum, part, 'add'));
+/** The sum of what `step` makes of ranges of entries, of which no more than one exists beside it. @throws Error where there are none */
+export function sumOverEntries(
+  view: LayerView,
+  step: (backend: Backend, start: number, end: number) => Tensor,
+  options: PassOptions = {},
+): Tensor {
+  let sum: Tensor | undefined;
+  for (const [start, end] of entryRanges(view, options)) {
+    const before = sum;
+    sum = releasing(view.backend, (inner) => {
+      const part = step(inner, start, end);
+      return before === undefined ? part : inner.zip(before, part, 'add');
+    });
+    before?.dispose();
+  }
+  if (sum === undefined) throw new Error('no entries');
+  return sum;
 }

@@ -59,7 +59,7 @@ export interface BackendInfo {
   readonly memoryBytes?: number;
   /** `gate` and `projectedNorms` come from other ops: products exist as a whole, the projection in f32. Memory to count with. */
   readonly wholeProducts?: boolean;
-  /** Bytes of f32 that a pass over entries best takes at a time: what stays near the cores. Absent: 1 MiB. */
+  /** Bytes of f32 that a pass over entries best takes at a time: what stays near the cores. Absent: 512 KiB. */
   readonly passBytes?: number;
   /** How much of a prompt the backend wants at once. Absent: what suits a few cores. */
   readonly chunk?: ChunkSize;

@@ -43,7 +43,7 @@ struct ElementKernels {
   void (*zip)(BinaryOp op, const ZipSide& a, const ZipSide& b, std::size_t rows, std::size_t columns, float* out);
 };
 
-/** See kvsift/reduce.h. */
+/** Of at least one value; see kvsift/reduce.h. */
 struct ReduceKernels {
   void (*rows)(ReduceOp op, const float* x, std::size_t rows, std::size_t size, float* out);
   void (*columns)(ReduceOp op, const float* x, std::size_t size, std::size_t stride, std::size_t columns, float* out);

@@ -6,6 +6,7 @@ import {
   type EvictionCost,
   generateBatch,
   type LanguageModel,
+  LogitsRow,
   load,
   type Session,
   type SessionOptions,
@@ -50,7 +51,7 @@ async function bareStep(loaded: LanguageModel, tokens: number, steps: number): P
     }
     await backend.finish();
     milliseconds = (performance.now() - started) / (steps - 1);
-    return backend.slice(await decoding.step(Int32Array.of(id)), 0, 0, 1);
+    return LogitsRow.of(backend.slice(await decoding.step(Int32Array.of(id)), 0, 0, 1));
   });
   return milliseconds;
 }

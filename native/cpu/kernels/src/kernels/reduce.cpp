@@ -29,7 +29,7 @@ constexpr auto smaller = [](auto least, auto v) __attribute__((always_inline)) {
  */
 template <class T>
 KVSIFT_INLINE T variance_of(T distances, T squares, double count) {
-  return (squares - distances * (distances / (count > 0 ? count : 1))) / (count - 1);
+  return (squares - distances * (distances / count)) / (count - 1);
 }
 
 /** Sums of one row, side by side. */
@@ -58,7 +58,7 @@ KVSIFT_INLINE double sum_row(const float* x, std::size_t size) {
 }
 
 KVSIFT_INLINE double row_variance(const float* x, std::size_t size) {
-  const double first = size == 0 ? 0 : static_cast<double>(x[0]);
+  const auto first = static_cast<double>(x[0]);
   RowSums sums;
   RowSums squares;
   std::size_t i = 0;
@@ -123,7 +123,7 @@ KVSIFT_INLINE void column_variances(const float* x, std::size_t size, std::size_
   D first[vectors] = {};
   D sums[vectors] = {};
   D squares[vectors] = {};
-  for (std::size_t k = 0; size > 0 && k < vectors; k++) first[k] = load_wide(x + k * half);
+  for (std::size_t k = 0; k < vectors; k++) first[k] = load_wide(x + k * half);
   for (std::size_t row = 0; row < size; row++) {
     KVSIFT_UNROLL
     for (std::size_t k = 0; k < vectors; k++) {
@@ -154,7 +154,7 @@ float reduce_column(ReduceOp op, const float* x, std::size_t size, std::size_t s
     for (std::size_t row = 0; row < size; row++) end = op == ReduceOp::max ? larger(end, x[row * stride]) : smaller(end, x[row * stride]);
     return end;
   }
-  const double first = op == ReduceOp::variance && size > 0 ? static_cast<double>(x[0]) : 0;
+  const double first = op == ReduceOp::variance ? static_cast<double>(x[0]) : 0;
   double sum = 0;
   double squares = 0;
   for (std::size_t row = 0; row < size; row++) {
