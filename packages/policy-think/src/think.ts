@@ -3,7 +3,7 @@ import {
   type Decision,
   definePolicy,
   filled,
-  gatherEntries,
+  gatherView,
   joinObservations,
   keptSlots,
   type LayerView,
@@ -139,24 +139,24 @@ function narrowed(inner: PolicyRun, context: SequenceContext, options: Options, 
 function split(view: LayerView, decision: Decision, { dropped, window, recent }: Options, layers: NarrowLayers): Decision {
   const { backend, cache, length, model } = view;
   const survivors = decision === 'all' ? undefined : 'selection' in decision ? decision : { selection: decision };
-  const entries = survivors
-    ? gatherEntries(view, survivors.selection)
-    : { keys: backend.kvRead(cache, 'keys'), values: backend.kvRead(cache, 'values') };
-  const keys = survivors?.keys ?? entries.keys;
-  const values = survivors?.values ?? entries.values;
-  const old = (keys.shape[1] ?? length) - recent;
+  const kept = survivors ? gatherView(backend, cache, survivors.selection) : cache;
+  const old = kept.maxLength - recent;
+  const keys = survivors?.keys ?? backend.kvRead(kept, 'keys');
   const channels = backend.top(channelScores(backend, observed(view, 'queries'), keys, window), {
     keep: model.headDim - dropped,
   });
-  const first = (x: Tensor) => backend.slice(x, 1, 0, old);
-  layers.set(view, keepChannels(backend, { keys: first(keys), values: first(values) }, channels, cache.dtype));
+  const first = (part: 'keys' | 'values') => {
+    const made = survivors?.[part];
+    return made === undefined ? backend.kvRead(kept, part, 0, old) : backend.slice(made, 1, 0, old);
+  };
+  layers.set(view, keepChannels(backend, { keys: first('keys'), values: first('values') }, channels, cache.dtype));
   const last = (x: Tensor) => backend.slice(x, 1, old, old + recent);
   return {
     selection: survivors
       ? lastSlots(backend, survivors.selection, old, recent)
       : backend.top(filled(backend, [model.kvHeads, length], 0), { keep: recent, protectLast: recent }),
-    ...(survivors?.keys && { keys: last(keys) }),
-    ...(survivors?.values && { values: last(values) }),
+    ...(survivors?.keys && { keys: last(survivors.keys) }),
+    ...(survivors?.values && { values: last(survivors.values) }),
   };
 }
 
