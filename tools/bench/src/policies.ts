@@ -63,8 +63,7 @@ using model = await load(options.model, { backend, contextLength: tokens + 16 })
 const { headDim, kvHeads, layers } = model.decoder.config;
 const rows: CostRow[] = [];
 const repeat = Number(options.repeat);
-// The fastest reading without a policy: what other work on the machine leaves alone.
-const reading = Math.min(...(await inTurn(Math.max(3, repeat), () => secondsToRead(model, tokens))));
+await secondsToRead(model, tokens);
 for (const expression of options.policies) {
   const policy = registry.parse(expression);
   // Where whole prefills are compared, those without a policy are measured in between: the machine changes from minute to minute.
@@ -79,7 +78,7 @@ for (const expression of options.policies) {
     name: expression,
     share: fused.has(expression)
       ? median(runs.map(({ readSeconds }) => readSeconds)) / median(plain) - 1
-      : sumOfMedians(runs.map(({ seconds }) => seconds)) / reading,
+      : sumOfMedians(runs.map(({ shares }) => shares)),
     goal: wholeAttention.has(expression) ? 0.12 : 0.03,
     extraBytes: Math.max(...runs.map(({ extraBytes }) => extraBytes)),
     halfExtraBytes: half.extraBytes,
@@ -111,8 +110,8 @@ if (options.page) {
 }
 
 interface Cost {
-  /** Of each layer's eviction. */
-  readonly seconds: readonly number[];
+  /** Of each layer's eviction, per second of the rest of this very prefill: the machine changes from minute to minute. */
+  readonly shares: readonly number[];
   /** Of the whole prefill. */
   readonly readSeconds: number;
   readonly extraBytes: number;
@@ -125,9 +124,11 @@ async function costOf(of: LanguageModel, policy: EvictionPolicy, length: number)
   using session = of.session({ policy, budget: options.budget });
   const started = performance.now();
   await session.prefill(promptIds(length), { onEviction: (cost) => costs.push(cost) });
+  const readSeconds = (performance.now() - started) / 1000;
+  const rest = readSeconds - costs.reduce((sum, cost) => sum + cost.seconds, 0);
   return {
-    readSeconds: (performance.now() - started) / 1000,
-    seconds: costs.map((cost) => cost.seconds),
+    readSeconds,
+    shares: costs.map((cost) => cost.seconds / rest),
     extraBytes: Math.max(...costs.map((cost) => cost.extraBytes)),
     bytes: session.statistics().bytes,
   };

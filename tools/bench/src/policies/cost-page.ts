@@ -39,7 +39,7 @@ export function costPage(rows: readonly CostRow[], { tokens, budget, repeat, com
 Written by \`npm run bench:policies -- --page\`; do not edit by hand. SmolLM2-135M-Instruct Q4_1, ${tokens} tokens, evicted to ${budget}, median of ${repeat}, ${new Date().toISOString().slice(0, 10)},
 commit ${commit}, ${machine}, shared with other work while it was measured.
 
-Time: scoring, selecting and compacting, from mark to mark in the stream (layer by layer the median of the repetitions, added up), as a share of the fastest prefill without a policy; bold where it is above the goal. Extra memory: the peak beyond what the layer held
+Time: scoring, selecting and compacting, from mark to mark in the stream (layer by layer the median of the repetitions, added up), as a share of the rest of the same prefill (H2O and observed attention, which add up while the layer attends: whole prefills against those without a policy); bold where it is above the goal. Extra memory: the peak beyond what the layer held
 before, for the whole layer: scores, selection and the compacted copy; growth: what a prompt of twice the length takes more (2 is linear, 4 would be a matrix of all pairs).
 
 | policy | share of prefill | goal | extra MiB | growth | cache left |
