@@ -55,11 +55,11 @@ export interface PrefillOptions {
 const usualChunk: ChunkSize = { rows: 512, work: 1.2e10 };
 
 /**
- * Entries per head for which a cache that nothing is evicted from has room behind the prompt, so that the first token of an answer does not move it: no more
- * than it would grow by then, and few beside what a long one holds, as they count as its memory.
+ * Entries per head for which a cache that nothing is evicted from has room behind a long prompt, so that the first token of an answer does not move it: few
+ * beside what it holds, as they count as its memory.
  */
 export function answerRoom(tokens: number, contextLength: number): number {
-  return Math.min(256, Math.max(32, tokens >> 5), Math.max(0, contextLength - tokens));
+  return tokens < 1024 ? 0 : Math.min(256, tokens >> 5, Math.max(0, contextLength - tokens));
 }
 
 /** Token rows that one chunk holds. */

@@ -163,14 +163,13 @@ export class Session implements Disposable {
   /** @internal From what and how an answer's next token is drawn, and what it will be told with. */
   drawing(answer: Answer): Drawing {
     this.#withdraw();
-    const { decode, compensation, retrieval, nextPosition } = this.#run ?? {};
-    const steady = decode === undefined && compensation === undefined && retrieval === undefined && nextPosition !== 'kept';
+    const renumbers = this.#run?.nextPosition === 'kept';
     return {
       logits: this.#ready(),
       rule: samplingRule(answer.options, this.options.sequence ?? 0, this.#generated),
       room: this.#room,
       statistics: this.statistics(),
-      goesOn: steady && !answer.ending && this.#room >= 1 && this.frontier.unfed.length === 0,
+      goesOn: !renumbers && !answer.ending && this.#room >= 1 && this.frontier.unfed.length === 0,
     };
   }
 

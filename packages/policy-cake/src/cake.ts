@@ -56,7 +56,7 @@ export const cake = definePolicy({
   phases: ['prefill'],
   deviations: [
     'The budget is exact over all layers, not in each.',
-    'While the prompt is read, layers may hold an eighth of the budget too much before earlier ones shrink.',
+    'While the prompt is read, layers may hold a quarter of the budget too much before earlier ones shrink.',
     'Entries are not re-shared while decoding.',
   ],
   create: (options) => ({ ragged: false, begin: (context) => cascade(context, options) }),

@@ -222,7 +222,16 @@ describe('trouble', () => {
     const onEvent = () => {
       second ??= runEvaluation(config, folder, environment()).catch((error: unknown) => error);
     };
-    await runEvaluation({ ...config, policies: ['random'] }, folder, environment(factsSuite(), { onEvent }));
+    const facts = factsSuite();
+    const slow: Suite = {
+      ...facts,
+      async *samples(wanted) {
+        // The first run goes on when the second one has had its answer.
+        await second;
+        yield* facts.samples(wanted);
+      },
+    };
+    await runEvaluation({ ...config, policies: ['random'] }, folder, environment(slow, { onEvent }));
     expect(await second).toMatchObject({ code: 'run_mismatch', message: expect.stringContaining(`process ${process.pid}`) });
     const untouched = join(folder, 'untouched');
     await expect(runEvaluation({ ...config, policies: ['snap'] }, untouched, environment())).rejects.toMatchObject({
