@@ -82,7 +82,7 @@ export class HubServer implements AsyncDisposable {
     response.writeHead(from > 0 ? 206 : 200, { etag: `"${sha1}"`, 'content-length': content.length - from });
     if (request.method === 'HEAD') return void response.end();
     const body = Buffer.from(content.subarray(from));
-    if (this.damaged) body.fill(0, 0, 1);
+    if (this.damaged) body[0] = 255 - (body[0] ?? 0);
     if (this.breaks.times === 0) return void response.end(body);
     this.breaks.times -= 1;
     response.write(body.subarray(0, this.breaks.after), () => setTimeout(() => response.destroy(), 20));
