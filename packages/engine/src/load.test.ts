@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createReferenceBackend } from '@kvsift/backend-reference';
@@ -24,6 +24,19 @@ describe('load', () => {
     await expect(load(folder, { backend, signal: controller.signal, onProgress })).rejects.toMatchObject({ code: 'aborted' });
     expect(layers).toEqual([1]);
     expect(backend.memory().bytes).toBe(0);
+  });
+
+  it('says what is wrong with a tokenizer, stops loading and leaves nothing behind', async () => {
+    const broken = await mkdtemp(join(tmpdir(), 'kvsift-load-'));
+    try {
+      await cp(folder, broken, { recursive: true });
+      await writeFile(join(broken, 'tokenizer.json'), '{');
+      const backend = createReferenceBackend();
+      await expect(load(broken, { backend })).rejects.toMatchObject({ code: 'tokenizer_invalid' });
+      expect(backend.memory().bytes).toBe(0);
+    } finally {
+      await rm(broken, { recursive: true });
+    }
   });
 
   it('reads nothing under a signal that has fired', async () => {

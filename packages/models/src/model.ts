@@ -80,11 +80,9 @@ export class DecoderModel implements Disposable {
       for (const [index, layer] of config.layers.entries()) {
         const weights = stored.layers[index];
         if (weights === undefined) break;
-        asked.push({
-          layer: start(DecoderLayer.load(at(index / config.layers.length), config, layer, weights)),
-          bytes: layerBytes(weights),
-        });
-        ahead += layerBytes(weights);
+        const bytes = layerBytes(weights);
+        asked.push({ layer: start(DecoderLayer.load(at(index / config.layers.length), config, layer, weights)), bytes });
+        ahead += bytes;
         while (ahead > bytesAhead) await takeNext();
       }
       while (layers.length < asked.length) await takeNext();

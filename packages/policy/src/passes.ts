@@ -42,7 +42,7 @@ export function overEntries(
   return parts.length === 1 && only !== undefined ? only : backend.concat(parts, axis);
 }
 
-/** The sum of what `step` makes of ranges of entries, of which no more than one exists beside it. @throws Error where there are none */
+/** The sum of what `step` makes of ranges of entries, of one shape, of which no more than one exists beside it. @throws Error where there are none */
 export function sumOverEntries(
   view: LayerView,
   step: (backend: Backend, start: number, end: number) => Tensor,
