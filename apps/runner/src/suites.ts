@@ -62,6 +62,7 @@ export const suiteKinds: Readonly<Record<string, SuiteKind>> = {
       preset: z.enum(['l2compress', 'kvcache-factory']).default('kvcache-factory'),
       lengths: z.array(tokens).min(1).optional(),
       depths: z.array(z.number().min(0).max(100)).min(1).optional(),
+      trials: z.number().int().min(1).optional(),
       needles: z
         .array(z.strictObject({ text: z.string().min(1), answer: z.string().min(1) }))
         .min(1)

@@ -1,5 +1,11 @@
 import type { ScoredSample } from '@kvsift/eval';
 
+/** A sample's score, null where it failed, and its place on the grid. */
+export interface HeatPoint {
+  readonly score: ScoredSample['score'] | null;
+  readonly meta?: ScoredSample['meta'] | undefined;
+}
+
 /** Mean scores of a grid. */
 export interface HeatMap {
   /** Tokens, ascending: the columns. */
@@ -13,7 +19,7 @@ export interface HeatMap {
 const sortedNumbers = (values: Iterable<number>) => [...new Set(values)].sort((a, b) => a - b);
 
 /** Arranges results by the `length` and `depth` in their `meta`; results without them, and failures, are left out. */
-export function heatMapOf(results: readonly ScoredSample[]): HeatMap {
+export function heatMapOf(results: readonly HeatPoint[]): HeatMap {
   const cells = new Map<string, number[]>();
   const points = results.flatMap(({ score, meta }) => {
     const [length, depth] = [meta?.length, meta?.depth];

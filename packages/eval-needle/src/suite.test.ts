@@ -53,6 +53,14 @@ describe('grid', () => {
     });
   });
 
+  it('begins every trial with another essay', async () => {
+    const samples = await read({ lengths: [400], depths: [0, 100], trials: 2 });
+    expect(samples.map(({ id }) => id)).toEqual(['400-0', '400-100', '400-0-1', '400-100-1']);
+    expect(samples[3]?.context).toMatch(/<book> Second essay\.First essay\. Second/);
+    expect(samples[3]?.meta).toEqual({ length: 400, depth: 100 });
+    await expect(read({ lengths: [400], trials: 3 })).rejects.toThrow('expected at most 2 trials, one for each essay, got 3');
+  });
+
   it('follows the preset and one’s own settings', async () => {
     const needles = [SANDWICH, { text: 'Two is two.', answer: 'two' }];
     const [sample] = await read(
@@ -97,9 +105,7 @@ it('heatMapOf arranges means by length and depth', () => {
     meta: { length, depth },
   });
   const failed = { task: 't', prediction: '', score: { error: 'ValueError', message: '' }, meta: { length: 20, depth: 50 } };
-  expect(
-    heatMapOf([result(20, 0, 1), result(10, 50, 0.5), result(10, 50, 1), failed, { task: 't', prediction: '', score: 1 }]),
-  ).toEqual({
+  expect(heatMapOf([result(20, 0, 1), result(10, 50, 0.5), result(10, 50, 1), failed, { score: 1 }])).toEqual({
     lengths: [10, 20],
     depths: [0, 50],
     values: [

@@ -53,24 +53,41 @@ for (const name of names) {
 }
 
 const smollm2 = '../shared/models/smollm2-135m-instruct-q4_1.gguf';
-const text = '../shared/data/haystack/gap.txt';
+const haystack = '../shared/data/haystack';
+const texts = readdirSync(join(root, haystack))
+  .filter((name) => name.endsWith('.txt'))
+  .sort()
+  .map((name) => join(haystack, name));
 const expressions = ['snapkv', 'adakv(snapkv)', 'h2o', 'tova', 'keydiff', 'expected-attention', 'streaming-llm', 'random'];
 const everyStep = [0.9, 0.98, 0.99].map((keep) => `every-step(knorm(), keepRatio=${keep}, skipLayers=[0,1])`);
 const protocols = [
   {
     name: 'lm-continuation',
-    title: 'SmolLM2-135M-Instruct: 384 tokens read and evicted, the next 128 scored',
-    args: ['--chunk-size', '512', '--prefill', '384', '--budgets', '50%', '20%', '10%', '--policies', ...expressions],
+    title: 'SmolLM2-135M-Instruct: 1,024 tokens read and evicted, the next 256 scored, 16 times',
+    args: [
+      '--chunk-size',
+      '1280',
+      '--prefill',
+      '1024',
+      '--chunks',
+      '16',
+      '--budgets',
+      '50%',
+      '20%',
+      '10%',
+      '--policies',
+      ...expressions,
+    ],
   },
   {
     name: 'lm-every-step',
-    title: 'SmolLM2-135M-Instruct: every token compresses every layer but two (l2compress)',
-    args: ['--chunk-size', '384', '--prefill', '0', '--budgets', '100%', '--policies', ...everyStep],
+    title: 'SmolLM2-135M-Instruct: every token compresses every layer but two (l2compress), 8 chunks',
+    args: ['--chunk-size', '384', '--prefill', '0', '--chunks', '8', '--budgets', '100%', '--policies', ...everyStep],
   },
 ];
 for (const { name, title, args } of wanted('lm') ? protocols : []) {
   const file = join(options.runs, `${name}.jsonl`);
-  const rows = JSON.parse(kvsift(['lm', smollm2, text, ...args, '--out', file, '--json'], false)) as LmRow[];
+  const rows = JSON.parse(kvsift(['lm', smollm2, ...texts, ...args, '--out', file, '--json'], false)) as LmRow[];
   sections.push(lmSection(title, rows));
 }
 

@@ -19,7 +19,7 @@ export function heatMaps(results: readonly Result[]): HeatFigure[] {
   const names = [...new Set(results.map(({ label, budget }) => cellName(label, budget)))];
   const maps = names.map((name) => ({
     name,
-    map: heatMapOf(binned.filter(({ label, budget }) => cellName(label, budget) === name).map(scored)),
+    map: heatMapOf(binned.filter(({ label, budget }) => cellName(label, budget) === name)),
   }));
   const depths = new Set(maps.flatMap(({ map }) => map.depths));
   if (depths.size < 2) return [];
@@ -46,10 +46,6 @@ export function heatMaps(results: readonly Result[]): HeatFigure[] {
     );
     return { chart: heatChart(name, cells, 'tokens of the text'), caption: `${name}: mean accuracy by length and depth.` };
   });
-}
-
-function scored({ task, prediction, score, meta }: Result) {
-  return { task, prediction, score: score ?? { error: 'failed', message: '' }, ...(meta && { meta }) };
 }
 
 /** Depths rounded to tenths where there are many different ones. */
