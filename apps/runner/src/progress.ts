@@ -8,8 +8,10 @@ export class Progress implements Disposable {
   readonly #spinner: Ora | undefined;
 
   constructor(quiet = false) {
-    this.#spinner = quiet || !process.stderr.isTTY ? undefined : ora({ stream: process.stderr, discardStdin: false });
-    this.#plain = !quiet && !process.stderr.isTTY;
+    // A terminal that nobody gave a size has no columns, and ora would clear an infinity of lines there.
+    const terminal = process.stderr.isTTY && process.stderr.columns > 0;
+    this.#spinner = !quiet && terminal ? ora({ stream: process.stderr, discardStdin: false }) : undefined;
+    this.#plain = !quiet && !terminal;
   }
 
   readonly #plain: boolean;

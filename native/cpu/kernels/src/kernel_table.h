@@ -169,7 +169,8 @@ struct AttentionKernels {
   void (*columns)(const ScoreTile& tile, const float* lse, std::size_t group, bool maximum, bool coarse, float* columns);
   /**
    * Adds up weights 2^(logit − top) of one tile, bf16 [rows, stride], as probabilities: columns[row mod group] += weight · 2^(top − lse) of the row.
-   * Rows that see nothing have weights of 0. width: a multiple of 32; columns [group, stride].
+   * Rows that see nothing have weights of 0. width: a multiple of 32; columns [group, stride]. Only where products.bf16: the factor is rounded as the
+   * weights are.
    */
   void (*weigh_columns)(const std::uint16_t* weights, std::size_t stride, std::size_t rows, const float* top, const float* lse, std::size_t group,
                         std::size_t width, float* columns);

@@ -289,41 +289,57 @@ void columns(const ScoreTile& tile, const float* lse, std::size_t group, bool ma
   }
 }
 
-/** Two neighbours in each word: the even and the odd one as floats. */
-KVSIFT_INLINE F even_halves(I words) { return reinterpret_cast<F>(words << 16); }
-KVSIFT_INLINE F odd_halves(I words) { return reinterpret_cast<F>(words & splat(static_cast<std::int32_t>(0xffff0000U))); }
+#if defined(__AVX512BF16__)
 
-/** Adds every `step`th row of bf16, times its factor, to `Blocks` · 2 · lanes columns. */
+/** Adds every `step`th row of bf16, two at a time, to `Blocks` · 32 columns. `factors`: of a row and of the one a step behind it, bf16 side by side. */
 template <int Blocks>
-KVSIFT_INLINE void add_weighed(const std::uint16_t* weights, std::size_t stride, const float* factors, std::size_t rows, std::size_t step, float* out) {
-  F even[Blocks];
-  F odd[Blocks];
-  KVSIFT_UNROLL for (int b = 0; b < Blocks; b++) even[b] = odd[b] = splat(0.0F);
-  for (std::size_t row = 0; row < rows; row += step) {
+KVSIFT_INLINE void add_weighed(const std::uint16_t* weights, std::size_t stride, const std::uint32_t* factors, std::size_t rows, std::size_t step, float* out) {
+  F low[Blocks];
+  F high[Blocks];
+  KVSIFT_UNROLL for (int b = 0; b < Blocks; b++) low[b] = high[b] = splat(0.0F);
+  for (std::size_t row = 0; row < rows; row += 2 * step) {
+    const auto factor = reinterpret_cast<__m512bh>(splat(static_cast<std::int32_t>(factors[row])));
+    const std::uint16_t* one = weights + row * stride;
+    // The last row has no partner; the factor there is 0.
+    const std::uint16_t* other = row + step < rows ? one + step * stride : one;
     KVSIFT_UNROLL for (int b = 0; b < Blocks; b++) {
-      const I words = load_bits(weights + row * stride + static_cast<std::size_t>(b) * 2 * lanes);
-      even[b] += factors[row] * even_halves(words);
-      odd[b] += factors[row] * odd_halves(words);
+      const auto x = reinterpret_cast<__m512i>(load_bits(one + static_cast<std::size_t>(b) * 32));
+      const auto y = reinterpret_cast<__m512i>(load_bits(other + static_cast<std::size_t>(b) * 32));
+      low[b] = _mm512_dpbf16_ps(low[b], reinterpret_cast<__m512bh>(_mm512_unpacklo_epi16(x, y)), factor);
+      high[b] = _mm512_dpbf16_ps(high[b], reinterpret_cast<__m512bh>(_mm512_unpackhi_epi16(x, y)), factor);
     }
   }
+  // Unpacking went by quarters of a vector: four columns of each come in turn.
+  const __m512i first = _mm512_setr_epi32(0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
+  const __m512i second = _mm512_add_epi32(first, _mm512_set1_epi32(8));
   KVSIFT_UNROLL for (int b = 0; b < Blocks; b++) {
-    float pair[2][lanes];
-    store(pair[0], even[b]);
-    store(pair[1], odd[b]);
-    for (std::size_t i = 0; i < 2 * lanes; i++) out[static_cast<std::size_t>(b) * 2 * lanes + i] += pair[i % 2][i / 2];
+    float* to = out + static_cast<std::size_t>(b) * 32;
+    store(to, load(to) + _mm512_permutex2var_ps(low[b], first, high[b]));
+    store(to + 16, load(to + 16) + _mm512_permutex2var_ps(low[b], second, high[b]));
   }
 }
 
 void weigh_columns(const std::uint16_t* weights, std::size_t stride, std::size_t rows, const float* top, const float* lse, std::size_t group, std::size_t width,
                    float* columns) {
-  constexpr std::size_t block = 2 * lanes;
+  constexpr std::size_t block = 32;
   constexpr std::size_t most = 512;
-  alignas(64) float factors[most];
+  alignas(64) float shares[most];
+  alignas(64) std::uint16_t halves[most + 2 * lanes];
+  alignas(64) std::uint32_t factors[most];
+  const auto words = [](const std::uint16_t* from) __attribute__((always_inline)) {
+    return _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
+  };
   const std::size_t step = group < most ? most / group * group : 1;
   for (std::size_t first = 0; first < rows; first += step) {
     const std::size_t count = least(step, rows - first);
-    for (std::size_t i = 0; i < count; i++) factors[i] = top[first + i] - lse[first + i];
-    for (std::size_t i = 0; i < count; i += lanes) store(factors + i, exp2_of(load(factors + i)));
+    for (std::size_t i = 0; i < count; i++) shares[i] = top[first + i] - lse[first + i];
+    for (std::size_t i = 0; i < count; i += lanes) store_rounded(halves + i, exp2_of(load(shares + i)));
+    __builtin_memset(halves + count, 0, 2 * lanes * sizeof *halves);
+    for (std::size_t i = 0; i < count; i += lanes) {
+      __m512i pair = words(halves + i);
+      if (i + group < count) pair = _mm512_or_si512(pair, _mm512_slli_epi32(words(halves + i + group), 16));
+      _mm512_store_si512(factors + i, pair);
+    }
     for (std::size_t head = 0; head < least(group, count); head++) {
       const std::uint16_t* from = weights + (first + head) * stride;
       float* out = columns + (first + head) % group * stride;
@@ -333,6 +349,8 @@ void weigh_columns(const std::uint16_t* weights, std::size_t stride, std::size_t
     }
   }
 }
+
+#endif
 
 /** Sums in units of 2⁻³²: added in any order they come to the same. */
 void add_exactly(const float* x, std::size_t count, std::int64_t* sums) {
@@ -356,6 +374,22 @@ void scale_rows(const float* x, std::size_t count, float factor, float* out) {
 
 }  // namespace
 
-AttentionKernels attention_kernels() { return {pack_keys, pack_values, few_scores, few_values, cap_scores, softmax, columns, weigh_columns, add_exactly, probabilities, scale_rows}; }
+AttentionKernels attention_kernels() {
+  AttentionKernels kernels{};
+  kernels.pack_keys = pack_keys;
+  kernels.pack_values = pack_values;
+  kernels.few_scores = few_scores;
+  kernels.few_values = few_values;
+  kernels.cap_scores = cap_scores;
+  kernels.softmax = softmax;
+  kernels.columns = columns;
+#if defined(__AVX512BF16__)
+  kernels.weigh_columns = weigh_columns;
+#endif
+  kernels.add_exactly = add_exactly;
+  kernels.probabilities = probabilities;
+  kernels.scale_rows = scale_rows;
+  return kernels;
+}
 
 }  // namespace kvsift::KVSIFT_NS
