@@ -91,6 +91,7 @@ function run(
     ...(scores && { memory: joinMemories({ scores, steps: layerNumbers(steps) }) }),
     decode: {
       observe: decode.observe,
+      ...(decode.step && { read: decode.step }),
       async step(view) {
         await decode.step?.(view);
         const passed = (steps.get(view.layer) ?? 0) + 1;

@@ -73,6 +73,11 @@ class QuestRun implements PolicyRun {
     return new QuestRun(budgets, reads, pageSize, fullLayers, low.fork(), high.fork(), this.#covered);
   }
 
+  /** Bounds of a page that lost entries are made anew. */
+  rollback(tokens: number): void {
+    for (const [layer, covered] of this.#covered) this.#covered.set(layer, Math.max(0, covered - tokens));
+  }
+
   dispose(): void {
     this.low.dispose();
     this.high.dispose();

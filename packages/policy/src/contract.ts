@@ -109,6 +109,8 @@ export interface DecodeRule {
   readonly observe: Observation;
   /** `view.length` counts the new entries; `view.queries` and the others hold the latest rows, oldest first. */
   step(view: LayerView): Decision | Promise<Decision>;
+  /** Takes note of tokens that are read at once behind the prompt (a second turn): what `observe` names comes with all their rows. Evicts nothing. */
+  read?(view: LayerView): void | Promise<void>;
 }
 
 /**
@@ -161,6 +163,8 @@ export interface PolicyRun extends Disposable {
   readonly nextPosition?: 'seen' | 'kept';
   /** A second run with a copy of this one's state, for a forked sequence. Needed only with `decode`, `compensation` or `retrieval`. */
   fork?(): PolicyRun;
+  /** Forgets the last tokens of the text. Needed only with `decode` or `retrieval`: without it such a session takes back nothing that it was fed. */
+  rollback?(tokens: number): void;
   /** What a saved session must hold of this run. Needed only with `decode`, `compensation` or `retrieval`. */
   readonly memory?: RunMemory;
   dispose(): void;
