@@ -26,11 +26,15 @@ export class LanguageModel implements Disposable {
     readonly contextLength: number,
   ) {}
 
-  /** @throws KvsiftError `invalid_argument` where the model's files have no tokenizer */
+  /** @throws KvsiftError `file_not_found` where the model's files have no tokenizer */
   get tokenizer(): Tokenizer {
     const { tokenizer, path } = this.files;
     if (tokenizer === undefined)
-      throw new KvsiftError('invalid_argument', `${path} has no tokenizer: pass token ids instead of text`);
+      throw new KvsiftError(
+        'file_not_found',
+        `${path} has no tokenizer: expected tokenizer.json in the folder, or token ids instead of text`,
+        { path },
+      );
     return tokenizer;
   }
 
