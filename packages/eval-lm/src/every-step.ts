@@ -43,6 +43,7 @@ export const everyStep = definePolicy({
   ],
   create: ({ policy, ...schedule }) => ({
     ragged: false,
+    traits: ['decode'] as const,
     begin: (context) => start(policy, context, schedule),
   }),
 });

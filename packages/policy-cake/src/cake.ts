@@ -59,7 +59,7 @@ export const cake = definePolicy({
     'While the prompt is read, layers may hold a quarter of the budget too much before earlier ones shrink.',
     'Entries are not re-shared while decoding.',
   ],
-  create: (options) => ({ ragged: false, begin: (context) => cascade(context, options) }),
+  create: (options) => ({ ragged: false, traits: ['cascade'] as const, begin: (context) => cascade(context, options) }),
 });
 
 /** Earlier layers may hold a part of the whole budget too much, one in this many, before they shrink. */

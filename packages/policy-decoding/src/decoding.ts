@@ -2,7 +2,6 @@ import {
   definePolicy,
   fitProtection,
   joinMemories,
-  keepBest,
   type LayerBudget,
   type LayerView,
   layerNumbers,
@@ -53,7 +52,8 @@ export const decoding = definePolicy({
   profiles: { kvpress: { description: 'kvpress DecodingPress.', parameters: { interval: 512, target: 2048 } } },
   deviations: ['Scorers see the queries as they were rotated; kvpress rotates all buffered queries by the current position.'],
   create: ({ policy, interval, target, of }) => ({
-    ...keepBest('decoding', policy.scoring),
+    ragged: false,
+    traits: ['decode'] as const,
     begin: (context) => start(policy, context, { interval, target, of }),
   }),
 });

@@ -74,7 +74,7 @@ export const kvzip = definePolicy({
     'The budget counts all layers together (or each layer, with layerwise); heads and layers hold what their scores claim.',
     'The whole prefix is kept by default, as in the original code.',
   ],
-  create: (options) => ({ ragged: true, begin: (context) => new KvzipRun(context, options) }),
+  create: (options) => ({ ragged: true, traits: ['reread'] as const, begin: (context) => new KvzipRun(context, options) }),
 });
 
 /** A KVzip run; its scores can be looked at once the second reading is done. */

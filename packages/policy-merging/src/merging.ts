@@ -1,6 +1,14 @@
-import { type Decision, definePolicy, gatherColumns, gatherEntries, type LayerView, type ObservedRows } from '@kvsift/policy';
-import { KvsiftError, type Tensor } from '@kvsift/tensor';
-import { entryAttention, gatherEvicted, type Merge, readsAttention } from './weights.js';
+import {
+  type Decision,
+  definePolicy,
+  gatherColumns,
+  gatherEntries,
+  type LayerView,
+  type ObservedRows,
+  wrapping,
+} from '@kvsift/policy';
+import type { Tensor } from '@kvsift/tensor';
+import { entryAttention, gatherEvicted, type Merge, mergesKeys, readsAttention } from './weights.js';
 
 /** Merging (specification 30): what is evicted changes the kept entries that resemble it or follow it. */
 export const merging = definePolicy({
@@ -51,18 +59,22 @@ export const merging = definePolicy({
     'Averaging rotated keys of different positions (pivot, weighted, d2o) follows the references, though it is doubtful.',
   ],
   create: ({ policy, method, threshold, neighbours, window }) => {
-    if (policy.ragged) {
-      throw new KvsiftError(
-        'policy_invalid',
-        `merging needs a policy that keeps the same number in every head; ${policy.name} is ragged`,
-      );
-    }
+    const begin = wrapping('merging', policy, [
+      'cascade',
+      'decode',
+      'compensation',
+      'retrieval',
+      'reread',
+      // What is evicted has not turned with the survivors: their keys do not mix.
+      ...(mergesKeys(method) ? (['renumbering'] as const) : []),
+    ]);
     const merge: Merge = { method, threshold, neighbours, window };
     return {
       ragged: false,
+      traits: policy.traits ?? [],
       begin(context) {
-        const inner = policy.begin(context);
-        const { decode: _decode, fork: _fork, ...prefill } = inner;
+        const inner = begin(context);
+        const { fork: _fork, ...prefill } = inner;
         const dispose = () => inner.dispose();
         return {
           ...prefill,

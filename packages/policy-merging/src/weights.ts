@@ -185,6 +185,11 @@ export function readsAttention(method: Method): boolean {
   return method === 'cam' || method === 'keepkv';
 }
 
+/** Methods that change keys, not values only. */
+export function mergesKeys(method: Method): boolean {
+  return method === 'weighted' || method === 'pivot' || method === 'd2o';
+}
+
 /** Attention of the last queries per entry, group mean: f32 [kvHeads, n]. */
 export function entryAttention(view: LayerView, window: number): Tensor {
   return reduceGroups(view.backend, windowAttention(view, window), view.model.kvHeads);

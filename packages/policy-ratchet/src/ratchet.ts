@@ -10,6 +10,7 @@ import {
   noMemory,
   type PolicyRun,
   type RunState,
+  wrapping,
 } from '@kvsift/policy';
 import { streamingLlm } from '@kvsift/policy-streaming-llm';
 import { KvsiftError } from '@kvsift/tensor';
@@ -64,20 +65,16 @@ export const ratchet = definePolicy({
     'The state costs memory of its own, about headDim + 1.5 entries per head for `code`, on top of the budget.',
   ],
   create: ({ policy, features, weights, rule, limit }) => {
-    if (policy.ragged) {
-      throw new KvsiftError(
-        'policy_invalid',
-        `ratchet needs a policy that keeps the same number in every head; ${policy.name} is ragged`,
-      );
-    }
+    const inner = wrapping('ratchet', policy, ['cascade', 'compensation', 'retrieval', 'reread', 'renumbering']);
     if ((features === 'learned') !== (weights !== '')) {
       throw new KvsiftError('policy_invalid', 'ratchet: features=learned and weights="map.safetensors" go together');
     }
     return {
       ragged: false,
+      traits: [...(policy.traits ?? []), 'compensation'] as const,
       begin: (context) => {
         const map = features === 'learned' ? new LearnedMap(weights, context.model) : new BuiltIn(featureMaps[features]);
-        return compensated(policy.begin(context), map, { kind: rule, limit }, new LayerTensors());
+        return compensated(inner(context), map, { kind: rule, limit }, new LayerTensors());
       },
     };
   },

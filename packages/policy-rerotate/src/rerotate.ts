@@ -1,13 +1,5 @@
-import {
-  type Decision,
-  definePolicy,
-  type EvictionPolicy,
-  gatherEntries,
-  keptSlots,
-  type LayerView,
-  type PolicyRun,
-} from '@kvsift/policy';
-import { KvsiftError, type Tensor } from '@kvsift/tensor';
+import { type Decision, definePolicy, gatherEntries, keptSlots, type LayerView, type PolicyRun, wrapping } from '@kvsift/policy';
+import type { Tensor } from '@kvsift/tensor';
 
 /** Key re-rotation (specification 4): survivors are renumbered 0, 1, 2 … and their keys rotated to the new positions. */
 export const rerotate = definePolicy({
@@ -21,17 +13,16 @@ export const rerotate = definePolicy({
   phases: ['prefill', 'decode'],
   deviations: ['Frequencies that depend on the length (dynamic NTK) are taken as they were at prefill.'],
   create: ({ policy }) => {
-    if (policy.ragged) {
-      throw new KvsiftError(
-        'policy_invalid',
-        `rerotate needs a policy that keeps the same number in every head; ${policy.name} is ragged`,
-      );
-    }
-    return { ragged: false, begin: (context) => rotated(policy, policy.begin(context)) };
+    const begin = wrapping('rerotate', policy, ['cascade', 'compensation', 'retrieval', 'reread', 'renumbering']);
+    return {
+      ragged: false,
+      traits: [...(policy.traits ?? []), 'renumbering'] as const,
+      begin: (context) => rotated(begin(context)),
+    };
   },
 });
 
-function rotated(policy: EvictionPolicy, inner: PolicyRun): PolicyRun {
+function rotated(inner: PolicyRun): PolicyRun {
   const { decode, fork } = inner;
   const dispose = () => inner.dispose();
   return {
@@ -43,7 +34,7 @@ function rotated(policy: EvictionPolicy, inner: PolicyRun): PolicyRun {
       decode: { observe: decode.observe, step: async (view: LayerView) => rotateSurvivors(view, await decode.step(view)) },
     }),
     ...(inner.memory && { memory: inner.memory }),
-    ...(fork && { fork: () => rotated(policy, fork.call(inner)) }),
+    ...(fork && { fork: () => rotated(fork.call(inner)) }),
     dispose,
     [Symbol.dispose]: dispose,
   };

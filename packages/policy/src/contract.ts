@@ -169,6 +169,12 @@ export interface PolicyRun extends Disposable {
 /** A value that a policy parameter may have. */
 export type ParameterValue = number | string | boolean | EvictionPolicy | readonly number[];
 
+/**
+ * What a policy may do besides choosing each layer's survivors once: shrink earlier layers again (`revise`), evict while decoding, compensate,
+ * retrieve, read twice, give survivors new positions (`nextPosition`).
+ */
+export type PolicyTrait = 'cascade' | 'decode' | 'compensation' | 'retrieval' | 'reread' | 'renumbering';
+
 /** An eviction policy: an immutable description that starts a run per sequence. */
 export interface EvictionPolicy {
   /** Name in expressions: `snapkv`. */
@@ -177,6 +183,8 @@ export interface EvictionPolicy {
   readonly parameters: Readonly<Record<string, ParameterValue>>;
   /** Whether heads of a layer may keep different numbers of entries. */
   readonly ragged: boolean;
+  /** What its runs may do besides choosing survivors: wrappers refuse what they cannot go along with. Absent: nothing. */
+  readonly traits?: readonly PolicyTrait[];
   /** @throws KvsiftError `budget_invalid` where the budget cannot hold what the policy protects */
   begin(context: SequenceContext): PolicyRun;
 }
