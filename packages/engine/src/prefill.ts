@@ -135,7 +135,7 @@ export async function prefill(model: DecoderModel, cache: KvCache, ids: Int32Arr
 
 function advance({ cache, run }: Branch, first: number, count: number): void {
   cache.seen += count;
-  cache.nextPosition = run?.nextPosition === 'kept' ? cache.layer(0).view.maxLength : first + count;
+  cache.nextPosition = run?.nextPosition === 'kept' ? cache.longest : first + count;
 }
 
 /** One layer reading the chunks of one sequence. */

@@ -56,6 +56,7 @@ export const merging = definePolicy({
   deviations: [
     'd2o uses the mean similarity of 128 entries at a time as its threshold and does not move it while decoding.',
     'keepkv keeps keys as they are and mixes values by their attention: the paper also merges keys.',
+    'Layers with a sliding window merge nothing: what has left the window must stay out of sight.',
     'Averaging rotated keys of different positions (pivot, weighted, d2o) follows the references, though it is doubtful.',
   ],
   create: ({ policy, method, threshold, neighbours, window }) => {
@@ -95,7 +96,7 @@ function longer(rows: ObservedRows | undefined, window: number): ObservedRows {
 
 /** The survivors with what was evicted added to them. */
 function merged(view: LayerView, decision: Decision, merge: Merge): Decision {
-  if (decision === 'all') return decision;
+  if (decision === 'all' || view.attention.window !== undefined) return decision;
   const survivors = 'selection' in decision ? decision : { selection: decision };
   const { selection } = survivors;
   if (selection.total >= view.length * view.model.kvHeads) return decision;

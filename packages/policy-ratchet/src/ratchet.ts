@@ -62,6 +62,7 @@ export const ratchet = definePolicy({
   },
   deviations: [
     'The prompt’s own output is exact; the repository mixes the state into it, which counts evicted tokens twice and leaks the future.',
+    'Layers with a sliding window keep no state: what has left the window must stay out of sight.',
     'The state costs memory of its own, about headDim + 1.5 entries per head for `code`, on top of the budget.',
   ],
   create: ({ policy, features, weights, rule, limit }) => {
@@ -120,7 +121,8 @@ function compensated(inner: PolicyRun, features: Loading, rule: SafeRule, states
   const { decode, fork } = inner;
   const exact = inner.memory ?? (decode === undefined ? noMemory : undefined);
   const absorb = async (view: LayerView, decision: Decision): Promise<Decision> => {
-    if (decision === 'all') return decision;
+    // What leaves the window is never attended to again.
+    if (decision === 'all' || view.attention.window !== undefined) return decision;
     await features.ready();
     states.set(view.layer, view.keep(withEvicted(view, decision, features.at({ layer: view.layer, side: 'keys' }), states)));
     return decision;

@@ -11,7 +11,10 @@ export const rerotate = definePolicy({
   observes: 'what the wrapped policy observes, rope frequencies',
   costs: 'those of the wrapped policy, and one rotation of the kept keys',
   phases: ['prefill', 'decode'],
-  deviations: ['Frequencies that depend on the length (dynamic NTK) are taken as they were at prefill.'],
+  deviations: [
+    'Frequencies that depend on the length (dynamic NTK) are taken as they were at prefill.',
+    'Where layers keep different numbers of entries, the next token comes behind the longest.',
+  ],
   create: ({ policy }) => {
     const begin = wrapping('rerotate', policy, ['cascade', 'compensation', 'retrieval', 'reread', 'renumbering']);
     return {
@@ -59,5 +62,9 @@ function rotateSurvivors(view: LayerView, decision: Decision): Decision {
     heads: 1,
     inverseFrequencies: view.rope.inverseFrequencies,
   });
-  return { ...survivors, keys: backend.reshape(turned, [model.kvHeads, kept, model.headDim]) };
+  return {
+    ...survivors,
+    keys: backend.reshape(turned, [model.kvHeads, kept, model.headDim]),
+    renumbered: view.attention.window !== undefined,
+  };
 }

@@ -98,6 +98,8 @@ export interface Survivors {
   readonly keys?: Tensor;
   /** New values, likewise. */
   readonly values?: Tensor;
+  /** Where the cache keeps positions, those of the survivors become 0, 1, 2 …; uniform selections only. */
+  readonly renumbered?: boolean;
 }
 
 /** Kept entries of one layer; 'all' leaves the layer as it is. */
@@ -157,7 +159,7 @@ export interface PolicyRun extends Disposable {
   held?(): { readonly entries: number; readonly bytes: number };
   /** Decides after a second reading; `select` then leaves the layers whole. */
   readonly reread?: Reread;
-  /** 'kept': the next token's position is the number of kept entries (re-rotation). Default 'seen': the true position. */
+  /** 'kept': the next token's position is the number of kept entries of the longest layer (re-rotation). Default 'seen': the true position. */
   readonly nextPosition?: 'seen' | 'kept';
   /** A second run with a copy of this one's state, for a forked sequence. Needed only with `decode`, `compensation` or `retrieval`. */
   fork?(): PolicyRun;
