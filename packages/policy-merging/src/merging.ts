@@ -54,7 +54,7 @@ export const merging = definePolicy({
   phases: ['prefill'],
   profiles: { kvpress: { description: 'kvpress MergingPress.', parameters: { method: 'values' } } },
   deviations: [
-    'd2o uses the mean similarity of 128 entries at a time as its threshold and does not move it while decoding.',
+    'd2o uses the mean similarity of the evicted ones among 128 entries at a time as its threshold.',
     'keepkv keeps keys as they are and mixes values by their attention: the paper also merges keys.',
     'Layers with a sliding window merge nothing: what has left the window must stay out of sight.',
     'Averaging rotated keys of different positions (pivot, weighted, d2o) follows the references, though it is doubtful.',
