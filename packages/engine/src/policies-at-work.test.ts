@@ -94,6 +94,23 @@ describe('policies at work', () => {
     },
   );
 
+  it.each([
+    ['decoding(knorm(pruneAfter=52, keepRatio=0.9))', [49, 50, 51, 47, 48, 49], [49, 50, 51, 47, 48, 49]],
+    ['decoding(knorm(keepRatio=0.98))', [49, 49, 49, 49, 49, 49], [49, 49, 49, 49, 49, 49]],
+    ['decoding(knorm(skipLayers=[0]), target=12)', [49, 50, 51, 52, 53, 54], [12, 12, 12, 12, 12, 12]],
+    ['decoding(per-layer(knorm(skipLayers=[0]), weights=[1, 1, 1]))', [16, 16, 16, 16, 16, 16], [16, 16, 16, 16, 16, 16]],
+  ])('%s leaves what specification 10 says', async (expression, first, second) => {
+    using session = model.session({ policy: registry.parse(expression), budget });
+    await session.prefill(prompt);
+    const lengths: [number, number][] = [];
+    for (const id of [3, 8, 1, 7, 2, 9]) {
+      await session.force(id);
+      lengths.push([session.cache.layer(0).view.maxLength, session.cache.layer(1).view.maxLength]);
+    }
+    expect(lengths.map(([own]) => own)).toEqual(first);
+    expect(lengths.map(([, own]) => own)).toEqual(second);
+  });
+
   it.each(['ratchet(streaming-llm, features=taylor, rule=none)', 'think(window=8, recent=8)', 'think(knorm, recent=4)'])(
     '%s: a second turn reads as token by token, and forks agree',
     async (expression) => {

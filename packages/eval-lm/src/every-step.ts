@@ -1,5 +1,6 @@
 import {
   definePolicy,
+  demandLayers,
   type LayerView,
   type PolicyRun,
   type Protection,
@@ -53,6 +54,7 @@ interface Schedule extends CompressionSchedule {
 }
 
 function start(policy: ScoredPolicy, context: SequenceContext, schedule: Schedule): PolicyRun {
+  demandLayers('every-step', 'skipLayers', schedule.skipLayers, context.model);
   const scoring = policy.scoring.start(context);
   if (scoring.decode === undefined) {
     throw new KvsiftError('policy_invalid', `every-step: the score of ${policy.name} makes sense at prefill only`, {

@@ -37,7 +37,8 @@ export const decoding = definePolicy({
       default: 0,
       min: 0,
       unit: 'entries per head',
-      description: 'Entries left by an eviction; 0 means those that the budget left at prefill.',
+      description:
+        'Entries left by an eviction; 0 means what the wrapped policy says, usually those that the budget left at prefill.',
     },
     of: {
       kind: 'choice',
@@ -83,6 +84,7 @@ function run(
   steps: Map<number, number>,
 ): PolicyRun {
   const budgets = policy.scoring.allocate(context);
+  const remaining = policy.scoring.remaining?.(context);
   const fitted = (view: LayerView) => fitProtection('decoding', policy.scoring.protect, view.budget.perHead, context);
   const prefill = scoredRun(scoring, budgets, (view, scores) => selectBest(view, scores, fitted(view)));
   const scores = scoreMemory(scoring);
@@ -96,7 +98,9 @@ function run(
         const passed = (steps.get(view.layer) ?? 0) + 1;
         const due = passed >= options.interval;
         steps.set(view.layer, due ? 0 : passed);
-        const budget = targetOf(view, budgets[view.layer], context, options);
+        const left = remaining?.(view.layer, view.length) ?? budgets[view.layer] ?? view.budget;
+        if (left === 'all') return left;
+        const budget = targetOf(view, left, context, options);
         if (!due || view.length <= budget.perHead) return 'all';
         const shrunk = { ...view, budget };
         const scores = await scoring.score(shrunk);
@@ -112,13 +116,8 @@ function run(
   };
 }
 
-function targetOf(
-  view: LayerView,
-  prefill: LayerBudget | undefined,
-  { budget }: SequenceContext,
-  { target, of }: Options,
-): LayerBudget {
+function targetOf(view: LayerView, left: LayerBudget, { budget }: SequenceContext, { target, of }: Options): LayerBudget {
   if (target > 0) return uniformLayer(target, view.model);
   if (of === 'seen' && budget.kind === 'share') return uniformLayer(shareOf(view.seen, budget), view.model);
-  return prefill ?? view.budget;
+  return left;
 }

@@ -38,6 +38,10 @@ export function scoreMemory(run: ScoreRun): RunMemory | undefined {
 export interface Scoring {
   readonly protect: Protection;
   allocate(context: SequenceContext): readonly LayerBudget[];
+  /**
+   * What an eviction while decoding leaves of a layer that holds `length` entries per head; 'all': it is not touched. Absent: what `allocate` said.
+   */
+  remaining?(context: SequenceContext): (layer: number, length: number) => LayerBudget | 'all';
   start(context: SequenceContext): ScoreRun;
 }
 
