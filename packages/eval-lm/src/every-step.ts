@@ -76,7 +76,7 @@ function run(
     schedule.skipLayers.includes(layer) ? length : Math.max(1, keptAfterStep(length, schedule));
   const budgets = Array.from({ length: model.layers }, (_, layer) => uniformLayer(kept(layer, promptLength), model));
   const choose = (view: LayerView, scores: Parameters<typeof selectBest>[1]) =>
-    selectBest(view, scores, clamp(policy.scoring.protect, view.budget.perHead));
+    selectBest(view, scores, clamp(policy.scoring.protect, view.budget.perHead), policy.scoring.ties);
   return {
     ...scoredRun(scoring, budgets, choose),
     decode: {

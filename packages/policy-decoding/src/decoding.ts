@@ -15,7 +15,7 @@ import {
   shareOf,
   uniformLayer,
 } from '@kvsift/policy';
-import { KvsiftError } from '@kvsift/tensor';
+import { KvsiftError, type Tensor } from '@kvsift/tensor';
 
 /** Decode-time eviction (specification 28a, 28b) for any policy whose score makes sense while decoding. */
 export const decoding = definePolicy({
@@ -85,8 +85,11 @@ function run(
 ): PolicyRun {
   const budgets = policy.scoring.allocate(context);
   const remaining = policy.scoring.remaining?.(context);
-  const fitted = (view: LayerView) => fitProtection('decoding', policy.scoring.protect, view.budget.perHead, context);
-  const prefill = scoredRun(scoring, budgets, (view, scores) => selectBest(view, scores, fitted(view)));
+  const best = (view: LayerView, scores: Tensor) => {
+    const { protect, ties } = policy.scoring;
+    return selectBest(view, scores, fitProtection('decoding', protect, view.budget.perHead, context), ties);
+  };
+  const prefill = scoredRun(scoring, budgets, best);
   const scores = scoreMemory(scoring);
   return {
     ...prefill,
@@ -104,7 +107,7 @@ function run(
         if (!due || view.length <= budget.perHead) return 'all';
         const shrunk = { ...view, budget };
         const scores = await scoring.score(shrunk);
-        const selection = selectBest(shrunk, scores, fitted(shrunk));
+        const selection = best(shrunk, scores);
         scoring.kept?.(shrunk, scores, selection);
         return selection;
       },

@@ -9,6 +9,9 @@ export interface Protection {
   readonly last: number;
 }
 
+/** An order of entries that score alike. */
+export type Ties = 'earlier' | 'later';
+
 /** Scores the entries of one sequence's layers. All state of the sequence lives here. */
 export interface ScoreRun {
   readonly observe: Observation;
@@ -37,6 +40,8 @@ export function scoreMemory(run: ScoreRun): RunMemory | undefined {
 /** A way to score entries, and how many of them it keeps where nobody wraps it. */
 export interface Scoring {
   readonly protect: Protection;
+  /** Which of equally scored entries are kept. Default: the earlier ones. */
+  readonly ties?: Ties;
   allocate(context: SequenceContext): readonly LayerBudget[];
   /**
    * What an eviction while decoding leaves of a layer that holds `length` entries per head; 'all': it is not touched. Absent: what `allocate` said.
@@ -75,8 +80,9 @@ export function fitProtection(policy: string, protect: Protection, perHead: numb
 }
 
 /** Keeps the `view.budget.perHead` best-scored entries of each head, protected ones included. */
-export function selectBest(view: LayerView, scores: Tensor, protect: Protection): Selection {
-  return view.backend.top(scores, {
+export function selectBest(view: LayerView, scores: Tensor, protect: Protection, ties: Ties = 'earlier'): Selection {
+  // Among equals the rank rises with the slot.
+  return view.backend.top(ties === 'later' ? view.backend.rank(scores) : scores, {
     keep: Math.min(view.budget.perHead, view.length),
     protectFirst: protect.first,
     protectLast: protect.last,
@@ -92,7 +98,7 @@ export function keepBest(name: string, scoring: Scoring): Pick<ScoredPolicy, 'ra
       const budgets = scoring.allocate(context);
       const protections = budgets.map(({ perHead }) => fitProtection(name, scoring.protect, perHead, context));
       return scoredRun(scoring.start(context), budgets, (view, scores) =>
-        selectBest(view, scores, protections[view.layer] ?? scoring.protect),
+        selectBest(view, scores, protections[view.layer] ?? scoring.protect, scoring.ties),
       );
     },
   };
