@@ -15,17 +15,19 @@ export function attentionShape(config: ModelConfig, layer: number): AttentionSha
   };
 }
 
-/** The numbers that budgets depend on. */
-export function modelShape(config: ModelConfig, storage: Pick<KvStorage, 'dtype'>): ModelShape {
+/** The numbers that policies and budgets depend on. @param tracked whether layers without a window keep positions too */
+export function modelShape(config: ModelConfig, storage: Pick<KvStorage, 'dtype'>, tracked = false): ModelShape {
   const windows = config.layers.map((layer) => layer.window);
+  const windowed = windows.some((window) => window !== undefined);
   return {
     layers: config.layers.length,
     queryHeads: config.queryHeads,
     kvHeads: config.kvHeads,
     headDim: config.headDim,
     hidden: config.hidden,
-    entryBytes: entryBytes(storage, { kvHeads: config.kvHeads, headDim: config.headDim, positions: false }),
-    ...(windows.some((window) => window !== undefined) && { windows }),
+    entryBytes: entryBytes(storage, { kvHeads: config.kvHeads, headDim: config.headDim, positions: tracked || windowed }),
+    attentionScale: config.attentionScale,
+    ...(windowed && { windows }),
   };
 }
 
@@ -43,7 +45,11 @@ export function describeLayer(
   const { view } = cache.layer(index);
   return {
     layer: index,
-    model: modelShape(model.config, cache.options.storage),
+    model: modelShape(
+      model.config,
+      cache.options.storage,
+      cache.options.layers.some(({ positions }) => positions),
+    ),
     length: view.maxLength,
     backend: scope.backend,
     keep: scope.keep,

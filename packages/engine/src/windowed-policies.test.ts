@@ -60,4 +60,15 @@ describe('policies in layers with a sliding window', () => {
       expect(session.cache.nextPosition).toBe(longest());
     },
   );
+
+  it.each([false, true])('a budget in bytes pays for positions (tracked: %s)', async (trackPositions) => {
+    using unwindowed = await load(await writeRandomModel(join(folder, 'llama')), { backend });
+    for (const one of trackPositions ? [model, unwindowed] : [model]) {
+      using session = one.session({ policy: registry.parse('knorm'), budget: '8KiB', trackPositions });
+      await session.prefill(prompt);
+      const { entryBytes } = session.statistics();
+      expect(entryBytes).toBeLessThanOrEqual(8192);
+      expect(entryBytes).toBeGreaterThan(8192 - 2 * smallModel.kvHeads * (2 * 4 * 8 + 4));
+    }
+  });
 });

@@ -14,7 +14,7 @@ import {
 } from '@kvsift/policy';
 import { streamingLlm } from '@kvsift/policy-streaming-llm';
 import { KvsiftError } from '@kvsift/tensor';
-import { type FeatureMap, type FeaturePlace, featureMaps } from './features.js';
+import { type FeatureMap, type FeaturePlace, featureMaps, forScale } from './features.js';
 import { type LearnedFeatures, learnedMap, readLearned } from './learned.js';
 import { mixed, type SafeRule, stateOf } from './state.js';
 
@@ -63,6 +63,7 @@ export const ratchet = definePolicy({
   deviations: [
     'The prompt’s own output is exact; the repository mixes the state into it, which counts evicted tokens twice and leaks the future.',
     'Layers with a sliding window keep no state: what has left the window must stay out of sight.',
+    'The state knows no soft-cap: logits of evicted tokens are not capped.',
     'The state costs memory of its own, about headDim + 1.5 entries per head for `code`, on top of the budget.',
   ],
   create: ({ policy, features, weights, rule, limit }) => {
@@ -74,7 +75,10 @@ export const ratchet = definePolicy({
       ragged: false,
       traits: [...(policy.traits ?? []), 'compensation'] as const,
       begin: (context) => {
-        const map = features === 'learned' ? new LearnedMap(weights, context.model) : new BuiltIn(featureMaps[features]);
+        const map =
+          features === 'learned'
+            ? new LearnedMap(weights, context.model)
+            : new BuiltIn(forScale(featureMaps[features], context.model));
         return compensated(inner(context), map, { kind: rule, limit }, new LayerTensors());
       },
     };
@@ -113,7 +117,7 @@ class LearnedMap implements Loading {
   at(place: FeaturePlace): FeatureMap {
     const learned = this.#learned;
     if (learned === undefined) throw new KvsiftError('policy_violation', 'ratchet: the feature map has not been read yet');
-    return (backend, x) => [learnedMap(backend, x, place, learned)];
+    return forScale((backend, x) => [learnedMap(backend, x, place, learned)], this.model);
   }
 }
 

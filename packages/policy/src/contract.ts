@@ -8,10 +8,12 @@ export interface ModelShape {
   readonly kvHeads: number;
   readonly headDim: number;
   readonly hidden: number;
-  /** Bytes of one cache entry of one KV head: key and value in the cache's dtype (and its position where positions are kept). */
+  /** Bytes of one cache entry of one KV head: key and value in the cache's dtype, and its position where any layer keeps positions. */
   readonly entryBytes: number;
   /** Sliding window in positions per layer; undefined entries attend to everything. Absent: no layer has one. */
   readonly windows?: readonly (number | undefined)[];
+  /** What attention multiplies logits by. Absent: 1 / √headDim. */
+  readonly attentionScale?: number;
 }
 
 /** How much to keep. `share` is of the prompt, exact: numerator / denominator. `bytes` is for the whole cache, all layers. */
