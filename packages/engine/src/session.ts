@@ -303,7 +303,7 @@ export class Session implements Disposable {
    */
   async retained(layer: number): Promise<Int32Array[]> {
     this.#withdraw();
-    return readRetained(this.#cache.layer(layer).view);
+    return readRetained(this.#cache.layer(layer).view, this.#run?.heldPositions?.(layer));
   }
 
   dispose(): void {

@@ -116,6 +116,7 @@ function narrowed(inner: PolicyRun, context: SequenceContext, options: Options, 
     },
     compensation: compensates,
     held: () => layers.held(),
+    heldPositions: (layer) => layers.positions(layer),
     memory: layers,
     fork: () => narrowed(fork === undefined ? inner : fork.call(inner), context, options, layers.fork()),
     dispose,
@@ -137,7 +138,8 @@ function split(view: LayerView, decision: Decision, { dropped, window, recent }:
     const made = survivors?.[part];
     return made === undefined ? backend.kvRead(kept, part, 0, old) : backend.slice(made, 1, 0, old);
   };
-  layers.set(view, keepChannels(backend, { keys: first('keys'), values: first('values') }, channels, cache.dtype));
+  const narrow = keepChannels(backend, { keys: first('keys'), values: first('values') }, channels, cache.dtype);
+  layers.set(view, { ...narrow, ...(cache.positions && { positions: firstSlots(view, survivors?.selection, old) }) });
   const last = (x: Tensor) => backend.slice(x, 1, old, old + recent);
   return {
     selection: survivors
@@ -146,6 +148,13 @@ function split(view: LayerView, decision: Decision, { dropped, window, recent }:
     ...(survivors?.keys && { keys: last(survivors.keys) }),
     ...(survivors?.values && { values: last(survivors.values) }),
   };
+}
+
+/** The first `count` of each head's survivors, which are their positions in a prompt: i32 [kvHeads, count]. */
+function firstSlots({ backend, model }: LayerView, selection: Selection | undefined, count: number): Tensor {
+  if (selection !== undefined) return backend.toInt(backend.slice(keptSlots(backend, selection), 1, 0, count));
+  const slots = Int32Array.from({ length: model.kvHeads * count }, (_, at) => at % count);
+  return backend.upload(slots, 'i32', [model.kvHeads, count]);
 }
 
 /** The last `count` of each head's survivors. */

@@ -159,6 +159,8 @@ export interface PolicyRun extends Disposable {
   readonly retrieval?: Retrieval;
   /** Entries (over all layers and heads) and bytes that the run holds in place of the cache: part of what a session says that it holds. */
   held?(): { readonly entries: number; readonly bytes: number };
+  /** Original positions of what the run holds of a layer, i32 [kvHeads, entries] ascending, where the cache keeps positions. */
+  heldPositions?(layer: number): Tensor | undefined;
   /** Decides after a second reading; `select` then leaves the layers whole. */
   readonly reread?: Reread;
   /** 'kept': the next token's position is the number of kept entries of the longest layer (re-rotation). Default 'seen': the true position. */
