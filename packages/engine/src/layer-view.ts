@@ -61,11 +61,20 @@ export function describeLayer(
   };
 }
 
-/** Compacts a layer to what a policy decided. @throws KvsiftError `policy_violation` where more is kept than there is */
+/** Compacts a layer to what a policy decided. @throws KvsiftError `policy_violation` where that is not of this layer's heads, or more than there is */
 export async function applyDecision(storage: LayerCache, decision: Decision, layer: number): Promise<void> {
   if (decision === 'all') return;
   const survivors: Survivors = 'selection' in decision ? decision : { selection: decision };
   const { selection } = survivors;
+  const { kvHeads } = storage.view;
+  const heads = (selection.offsets.shape[0] ?? 0) - 1;
+  if (heads !== kvHeads) {
+    throw new KvsiftError(
+      'policy_violation',
+      `layer ${layer}: the policy must choose for ${kvHeads} KV heads, its selection has ${heads}`,
+      { layer },
+    );
+  }
   if (selection.total > storage.entries) {
     throw new KvsiftError(
       'policy_violation',

@@ -2,6 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createReferenceBackend } from '@kvsift/backend-reference';
+import { definePolicy, keepBest, resolveBudgets } from '@kvsift/policy';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { LanguageModel } from './language-model.js';
 import { load } from './load.js';
@@ -182,5 +183,41 @@ describe('policies at work', () => {
     expect(distance(await logits({ policy: taylor, budget: 100 }))).toBeLessThan(1e-4);
     const forgot = distance(await logits({ policy: registry.parse('streaming-llm'), budget }));
     expect(distance(await logits({ policy: taylor, budget }))).not.toBeCloseTo(forgot, 6);
+  });
+
+  it('names the policy whose scores are not of this layer', async () => {
+    const odd = definePolicy({
+      name: 'odd',
+      title: 'Odd',
+      idea: 'Scores one head too many.',
+      parameters: {},
+      observes: 'nothing',
+      costs: 'none',
+      phases: ['prefill'],
+      create: () =>
+        keepBest('odd', {
+          protect: { first: 0, last: 0 },
+          allocate: resolveBudgets,
+          start: () => ({
+            observe: {},
+            score: ({ backend, length }) => backend.upload(new Float32Array(3 * length), 'f32', [3, length]),
+          }),
+        }),
+    });
+    using session = model.session({ policy: odd(), budget });
+    await expect(session.prefill(prompt)).rejects.toThrow(/odd: scores of layer 0 must be f32 \[2, 48\].* not f32 \[3, 48\]/);
+  });
+
+  it('says that a selection is of other heads', async () => {
+    const knorm = registry.parse('knorm');
+    const policy: typeof knorm = {
+      ...knorm,
+      begin: (context) => ({
+        ...knorm.begin(context),
+        select: ({ backend }) => backend.selection(Int32Array.of(0, 1, 2), Int32Array.of(0, 1, 2, 3)),
+      }),
+    };
+    using session = model.session({ policy, budget });
+    await expect(session.prefill(prompt)).rejects.toThrow(/layer 0: the policy must choose for 2 KV heads, its selection has 3/);
   });
 });

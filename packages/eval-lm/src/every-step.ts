@@ -8,6 +8,7 @@ import {
   type ScoreRun,
   type SequenceContext,
   scoredRun,
+  scoresOfLayer,
   selectBest,
   uniformLayer,
 } from '@kvsift/policy';
@@ -78,7 +79,7 @@ function run(
   const choose = (view: LayerView, scores: Parameters<typeof selectBest>[1]) =>
     selectBest(view, scores, clamp(policy.scoring.protect, view.budget.perHead), policy.scoring.ties);
   return {
-    ...scoredRun(scoring, budgets, choose),
+    ...scoredRun(policy.name, scoring, budgets, choose),
     decode: {
       observe: decode.observe,
       async step(view) {
@@ -86,7 +87,7 @@ function run(
         const perHead = kept(view.layer, view.length);
         if (perHead >= view.length) return 'all';
         const shrunk = { ...view, budget: uniformLayer(perHead, model) };
-        const scores = await scoring.score(shrunk);
+        const scores = await scoresOfLayer(policy.name, scoring, shrunk);
         const selection = choose(shrunk, scores);
         scoring.kept?.(shrunk, scores, selection);
         return selection;

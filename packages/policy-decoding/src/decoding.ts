@@ -11,6 +11,7 @@ import {
   type SequenceContext,
   scoredRun,
   scoreMemory,
+  scoresOfLayer,
   selectBest,
   shareOf,
   uniformLayer,
@@ -89,7 +90,7 @@ function run(
     const { protect, ties } = policy.scoring;
     return selectBest(view, scores, fitProtection('decoding', protect, view.budget.perHead, context), ties);
   };
-  const prefill = scoredRun(scoring, budgets, best);
+  const prefill = scoredRun(policy.name, scoring, budgets, best);
   const scores = scoreMemory(scoring);
   return {
     ...prefill,
@@ -106,7 +107,7 @@ function run(
         const budget = targetOf(view, left, context, options);
         if (!due || view.length <= budget.perHead) return 'all';
         const shrunk = { ...view, budget };
-        const scores = await scoring.score(shrunk);
+        const scores = await scoresOfLayer(policy.name, scoring, shrunk);
         const selection = best(shrunk, scores);
         scoring.kept?.(shrunk, scores, selection);
         return selection;

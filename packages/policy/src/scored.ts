@@ -97,15 +97,29 @@ export function keepBest(name: string, scoring: Scoring): Pick<ScoredPolicy, 'ra
     begin(context) {
       const budgets = scoring.allocate(context);
       const protections = budgets.map(({ perHead }) => fitProtection(name, scoring.protect, perHead, context));
-      return scoredRun(scoring.start(context), budgets, (view, scores) =>
+      return scoredRun(name, scoring.start(context), budgets, (view, scores) =>
         selectBest(view, scores, protections[view.layer] ?? scoring.protect, scoring.ties),
       );
     },
   };
 }
 
-/** A run that scores a layer and hands the scores to `choose`. */
+/** The layer's scores of a policy. @throws KvsiftError `policy_violation` where they are not f32 [kvHeads, length] */
+export async function scoresOfLayer(policy: string, run: ScoreRun, view: LayerView): Promise<Tensor> {
+  const scores = await run.score(view);
+  const { dtype, shape } = scores;
+  const { length, model } = view;
+  if (dtype === 'f32' && shape.length === 2 && shape[0] === model.kvHeads && shape[1] === length) return scores;
+  throw new KvsiftError(
+    'policy_violation',
+    `${policy}: scores of layer ${view.layer} must be f32 [${model.kvHeads}, ${length}], one per KV head and entry, not ${dtype} [${shape.join(', ')}]`,
+    { policy, layer: view.layer },
+  );
+}
+
+/** A run that scores a layer, as the policy of that name does, and hands the scores to `choose`. */
 export function scoredRun(
+  policy: string,
   run: ScoreRun,
   budgets: readonly LayerBudget[],
   choose: (view: LayerView, scores: Tensor) => Selection | Promise<Selection>,
@@ -115,7 +129,7 @@ export function scoredRun(
     observe: run.observe,
     budgets,
     async select(view) {
-      const scores = await run.score(view);
+      const scores = await scoresOfLayer(policy, run, view);
       const selection = await choose(view, scores);
       run.kept?.(view, scores, selection);
       return selection;
