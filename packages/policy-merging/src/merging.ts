@@ -66,13 +66,14 @@ export const merging = definePolicy({
       'compensation',
       'retrieval',
       'reread',
+      'merging',
       // What is evicted has not turned with the survivors: their keys do not mix.
       ...(mergesKeys(method) ? (['renumbering'] as const) : []),
     ]);
     const merge: Merge = { method, threshold, neighbours, window };
     return {
       ragged: false,
-      traits: policy.traits ?? [],
+      traits: [...(policy.traits ?? []), 'merging'] as const,
       begin(context) {
         const inner = begin(context);
         const { fork: _fork, ...prefill } = inner;

@@ -67,7 +67,7 @@ export const ratchet = definePolicy({
     'The state costs memory of its own, about headDim + 1.5 entries per head for `code`, on top of the budget.',
   ],
   create: ({ policy, features, weights, rule, limit }) => {
-    const inner = wrapping('ratchet', policy, ['cascade', 'compensation', 'retrieval', 'reread', 'renumbering']);
+    const inner = wrapping('ratchet', policy, ['cascade', 'compensation', 'retrieval', 'reread', 'renumbering', 'merging']);
     if ((features === 'learned') !== (weights !== '')) {
       throw new KvsiftError('policy_invalid', 'ratchet: features=learned and weights="map.safetensors" go together');
     }

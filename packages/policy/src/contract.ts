@@ -177,9 +177,9 @@ export type ParameterValue = number | string | boolean | EvictionPolicy | readon
 
 /**
  * What a policy may do besides choosing each layer's survivors once: shrink earlier layers again (`revise`), evict while decoding, compensate,
- * retrieve, read twice, give survivors new positions (`nextPosition`).
+ * retrieve, read twice, give survivors new positions (`nextPosition`), add evicted entries to them (`keys`, `values`).
  */
-export type PolicyTrait = 'cascade' | 'decode' | 'compensation' | 'retrieval' | 'reread' | 'renumbering';
+export type PolicyTrait = 'cascade' | 'decode' | 'compensation' | 'retrieval' | 'reread' | 'renumbering' | 'merging';
 
 /** An eviction policy: an immutable description that starts a run per sequence. */
 export interface EvictionPolicy {

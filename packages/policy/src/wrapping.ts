@@ -8,9 +8,10 @@ const meanings: Readonly<Record<PolicyTrait, string>> = {
   retrieval: 'chooses what each step reads',
   reread: 'reads the prompt twice',
   renumbering: 'gives the survivors new positions',
+  merging: 'adds what it evicts to what it keeps',
 };
 
-/** What a run does besides choosing each layer's survivors once. */
+/** What a run does besides choosing each layer's survivors once, but for `merging`, which only its decisions show. */
 export function traitsOf(run: PolicyRun): PolicyTrait[] {
   const has: Readonly<Record<PolicyTrait, boolean>> = {
     cascade: run.revise !== undefined,
@@ -19,6 +20,7 @@ export function traitsOf(run: PolicyRun): PolicyTrait[] {
     retrieval: run.retrieval !== undefined,
     reread: run.reread !== undefined,
     renumbering: run.nextPosition === 'kept',
+    merging: false,
   };
   return (Object.keys(has) as PolicyTrait[]).filter((trait) => has[trait]);
 }
