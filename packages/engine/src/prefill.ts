@@ -231,8 +231,13 @@ class LayerPass implements Disposable {
       };
       const view = narrowView(whole, run.observe, budget, scope.backend);
       await applyDecision(storage, await run.select(view), this.index);
-      for (const { layer, selection } of run.revise?.(this.index, scope.backend) ?? [])
-        await cache.layer(layer).compact(selection);
+      const earlier = (layer: number): LayerView => ({
+        ...describeLayer(this.model, cache, layer, this.length, scope, options),
+        budget: run.budgets[layer] ?? budget,
+        seen: whole.seen,
+      });
+      for (const { layer, decision } of (await run.revise?.(this.index, earlier)) ?? [])
+        await applyDecision(cache.layer(layer), decision, layer);
     }
   }
 

@@ -5,8 +5,6 @@ const registry = allPolicies();
 
 describe('compositions', () => {
   it.each([
-    ['rerotate(cake)', 'cake shrinks earlier layers again'],
-    ['ratchet(cake)', 'cake shrinks earlier layers again'],
     ['merging(cake)', 'cake shrinks earlier layers again'],
     ['think(cake)', 'cake shrinks earlier layers again'],
     ['rerotate(think)', 'think corrects attention'],
@@ -38,7 +36,9 @@ describe('compositions', () => {
   });
 
   it.each([
+    'rerotate(cake)',
     'rerotate(decoding(knorm))',
+    'ratchet(cake)',
     'rerotate(merging(knorm))',
     'ratchet(decoding(knorm))',
     'merging(rerotate(knorm))',
@@ -51,10 +51,10 @@ describe('compositions', () => {
   it('a policy that does not say what its runs do is refused when they begin', () => {
     const cake = registry.parse('cake');
     const silent = { ...cake, traits: [] };
-    const make = registry.factories.get('rerotate');
+    const make = registry.factories.get('merging');
     const policy = make?.({ policy: silent } as never);
     const model = { layers: 2, queryHeads: 2, kvHeads: 1, headDim: 8, hidden: 16, entryBytes: 32 };
     const context = { model, promptLength: 100, budget: { kind: 'tokens', tokens: 40 }, seed: 0, sequence: 0 } as const;
-    expect(() => policy?.begin(context)).toThrow(/rerotate needs a policy that only chooses survivors; cake shrinks/);
+    expect(() => policy?.begin(context)).toThrow(/merging needs a policy that only chooses survivors; cake shrinks/);
   });
 });

@@ -67,7 +67,7 @@ export const ratchet = definePolicy({
     'The state costs memory of its own, about headDim + 1.5 entries per head for `code`, on top of the budget.',
   ],
   create: ({ policy, features, weights, rule, limit }) => {
-    const inner = wrapping('ratchet', policy, ['cascade', 'compensation', 'retrieval', 'reread', 'renumbering', 'merging']);
+    const inner = wrapping('ratchet', policy, ['compensation', 'retrieval', 'reread', 'renumbering', 'merging']);
     if ((features === 'learned') !== (weights !== '')) {
       throw new KvsiftError('policy_invalid', 'ratchet: features=learned and weights="map.safetensors" go together');
     }
@@ -122,7 +122,7 @@ class LearnedMap implements Loading {
 }
 
 function compensated(inner: PolicyRun, features: Loading, rule: SafeRule, states: LayerTensors): PolicyRun {
-  const { decode, fork } = inner;
+  const { decode, fork, revise } = inner;
   const exact = inner.memory ?? (decode === undefined ? noMemory : undefined);
   const absorb = async (view: LayerView, decision: Decision): Promise<Decision> => {
     // What leaves the window is never attended to again.
@@ -147,6 +147,13 @@ function compensated(inner: PolicyRun, features: Loading, rule: SafeRule, states
     select: async (view) => absorb(view, await inner.select(view)),
     ...(decode && {
       decode: { observe: decode.observe, step: async (view: LayerView) => absorb(view, await decode.step(view)) },
+    }),
+    ...(revise && {
+      async revise(done: number, earlier: (layer: number) => LayerView) {
+        const revisions = await revise.call(inner, done, earlier);
+        for (const { layer, decision } of revisions) await absorb(earlier(layer), decision);
+        return revisions;
+      },
     }),
     compensation,
     held: () => ({ entries: inner.held?.().entries ?? 0, bytes: states.bytes + (inner.held?.().bytes ?? 0) }),

@@ -16,7 +16,7 @@ export const rerotate = definePolicy({
     'Where layers keep different numbers of entries, the next token comes behind the longest.',
   ],
   create: ({ policy }) => {
-    const begin = wrapping('rerotate', policy, ['cascade', 'compensation', 'retrieval', 'reread', 'renumbering']);
+    const begin = wrapping('rerotate', policy, ['compensation', 'retrieval', 'reread', 'renumbering']);
     return {
       ragged: false,
       traits: [...(policy.traits ?? []), 'renumbering'] as const,
@@ -26,7 +26,7 @@ export const rerotate = definePolicy({
 });
 
 function rotated(inner: PolicyRun): PolicyRun {
-  const { decode, fork } = inner;
+  const { decode, fork, revise } = inner;
   const dispose = () => inner.dispose();
   return {
     observe: inner.observe,
@@ -35,6 +35,13 @@ function rotated(inner: PolicyRun): PolicyRun {
     select: async (view) => rotateSurvivors(view, await inner.select(view)),
     ...(decode && {
       decode: { observe: decode.observe, step: async (view: LayerView) => rotateSurvivors(view, await decode.step(view)) },
+    }),
+    ...(revise && {
+      revise: async (done: number, earlier: (layer: number) => LayerView) =>
+        (await revise.call(inner, done, earlier)).map(({ layer, decision }) => ({
+          layer,
+          decision: rotateSurvivors(earlier(layer), decision),
+        })),
     }),
     ...(inner.memory && { memory: inner.memory }),
     ...(fork && { fork: () => rotated(fork.call(inner)) }),

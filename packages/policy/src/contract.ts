@@ -107,6 +107,12 @@ export interface Survivors {
 /** Kept entries of one layer; 'all' leaves the layer as it is. */
 export type Decision = Selection | Survivors | 'all';
 
+/** What a cascade decides anew for an earlier layer: slots are those of the compacted cache. */
+export interface Revision {
+  readonly layer: number;
+  readonly decision: Decision;
+}
+
 /** Eviction while text is generated: called per layer after a step has appended its entries and attended to them. */
 export interface DecodeRule {
   /** What the engine buffers of the latest decode rows (and of the prompt's end, where the prefill observed it). */
@@ -152,8 +158,8 @@ export interface PolicyRun extends Disposable {
   readonly budgets: readonly LayerBudget[];
   /** Survivors of one layer, decided before the next layer runs. Never called where the budget covers the prompt. */
   select(view: LayerView): Decision | Promise<Decision>;
-  /** Earlier layers to shrink again now that `layer` is done (cascades): slots of the compacted cache. */
-  revise?(layer: number, backend: Backend): readonly { readonly layer: number; readonly selection: Selection }[];
+  /** Earlier layers to shrink again now that `layer` is done (cascades). `earlier` is such a layer as it is now, with nothing observed. */
+  revise?(layer: number, earlier: (layer: number) => LayerView): readonly Revision[] | Promise<readonly Revision[]>;
   readonly decode?: DecodeRule;
   readonly compensation?: Compensation;
   readonly retrieval?: Retrieval;
