@@ -45,6 +45,11 @@ export class KvCache implements Disposable {
     return this.#layers.length;
   }
 
+  /** Entries of the longest head of all layers. */
+  get longest(): number {
+    return Math.max(...this.#layers.map((layer) => layer?.view.maxLength ?? 0));
+  }
+
   /** Type and place of a layer's entries. */
   storageOf(index: number): KvStorage {
     const { storage, places } = this.options;

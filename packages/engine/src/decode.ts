@@ -70,7 +70,7 @@ export class DecodeLoop implements Disposable {
   #count(): void {
     for (const { cache, run } of this.sequences) {
       cache.seen += 1;
-      cache.nextPosition = run?.nextPosition === 'kept' ? cache.layer(0).view.maxLength : cache.nextPosition + 1;
+      cache.nextPosition = run?.nextPosition === 'kept' ? cache.longest : cache.nextPosition + 1;
     }
   }
 

@@ -161,7 +161,7 @@ function observationOf({ run, follower }: Reader): Observation {
 
 function advance({ cache, run }: Branch, first: number, count: number): void {
   cache.seen += count;
-  cache.nextPosition = run?.nextPosition === 'kept' ? cache.layer(0).view.maxLength : first + count;
+  cache.nextPosition = run?.nextPosition === 'kept' ? cache.longest : first + count;
 }
 
 /** One layer reading the chunks of one sequence. */
@@ -263,8 +263,13 @@ class LayerPass implements Disposable {
       if (run === undefined || !evicts) continue;
       const view = narrowView(whole, run.observe, budget, scope.backend);
       await applyDecision(storage, await run.select(view), this.index);
-      for (const { layer, selection } of run.revise?.(this.index, scope.backend) ?? [])
-        await cache.layer(layer).compact(selection);
+      const earlier = (layer: number): LayerView => ({
+        ...describeLayer(this.model, cache, layer, this.length, scope, options),
+        budget: run.budgets[layer] ?? budget,
+        seen: whole.seen,
+      });
+      for (const { layer, decision } of (await run.revise?.(this.index, earlier)) ?? [])
+        await applyDecision(cache.layer(layer), decision, layer);
     }
   }
 

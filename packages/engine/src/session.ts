@@ -311,10 +311,13 @@ export class Session implements Disposable {
     };
   }
 
-  /** Original positions that each KV head of a layer still holds, ascending. Needs `trackPositions`, or a layer with a sliding window. */
+  /**
+   * Original positions that each KV head of a layer still holds, ascending. Needs `trackPositions`, or a layer with a sliding window: there a policy that
+   * renumbers gives entries their new positions.
+   */
   async retained(layer: number): Promise<Int32Array[]> {
     this.#withdraw();
-    return readRetained(this.#cache.layer(layer).view);
+    return readRetained(this.#cache.layer(layer).view, this.#run?.heldPositions?.(layer));
   }
 
   /** Ends the session; a call in progress rejects with `disposed`. */

@@ -37,6 +37,7 @@ export const quest = definePolicy({
   ],
   create: ({ pageSize, fullLayers }) => ({
     ragged: false,
+    traits: ['retrieval'] as const,
     begin(context) {
       const budgets = resolveBudgets(context).map(({ perHead }) => perHead);
       const whole = budgets.map(() => uniformLayer(context.promptLength, context.model));
