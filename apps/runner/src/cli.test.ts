@@ -75,6 +75,22 @@ describe('inspect retention', () => {
     expect(await readFile(join(folder, 'kept.html'), 'utf8')).toContain('kept by ');
   });
 
+  it('counts what ThinK keeps at reduced width', async () => {
+    const shown = await kvsift([
+      'inspect',
+      'retention',
+      'demo',
+      ...text,
+      '--policy',
+      'think(recent=4, window=4)',
+      '--budget',
+      '6',
+    ]);
+    const json = await kvsift(['inspect', 'retention', 'demo', ...text, '--policy', 'full', '--budget', '6', '--json']);
+    const { tokens } = JSON.parse(json.out) as { tokens: string[] };
+    expect(shown.out).toContain(`all layers, all heads keep ${tokens.length}.0 tokens per head`);
+  });
+
   it('says what is missing', async () => {
     const without = await kvsift(['inspect', 'retention', 'demo', ...policy]);
     expect([without.code, without.err]).toEqual([2, expect.stringContaining('--prompt-file')]);
