@@ -6,6 +6,7 @@ import { KvsiftError } from '@kvsift/tensor';
 import { Argument, Command } from 'commander';
 import { type BackendChoice, backendOptions, createBackend } from '../backends.js';
 import { modelPath } from '../model-path.js';
+import { checkWritable } from '../output-paths.js';
 import { Progress } from '../progress.js';
 import { readText } from '../run-options.js';
 
@@ -39,6 +40,7 @@ async function calibrate(
   flags: BackendChoice & { readonly out: string },
 ): Promise<void> {
   const texts = await readTexts(textPath);
+  await checkWritable(flags.out);
   await using backend = await createBackend(flags);
   using progress = new Progress();
   using model = await load(modelPath(target), { backend });
