@@ -5,7 +5,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { demoModelPath } from '@kvsift/demo-model';
+import type { Command } from 'commander';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+import { program } from './main.js';
 
 const cli = fileURLToPath(new URL('../dist/cli.js', import.meta.url));
 
@@ -236,6 +239,11 @@ describe('inspect and policies', () => {
     const { code, out } = await kvsift(['--help']);
     expect(code).toBe(0);
     expect(out).toContain('Exit codes');
-    expect((await kvsift(['generate', '--help'])).out).toContain('Examples');
+    const all = ({ commands }: Command): readonly Command[] => commands.flatMap((one) => [one, ...all(one)]);
+    for (const command of all(program())) {
+      let help = '';
+      command.configureOutput({ writeOut: (text) => (help += text) }).outputHelp();
+      expect(help, command.name()).toMatch(/Examples?:\n +kvsift /);
+    }
   });
 });

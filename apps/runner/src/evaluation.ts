@@ -76,7 +76,8 @@ function show(event: RunEvent, progress: Progress): void {
       break;
     case 'result': {
       const { task, label, budget } = event.result;
-      const left = event.done < event.total ? `, about ${formatSeconds(event.remainingSeconds)} left` : '';
+      const seconds = event.done < event.total ? event.remainingSeconds : undefined;
+      const left = seconds === undefined ? '' : `, about ${formatSeconds(seconds)} left`;
       progress.update(`${event.done}/${event.total} ${task} ${label} ${budget}${left}`);
       break;
     }

@@ -11,7 +11,7 @@ import { openReadings } from '../lm-readings.js';
 import { modelPath } from '../model-path.js';
 import { whole } from '../number-option.js';
 import { Progress } from '../progress.js';
-import { readText } from '../run-options.js';
+import { budgetList, readText } from '../run-options.js';
 
 interface LmFlags extends BackendChoice {
   readonly policies: readonly string[];
@@ -55,7 +55,7 @@ Examples:
 
 async function run(path: string, texts: readonly string[], flags: LmFlags): Promise<void> {
   const registry = await registryFor(flags.policies, allPolicies([everyStep]));
-  const cells = flags.budgets.flatMap((budget) =>
+  const cells = budgetList(flags.budgets).flatMap((budget) =>
     flags.policies.map((label): LmCell => ({ label, budget, policy: registry.parse(label) })),
   );
   const contents: string[] = [];

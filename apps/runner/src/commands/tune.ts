@@ -9,7 +9,7 @@ import { interruption } from '../interruption.js';
 import { modelPath } from '../model-path.js';
 import { number, whole } from '../number-option.js';
 import { Progress } from '../progress.js';
-import { readText } from '../run-options.js';
+import { budgetList, readText } from '../run-options.js';
 
 interface TuneFlags extends BackendChoice {
   readonly target: number;
@@ -22,7 +22,7 @@ interface TuneFlags extends BackendChoice {
 }
 
 const policies = ['snapkv', 'tova', 'h2o', 'adakv(snapkv)', 'keydiff', 'expected-attention', 'streaming-llm'];
-const budgets = ['5%', '10%', '20%', '35%', '50%', '75%'];
+const defaultBudgets = ['5%', '10%', '20%', '35%', '50%', '75%'];
 
 export function tuneCommand(): Command {
   const command = new Command('tune')
@@ -31,7 +31,7 @@ export function tuneCommand(): Command {
     .argument('<prompts>', 'JSON lines {"prompt": "…", "answer": "…"}, the answer may be missing; - reads standard input')
     .option('--target <share>', 'quality to keep, of the full cache’s', number(0, 1), 0.99)
     .option('--policies <expressions...>', 'policies to choose from', policies)
-    .option('--budgets <amounts...>', 'budgets to choose from', budgets)
+    .option('--budgets <amounts...>', 'budgets to choose from', defaultBudgets)
     .option('--max-tokens <n>', 'most tokens of an answer', whole(1, 1e6), 64)
     .option('--first <n>', 'prompts of the first round (default: by the number of candidates)', whole(1, 1e9))
     .option('--raw', 'take prompts as they are, without the chat template')
@@ -50,6 +50,7 @@ Examples:
 
 async function run(path: string, file: string, flags: TuneFlags): Promise<void> {
   const prompts = parsePrompts(await readText(file), file);
+  const budgets = budgetList(flags.budgets);
   const registry = await registryFor(flags.policies, allPolicies());
   const signal = interruption();
   using progress = new Progress(flags.json);
@@ -58,7 +59,7 @@ async function run(path: string, file: string, flags: TuneFlags): Promise<void> 
   using model = await load(modelPath(path), { backend, signal });
   const result = await tune(model, prompts, {
     policies: flags.policies.map((text) => registry.parse(text)),
-    budgets: flags.budgets,
+    budgets,
     target: flags.target,
     maxTokens: flags.maxTokens,
     chat: flags.raw !== true,
