@@ -38,5 +38,5 @@ export async function checkFolder(path: string): Promise<void> {
 }
 
 function unwritable(path: string, reason: string, cause?: Error): KvsiftError {
-  return new KvsiftError('file_unreadable', `${path} cannot be written: ${reason}`, { path }, { cause });
+  return new KvsiftError('file_unreadable', `${path} cannot be written: ${reason.replace(/, \w+ '.*/, '')}`, { path }, { cause });
 }
