@@ -9,7 +9,8 @@ import { demoBudgets, demoPolicies } from '../demo/demo-policies.js';
 import { evaluate } from '../evaluation.js';
 import { exitCodes } from '../exit-codes.js';
 import { whole } from '../number-option.js';
-import { checkWritable, writeReport } from '../write-report.js';
+import { checkWritable } from '../output-paths.js';
+import { writeReport } from '../write-report.js';
 
 interface DemoFlags extends BackendChoice {
   readonly samples: number;

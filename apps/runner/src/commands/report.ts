@@ -1,6 +1,7 @@
 import { readRun, summarize } from '@kvsift/eval';
 import { combineRuns, csvTable, latexTable, markdownTable, summaryTable, terminalTable } from '@kvsift/report';
 import { Command, Option } from 'commander';
+import { checkWritable } from '../output-paths.js';
 import { writeReport } from '../write-report.js';
 
 interface ReportFlags {
@@ -25,6 +26,7 @@ export function reportCommand(): Command {
       '\nExamples:\n  kvsift report runs/first\n  kvsift report runs/first --html first.html\n  kvsift report runs/* --format latex > table.tex',
     )
     .action(async (folders: string[], { format, html, mix = false, json = false }: ReportFlags) => {
+      if (html !== undefined) await checkWritable(html);
       const runs = [];
       for (const folder of folders) runs.push(await readRun(folder));
       const data = combineRuns(runs, mix);

@@ -32,7 +32,7 @@ export interface RunEnvironment {
   readonly mix?: boolean;
   /** Answers to ask for at a time: 1 for a model in this process, more where workers share them. Default 1. */
   readonly concurrency?: number;
-  /** Stops at once: the sample in flight is lost. */
+  /** Stops at once with an error `aborted`, or as `finish` does where that has fired too: the sample in flight is lost. */
   readonly signal?: AbortSignal;
   /** Stops once the sample in flight is stored. */
   readonly finish?: AbortSignal;
@@ -190,7 +190,7 @@ async function work(
   const { onEvent = () => {}, signal, finish } = environment;
   const failures: TaskFailure[] = jobs.flatMap(({ plan }) => [...plan.failures]);
   const perCell = jobs.reduce((sum, { plan }) => sum + [...plan.tasks.values()].reduce((a, b) => a + b, 0), 0);
-  const progress = new Progress(perCell * cells.length);
+  const progress = new Progress(perCell * cells.length, Math.max(...jobs.map(({ engine }) => engine.contextLength)));
   const stored = (context: SampleContext, cell: Cell, sample: Sample) =>
     [...known, context.manifestHash].some((manifest) =>
       store.has({ ...cell, manifest, model: context.model, suite: context.suite.name, task: sample.task, sample: sample.id }),
@@ -243,7 +243,9 @@ async function work(
   } catch (error) {
     failed.abort(error);
     await pool.settle();
-    throw error;
+    // Whoever asked to stop is told how far the run came, also where nothing was left to finish.
+    if (!finish?.aborted || !isKvsiftError(error) || error.code !== 'aborted') throw error;
+    interrupted = true;
   }
   return progress.outcome(store, failures, interrupted);
 }
