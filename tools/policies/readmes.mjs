@@ -43,7 +43,8 @@ import { createCpuBackend } from '@kvsift/backend-cpu';
 import { load } from '@kvsift/engine';
 ${imports}import { ${symbol} } from '@kvsift/${folder}';
 
-const model = await load('model.gguf', { backend: await createCpuBackend() });
+await using backend = createCpuBackend();
+using model = await load('model.gguf', { backend });
 for await (const { text } of model.generate('Long text ...', { policy: ${call}, budget: '20%' })) process.stdout.write(text);
 \`\`\`
 

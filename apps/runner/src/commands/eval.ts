@@ -61,7 +61,8 @@ function initCommand(): Command {
     .action(async (file: string, { json = false }: { json?: boolean }) => {
       await writeFile(file, exampleConfig, { flag: 'wx' }).catch((error: NodeJS.ErrnoException) => {
         const reason = error.code === 'EEXIST' ? 'is there already' : `cannot be written: ${error.message.replace(/,.*/, '')}`;
-        throw new KvsiftError('invalid_argument', `${file} ${reason}`, { path: file }, { cause: error });
+        const code = error.code === 'EEXIST' ? 'invalid_argument' : 'file_unreadable';
+        throw new KvsiftError(code, `${file} ${reason}`, { path: file }, { cause: error });
       });
       if (json) console.log(JSON.stringify({ file }));
       else console.error(`wrote ${file}; next: kvsift eval run ${file} --out runs/first`);
