@@ -1,7 +1,7 @@
 import { describe, expect, it, vi } from 'vitest';
 import { Progress } from './progress.js';
 
-const text = (characters: number, maxNewTokens = 10) => ({ context: 'x'.repeat(characters), question: '', maxNewTokens });
+const text = (characters: number, maxNewTokens = 10) => ({ characters, maxNewTokens });
 
 describe('Progress', () => {
   it('expects long texts to take longer than those so far', () => {

@@ -1,11 +1,10 @@
 import type { Result } from '../store/result.js';
 import type { ResultStore } from '../store/results.js';
-import type { Sample } from '../suite.js';
 import type { RunOutcome } from './events.js';
-import type { TaskFailure } from './plan.js';
+import type { SampleOutline, TaskFailure } from './plan.js';
 
 /** What a sample asks for: characters to read, tokens to write at most. */
-type Work = Pick<Sample, 'context' | 'question' | 'maxNewTokens'>;
+type Work = Pick<SampleOutline, 'characters' | 'maxNewTokens'>;
 
 /** Counts results and estimates what is left: from the speeds of reading and writing so far, and the texts that are still to come. */
 export class Progress {
@@ -27,7 +26,7 @@ export class Progress {
   /** Takes in a sample that is to run in so many cells, `stored` of which are done already. */
   plan(sample: Work, cells: number, stored: number): void {
     this.#skipped += stored;
-    this.#characters += (cells - stored) * charactersOf(sample);
+    this.#characters += (cells - stored) * sample.characters;
     this.#newTokens += (cells - stored) * sample.maxNewTokens;
   }
 
@@ -37,7 +36,7 @@ export class Progress {
   ): { readonly done: number; readonly total: number; readonly remainingSeconds: number } {
     this.#added += 1;
     const done = this.#done;
-    done.characters += charactersOf(sample);
+    done.characters += sample.characters;
     done.newTokens += sample.maxNewTokens;
     done.prefillSeconds += prefillSeconds;
     done.decodeSeconds += decodeSeconds;
@@ -59,8 +58,4 @@ export class Progress {
     // Loading, scoring and storing take time besides; several answers at a time, and contexts that are read once for several, save some.
     return (elapsed / measured) * (reading + writing);
   }
-}
-
-function charactersOf({ context, question }: Work): number {
-  return context.length + question.length;
 }
