@@ -24,7 +24,8 @@ function failureNotes(results: readonly Result[]): string[] {
   return [...byCode].map(([code, { count, first, message }]) => {
     const { suite, task, sample, label, budget } = first;
     const where = `${suite === task ? task : `${suite} ${task}`}, sample ${sample}, ${label} ${budget}`;
-    return `${count} ${count === 1 ? 'result is' : 'results are'} errors, ${code}${count === 1 ? '' : ', the first'} (${where}): ${message}`;
+    const what = count === 1 ? `1 result is an error, ${code}` : `${count} results are errors, ${code}, the first`;
+    return `${what} (${where}): ${message}`;
   });
 }
 
