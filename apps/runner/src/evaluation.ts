@@ -36,7 +36,9 @@ export async function evaluate(settings: RunConfig, folder: string, options: Eva
   const config = withAbsolutePaths(settings);
   using progress = new Progress(options.quiet);
   const registry = await registryFor(config.policies, allPolicies());
-  await using shared = options.redis === undefined ? undefined : await shareRun(options.redis, folder, config, registry);
+  const onRefused = (worker: string, reason: string) => progress.remark(`worker ${worker} takes no part: ${reason}`);
+  await using shared =
+    options.redis === undefined ? undefined : await shareRun(options.redis, folder, config, registry, onRefused);
   if (shared) progress.remark(`${await shared.workers()} workers are there; more with: kvsift worker --redis ${options.redis}`);
   const finish = interruption();
   const outcome = await runEvaluation(config, folder, {
