@@ -7,6 +7,10 @@ import { fileURLToPath } from 'node:url';
 import { policyFiles, standaloneConfig, standaloneManifest } from './templates.mjs';
 
 const [name, ...rest] = process.argv.slice(2);
+if (name === '--help' || name === '-h') {
+  console.log('usage: create-policy <name>   (lower case words with hyphens between them: my-policy)');
+  process.exit(0);
+}
 if (name === undefined || rest.length > 0 || !/^[a-z][a-z0-9]*(-[a-z0-9]+)*$/.test(name)) {
   console.error('usage: create-policy <name>   (lower case words with hyphens between them: my-policy)');
   process.exit(2);
@@ -17,6 +21,11 @@ const inside = existsSync(join(root, 'pnpm-workspace.yaml')) && resolve(process.
 const symbol = name.replace(/-([a-z0-9])/g, (_, letter) => letter.toUpperCase());
 const packageName = inside ? `@kvsift/policy-${name}` : `kvsift-policy-${name}`;
 const target = inside ? join(root, 'packages', `policy-${name}`) : resolve(name);
+const biome = join(root, 'node_modules/.bin/biome');
+if (inside && !existsSync(biome)) {
+  console.error('nothing is installed here yet: npx pnpm@10.34.9 install');
+  process.exit(2);
+}
 if (existsSync(target)) {
   console.error(`${target} exists already`);
   process.exit(2);
@@ -42,9 +51,9 @@ if (inside) {
   write('tsconfig.json', json(standaloneConfig));
 }
 for (const [path, text] of Object.entries(policyFiles({ packageName, name, symbol }))) write(path, text);
-if (inside) execFileSync(join(root, 'node_modules/.bin/biome'), ['check', '--write', '--log-level=none', target], { cwd: root });
+if (inside) execFileSync(biome, ['check', '--write', '--log-level=none', target], { cwd: root });
 console.log(
   inside
-    ? `next: pnpm install && node tools/policies/catalogue.mjs && pnpm install && node tools/workspace/sync.mjs\n      npx vitest run packages/policy-${name}/`
-    : `next: cd ${name} && npm install && npm test\n      then: kvsift eval --policy ./${name} ... after npm run build`,
+    ? `next: npx pnpm@10.34.9 install && node tools/policies/catalogue.mjs && npx pnpm@10.34.9 install && node tools/workspace/sync.mjs\n      npx vitest run packages/policy-${name}/`
+    : `next: cd ${name} && npm install && npm test\n      then: kvsift eval run --policy ./${name} ... after npm run build`,
 );

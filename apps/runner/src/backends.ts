@@ -39,6 +39,8 @@ export const backendOptions = (): Option[] => [
 
 /** @throws KvsiftError `backend_unavailable` with what is missing and what to do */
 export async function createBackend({ backend = 'cpu', threads, compute, device }: BackendChoice): Promise<Backend> {
+  if (device !== undefined && backend !== 'cuda')
+    throw new KvsiftError('invalid_argument', `--device chooses a GPU of --backend cuda, not of ${backend}`);
   if (backend === 'reference') return createReferenceBackend();
   if (backend === 'cuda') return createCuda(device, compute === 'f32' ? 'f32' : 'bf16');
   const { createCpuBackend } = await import('@kvsift/backend-cpu');

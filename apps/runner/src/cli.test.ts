@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -183,6 +184,22 @@ describe('bad input: one clear line, an exit code, nothing written', () => {
     ['a report that cannot be written', ['demo', '--report', 'none/report.html'], 3, /none\/report.html cannot be written/],
     ['a text that is not there', ['lm', 'demo', 'none.txt'], 3, /none.txt: the file cannot be read/],
     ['threads that are none', [...demo, '--threads', '0'], 2, /--threads/],
+    ['more threads than there can be', [...demo, '--threads', '100000'], 2, /threads must be an integer from 0 to \d+/],
+    ['a GPU without CUDA', [...demo, '--device', '1'], 2, /--device chooses a GPU of --backend cuda/],
+    ['a policy without a budget', [...demo, '--policy', 'snapkv'], 2, /--policy snapkv needs a budget/],
+    ['a model without a name', ['generate', '', '-p', 'x'], 2, /which model\?/],
+    [
+      'gates in a folder that is not there',
+      ['calibrate', 'gates', 'demo', 'wrong.yaml', '--out', 'none/x.json'],
+      3,
+      /none\/x.json cannot be written/,
+    ],
+    [
+      'filters in the place of a folder',
+      ['calibrate', 'q-filters', 'demo', 'wrong.yaml', '--out', '.'],
+      3,
+      /\. cannot be written: it is a folder/,
+    ],
   ])('%s', async (_, args, code, message, input = '') => {
     const before = await readdir(folder);
     const ended = await kvsift(args, input);
@@ -192,6 +209,23 @@ describe('bad input: one clear line, an exit code, nothing written', () => {
     expect(ended.err.split('\n').filter((line) => line.startsWith('error:'))).toHaveLength(1);
     expect(ended.out).toBe('');
     expect(await readdir(folder)).toEqual(before);
+  });
+
+  it.skipIf(!existsSync('/dev/full'))('says where its output cannot be written', async () => {
+    const full = await open('/dev/full', 'w');
+    try {
+      const child = spawn(process.execPath, [cli, 'policies'], { stdio: ['ignore', full.fd, 'pipe'] });
+      let err = '';
+      child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+        err += text;
+      });
+      const [code] = (await once(child, 'close')) as [number];
+      expect(err).toMatch(/^error: standard output cannot be written: .*no space left/);
+      expect(err).not.toMatch(/\n\s+at /);
+      expect(code).toBe(1);
+    } finally {
+      await full.close();
+    }
   });
 
   it('prints the stack where it is asked to', async () => {

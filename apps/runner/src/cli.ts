@@ -1,11 +1,13 @@
 #!/usr/bin/env node
+import { exitCodes } from './exit-codes.js';
 import { main } from './main.js';
 
-// Whoever reads the output may stop: `kvsift policies | head` is no error.
 for (const stream of [process.stdout, process.stderr]) {
   stream.on('error', (error: NodeJS.ErrnoException) => {
+    // Whoever reads the output may stop: `kvsift policies | head` is no error.
     if (error.code === 'EPIPE') process.exit();
-    throw error;
+    if (stream === process.stdout) console.error(`error: standard output cannot be written: ${error.message}`);
+    process.exit(exitCodes.failed);
   });
 }
 

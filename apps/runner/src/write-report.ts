@@ -1,13 +1,16 @@
-import { access, constants, rename, writeFile } from 'node:fs/promises';
+import { access, constants, rename, stat, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { type ReportData, reportPage } from '@kvsift/report';
 import { KvsiftError } from '@kvsift/tensor';
 
-/** Finds out before the work whether its report can be written. @throws KvsiftError `file_unreadable` */
+/** Finds out before the work whether its result can be written. @throws KvsiftError `file_unreadable` */
 export async function checkWritable(path: string): Promise<void> {
-  await access(dirname(path), constants.W_OK).catch((cause: Error) => {
-    throw new KvsiftError('file_unreadable', `${path} cannot be written: ${cause.message}`, { path }, { cause });
-  });
+  const refuse = (reason: string, cause?: Error) => {
+    throw new KvsiftError('file_unreadable', `${path} cannot be written: ${reason}`, { path }, { cause });
+  };
+  // The trailing slash: a folder, not a file.
+  await access(`${dirname(path)}/`, constants.W_OK).catch((cause: Error) => refuse(cause.message, cause));
+  if ((await stat(path).catch(() => undefined))?.isDirectory()) refuse('it is a folder');
 }
 
 /** Writes the HTML page of results; the file is there whole or not at all. */

@@ -45,6 +45,11 @@ export class KvCache implements Disposable {
     return this.#layers.length;
   }
 
+  /** Entries of the longest head of all layers. */
+  get longest(): number {
+    return Math.max(...this.#layers.map((layer) => layer?.view.maxLength ?? 0));
+  }
+
   /** Type and place of a layer's entries. */
   storageOf(index: number): KvStorage {
     const { storage, places } = this.options;
@@ -96,8 +101,10 @@ export class KvCache implements Disposable {
     return twin;
   }
 
-  /** Takes back the last `tokens` tokens. @throws KvsiftError `invalid_argument` where an eviction lies in between */
+  /** Takes back the last `tokens` tokens, a whole number. @throws KvsiftError `invalid_argument` where an eviction lies in between */
   rollback(tokens: number): void {
+    if (!Number.isInteger(tokens) || tokens < 0)
+      throw new KvsiftError('invalid_argument', `expected a whole number of tokens to take back, at least 0, got ${tokens}`);
     const most = Math.min(...this.#layers.map((layer) => layer?.appended ?? 0));
     if (tokens > most) {
       throw new KvsiftError(

@@ -83,6 +83,12 @@ export class ContiguousLayer implements LayerCache {
     this.#show(selection.maxPerHead, selection.perHead !== undefined);
     if (replacement?.keys) backend.kvReplace(this.view, 'keys', replacement.keys);
     if (replacement?.values) backend.kvReplace(this.view, 'values', replacement.values);
+    if (replacement?.renumbered && target.positions) {
+      backend.write(
+        target.positions,
+        Int32Array.from({ length: selection.total }, (_, row) => row % selection.maxPerHead),
+      );
+    }
   }
 
   fill(from: KvView, lengths: Int32Array): void {

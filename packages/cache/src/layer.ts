@@ -1,9 +1,12 @@
 import type { KvView, Selection, Tensor } from '@kvsift/tensor';
 
-/** New keys and values of the survivors, f32 [kvHeads, kept, headDim] each; uniform selections only. */
+/** What changes in the survivors; uniform selections only. */
 export interface Replacement {
+  /** New keys and values, f32 [kvHeads, kept, headDim] each. */
   readonly keys?: Tensor;
   readonly values?: Tensor;
+  /** Positions become 0, 1, 2 … where they are kept. */
+  readonly renumbered?: boolean;
 }
 
 /** Key/value storage of one layer of one sequence. */

@@ -95,6 +95,7 @@ export class PagedLayer implements LayerCache {
     this.#view = this.#describe();
     if (replacement?.keys) backend.kvReplace(this.view, 'keys', replacement.keys);
     if (replacement?.values) backend.kvReplace(this.view, 'values', replacement.values);
+    if (replacement?.renumbered && this.#buffers.positions) backend.write(this.#buffers.positions, this.#slots());
   }
 
   fill(from: KvView, lengths: Int32Array): void {
@@ -181,6 +182,17 @@ export class PagedLayer implements LayerCache {
     old.buffers.release();
     old.table.dispose();
     this.#view = this.#describe();
+  }
+
+  /** The slot of every row of the pool: heads hold their blocks in order. */
+  #slots(): Int32Array {
+    const slots = new Int32Array(this.#buffers.rows);
+    for (const blocks of this.#blocks) {
+      for (const [at, block] of blocks.entries()) {
+        for (let row = 0; row < this.blockSize; row++) slots[block * this.blockSize + row] = at * this.blockSize + row;
+      }
+    }
+    return slots;
   }
 
   #showTable(): void {

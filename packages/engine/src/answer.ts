@@ -7,8 +7,8 @@ import { StopFinder } from './stop.js';
 export interface GenerateOptions extends SamplingOptions {
   /** Most tokens to generate. Default 256. */
   readonly maxTokens?: number;
-  /** Texts that end the answer; they are not part of it. */
-  readonly stop?: readonly string[];
+  /** Texts, or one, that end the answer; they are not part of it. */
+  readonly stop?: string | readonly string[];
   /** Go on past end-of-text tokens. Default false. */
   readonly ignoreEos?: boolean;
   readonly signal?: AbortSignal;
@@ -53,8 +53,12 @@ export class Answer {
     if (!Number.isInteger(maxTokens) || maxTokens < 1) {
       throw new KvsiftError('invalid_argument', `maxTokens must be a positive integer, not ${maxTokens}`);
     }
+    const stops = typeof stop === 'string' ? [stop] : stop;
+    if (!(Array.isArray(stops) && stops.every((text) => typeof text === 'string'))) {
+      throw new KvsiftError('invalid_argument', `stop must be texts, not ${JSON.stringify(stop)}`);
+    }
     this.#maxTokens = maxTokens;
-    this.#finder = new StopFinder(stop);
+    this.#finder = new StopFinder(stops);
     this.#stream = tokenizer?.stream({ continues: true });
   }
 

@@ -73,7 +73,7 @@ export class BatchStepper implements Disposable {
     this.#before = before;
     this.#hold(this.#loop.stepWith(ids));
     this.#rows.forEach((after, row) => {
-      sessions[row]?.frontier.runAhead(this.#rowOf(before, row), after);
+      sessions[row]?.frontier.runAhead({ before: this.#rowOf(before, row), after });
     });
   }
 

@@ -45,8 +45,8 @@ export function beginPolicy(
   options: SessionOptions,
   promptLength: number,
 ): PolicyRun | undefined {
-  const { policy, seed = 0, sequence = 0 } = options;
+  const { policy, seed = 0, sequence = 0, trackPositions } = options;
   const budget = budgetOf(options);
   if (policy === undefined || budget === undefined) return undefined;
-  return policy.begin({ model: modelShape(config, storage), promptLength, budget, seed, sequence });
+  return policy.begin({ model: modelShape(config, storage, trackPositions), promptLength, budget, seed, sequence });
 }

@@ -70,7 +70,7 @@ export class DecodeLoop implements Disposable {
   #count(): void {
     for (const { cache, run } of this.sequences) {
       cache.seen += 1;
-      cache.nextPosition = run?.nextPosition === 'kept' ? cache.layer(0).view.maxLength : cache.nextPosition + 1;
+      cache.nextPosition = run?.nextPosition === 'kept' ? cache.longest : cache.nextPosition + 1;
     }
   }
 
@@ -201,7 +201,7 @@ export class DecodeLoop implements Disposable {
       const queries = cut(projection.q);
       const whole = cache.layer(layer).view;
       const chosen = run?.retrieval?.choose({
-        ...describeLayer(this.model, cache, layer, sequence.ropeLength, scope, { seed: sequence.seed, sequence: sequence.index }),
+        ...describeLayer(this.model, cache, layer, sequence.ropeLength, scope, sequence),
         budget: run.budgets[layer] ?? { perHead: whole.maxLength, total: whole.maxLength * whole.kvHeads },
         seen: cache.seen + 1,
         queries,
@@ -232,7 +232,7 @@ export class DecodeLoop implements Disposable {
         hidden: cut(projection.normed),
       });
       const decision = await run.decode.step({
-        ...describeLayer(this.model, cache, layer, sequence.ropeLength, scope, { seed: sequence.seed, sequence: sequence.index }),
+        ...describeLayer(this.model, cache, layer, sequence.ropeLength, scope, sequence),
         budget,
         seen: cache.seen + 1,
         ...window?.rows(layer),

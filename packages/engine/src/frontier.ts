@@ -1,11 +1,17 @@
 import type { LogitsRow } from './logits-row.js';
 
+/** A step under way: what its token is drawn from, and what the step makes. */
+export interface Ahead {
+  readonly before: LogitsRow;
+  readonly after: LogitsRow;
+}
+
 /** Where a sequence goes on: the logits behind its last token, tokens that the model has not been fed yet, and the step of such a token while it is under way. */
 export class Frontier {
   /** Drawn or given, and not fed to the model. */
   unfed: number[] = [];
   #logits: LogitsRow | undefined;
-  #ahead: { readonly before: LogitsRow; readonly after: LogitsRow } | undefined;
+  #ahead: Ahead | undefined;
 
   get logits(): LogitsRow | undefined {
     return this.#logits;
@@ -34,9 +40,9 @@ export class Frontier {
     this.#logits = undefined;
   }
 
-  /** The step of the token that is being drawn has started: `before` is what it is drawn from, `after` what the step makes. */
-  runAhead(before: LogitsRow, after: LogitsRow): void {
-    this.#ahead = { before, after };
+  /** The step of the token that is being drawn has started, or none where it cannot. */
+  runAhead(ahead: Ahead | undefined): void {
+    this.#ahead = ahead;
   }
 
   /** Whether the step that makes these logits goes on from here: nobody has taken it back, and its token is known. */

@@ -36,3 +36,12 @@ export function forkRun(run: PolicyRun | undefined): PolicyRun | undefined {
   }
   return idleRun(run.nextPosition ?? 'seen');
 }
+
+/** @throws KvsiftError `unsupported` where a policy has taken tokens into account since the prompt and cannot forget them */
+export function demandRollback(run: PolicyRun | undefined): void {
+  if (run === undefined || run.rollback !== undefined || (run.decode ?? run.retrieval) === undefined) return;
+  throw new KvsiftError(
+    'unsupported',
+    'this policy works on while tokens are decoded and cannot take them back: fork the session before, and go on with the fork',
+  );
+}

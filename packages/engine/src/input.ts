@@ -11,10 +11,10 @@ export function encode(model: SessionModel, input: string | readonly number[] | 
 }
 
 /** @throws KvsiftError `invalid_argument` */
-export function checkId(model: SessionModel, id: number): number {
+export function checkId(model: Pick<SessionModel, 'decoder'>, id: number): number {
   const { vocabulary } = model.decoder.config;
   if (Number.isInteger(id) && id >= 0 && id < vocabulary) return id;
-  throw new KvsiftError('invalid_argument', `token id ${id} is not in the vocabulary of ${vocabulary}`, { id });
+  throw new KvsiftError('invalid_argument', `token id ${String(id)} is not in the vocabulary of ${vocabulary}`, { id });
 }
 
 /** @throws KvsiftError `context_length_exceeded` where the context holds fewer than `tokens` */

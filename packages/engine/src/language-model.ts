@@ -3,8 +3,10 @@ import { KvsiftError } from '@kvsift/tensor';
 import type { ChatMessage, Tokenizer } from '@kvsift/tokenizer';
 import type { Chunk, GenerateOptions } from './answer.js';
 import { budgetOf, defaultKvType } from './begin.js';
+import { checkSessionOptions } from './check-options.js';
 import { estimateMemory, type MemoryEstimate } from './estimate.js';
 import { modelFingerprint } from './fingerprint.js';
+import { checkId } from './input.js';
 import type { ModelFiles } from './load.js';
 import { Session } from './session.js';
 import type { PrefillInput, SessionOptions } from './session-options.js';
@@ -14,22 +16,31 @@ export type Prompt = string | readonly number[] | Int32Array | readonly ChatMess
 
 /** A loaded model: start a session, or just generate. Release it with `dispose` (or `using`); its backend stays. */
 export class LanguageModel implements Disposable {
+  /** Those of `generate`, which nobody else can end. */
+  readonly #generating = new Set<Session>();
+  #alive = true;
+
   constructor(
     readonly decoder: DecoderModel,
     readonly files: ModelFiles,
     readonly contextLength: number,
   ) {}
 
-  /** @throws KvsiftError `invalid_argument` where the model's files have no tokenizer */
+  /** @throws KvsiftError `file_not_found` where the model's files have no tokenizer */
   get tokenizer(): Tokenizer {
     const { tokenizer, path } = this.files;
     if (tokenizer === undefined)
-      throw new KvsiftError('invalid_argument', `${path} has no tokenizer: pass token ids instead of text`);
+      throw new KvsiftError(
+        'file_not_found',
+        `${path} has no tokenizer: expected tokenizer.json in the folder, or token ids instead of text`,
+        { path },
+      );
     return tokenizer;
   }
 
   /** A conversation of its own: one cache, one policy at work. */
   session(options: SessionOptions = {}): Session {
+    if (!this.#alive) throw new KvsiftError('disposed', 'this model was disposed');
     const { decoder, contextLength, files } = this;
     return new Session(
       { decoder, tokenizer: files.tokenizer, contextLength, eosIds: files.eosIds, fingerprint: () => this.fingerprint() },
@@ -70,8 +81,13 @@ export class LanguageModel implements Disposable {
     options: SessionOptions & PrefillInput & GenerateOptions = {},
   ): AsyncGenerator<Chunk, void, undefined> {
     using session = this.session(options);
-    await session.prefill(this.encode(prompt, options.addSpecial), options);
-    yield* session.generate(options);
+    this.#generating.add(session);
+    try {
+      await session.prefill(this.encode(prompt, options.addSpecial), options);
+      yield* session.generate(options);
+    } finally {
+      this.#generating.delete(session);
+    }
   }
 
   /** Token ids of a prompt. */
@@ -80,12 +96,17 @@ export class LanguageModel implements Disposable {
     if (isConversation(prompt)) {
       return this.tokenizer.encode(this.tokenizer.chat(prompt, { addGenerationPrompt: true }), { addSpecial: false });
     }
-    return Int32Array.from(prompt);
+    if (!(Array.isArray(prompt) || ArrayBuffer.isView(prompt)))
+      throw new KvsiftError('invalid_argument', `a prompt is text, token ids or messages, not ${JSON.stringify(prompt)}`);
+    return Int32Array.from(prompt, (id) => checkId(this, id));
   }
 
-  /** Memory that a prompt of `context` tokens needs, from shapes alone. */
+  /** Memory that a prompt of `context` tokens needs, from shapes alone. @throws KvsiftError `invalid_argument`, `budget_invalid` */
   estimate(options: Pick<SessionOptions, 'policy' | 'budget' | 'kvType'> & { readonly context: number }): MemoryEstimate {
+    checkSessionOptions(options);
     const budget = budgetOf(options);
+    if (!(Number.isSafeInteger(options.context) && options.context >= 1))
+      throw new KvsiftError('invalid_argument', `context must be a positive integer, not ${options.context}`);
     return estimateMemory({
       config: this.files.config,
       tensors: this.files.weights.tensors.values(),
@@ -97,7 +118,11 @@ export class LanguageModel implements Disposable {
     });
   }
 
+  /** Releases the weights. Answers of `generate` in progress end with `disposed`; sessions are to be disposed before. */
   dispose(): void {
+    if (!this.#alive) return;
+    this.#alive = false;
+    for (const session of this.#generating) session.dispose();
     this.decoder.dispose();
   }
 
@@ -107,5 +132,5 @@ export class LanguageModel implements Disposable {
 }
 
 function isConversation(prompt: readonly number[] | Int32Array | readonly ChatMessage[]): prompt is readonly ChatMessage[] {
-  return typeof prompt[0] === 'object';
+  return Array.isArray(prompt) && typeof prompt[0] === 'object';
 }

@@ -15,17 +15,19 @@ export function attentionShape(config: ModelConfig, layer: number): AttentionSha
   };
 }
 
-/** The numbers that budgets depend on. */
-export function modelShape(config: ModelConfig, storage: Pick<KvStorage, 'dtype'>): ModelShape {
+/** The numbers that policies and budgets depend on. @param tracked whether layers without a window keep positions too */
+export function modelShape(config: ModelConfig, storage: Pick<KvStorage, 'dtype'>, tracked = false): ModelShape {
   const windows = config.layers.map((layer) => layer.window);
+  const windowed = windows.some((window) => window !== undefined);
   return {
     layers: config.layers.length,
     queryHeads: config.queryHeads,
     kvHeads: config.kvHeads,
     headDim: config.headDim,
     hidden: config.hidden,
-    entryBytes: entryBytes(storage, { kvHeads: config.kvHeads, headDim: config.headDim, positions: false }),
-    ...(windows.some((window) => window !== undefined) && { windows }),
+    entryBytes: entryBytes(storage, { kvHeads: config.kvHeads, headDim: config.headDim, positions: tracked || windowed }),
+    attentionScale: config.attentionScale,
+    ...(windowed && { windows }),
   };
 }
 
@@ -43,7 +45,11 @@ export function describeLayer(
   const { view } = cache.layer(index);
   return {
     layer: index,
-    model: modelShape(model.config, cache.options.storage),
+    model: modelShape(
+      model.config,
+      cache.options.storage,
+      cache.options.layers.some(({ positions }) => positions),
+    ),
     length: view.maxLength,
     backend: scope.backend,
     keep: scope.keep,
@@ -55,11 +61,20 @@ export function describeLayer(
   };
 }
 
-/** Compacts a layer to what a policy decided. @throws KvsiftError `policy_violation` where more is kept than there is */
+/** Compacts a layer to what a policy decided. @throws KvsiftError `policy_violation` where that is not of this layer's heads, or more than there is */
 export async function applyDecision(storage: LayerCache, decision: Decision, layer: number): Promise<void> {
   if (decision === 'all') return;
   const survivors: Survivors = 'selection' in decision ? decision : { selection: decision };
   const { selection } = survivors;
+  const { kvHeads } = storage.view;
+  const heads = (selection.offsets.shape[0] ?? 0) - 1;
+  if (heads !== kvHeads) {
+    throw new KvsiftError(
+      'policy_violation',
+      `layer ${layer}: the policy must choose for ${kvHeads} KV heads, its selection has ${heads}`,
+      { layer },
+    );
+  }
   if (selection.total > storage.entries) {
     throw new KvsiftError(
       'policy_violation',

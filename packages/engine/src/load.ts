@@ -84,6 +84,8 @@ export async function openModel(path: string): Promise<ModelFiles> {
  */
 export async function load(path: string, options: LoadOptions): Promise<LanguageModel> {
   throwIfAborted(options.signal, 'loading');
+  if (typeof options.backend?.upload !== 'function')
+    throw new KvsiftError('invalid_argument', 'backend must be what computes, such as createCpuBackend() of @kvsift/backend-cpu');
   const opened = await openHeaders(path);
   const { config, weights } = opened;
   const { contextLength = config.contextLength, onProgress } = options;

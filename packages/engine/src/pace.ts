@@ -6,7 +6,7 @@ const turnMilliseconds = 50;
 
 /** Keeps the stream a little ahead of the host and no more, so that an abort takes effect soon. */
 export class Pace {
-  readonly #pending: Promise<unknown>[] = [];
+  readonly #pending: Promise<void>[] = [];
   #lastTurn = performance.now();
 
   constructor(
@@ -16,9 +16,11 @@ export class Pace {
 
   /** Call after each chunk of work; waits while more than `ahead` chunks are queued. */
   async chunk(): Promise<void> {
-    const fence = this.backend.finish();
-    // The error surfaces where it is awaited; without this a second failing fence would be an unhandled rejection.
-    fence.catch(() => {});
+    // Whose failure it is that a fence reports it does not say: those that this work suffers from are found in what it made, see `demandSound`.
+    const fence = this.backend.finish().then(
+      () => {},
+      () => {},
+    );
     this.#pending.push(fence);
     while (this.#pending.length > this.ahead) await this.#pending.shift();
     // A backend that computes on this very thread would let nothing else happen: no Ctrl-C, no lease renewed.

@@ -2,6 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createReferenceBackend } from '@kvsift/backend-reference';
+import { definePolicy, keepBest, resolveBudgets } from '@kvsift/policy';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { LanguageModel } from './language-model.js';
 import { load } from './load.js';
@@ -94,6 +95,23 @@ describe('policies at work', () => {
     },
   );
 
+  it.each([
+    ['decoding(knorm(pruneAfter=52, keepRatio=0.9))', [49, 50, 51, 47, 48, 49], [49, 50, 51, 47, 48, 49]],
+    ['decoding(knorm(keepRatio=0.98))', [49, 49, 49, 49, 49, 49], [49, 49, 49, 49, 49, 49]],
+    ['decoding(knorm(skipLayers=[0]), target=12)', [49, 50, 51, 52, 53, 54], [12, 12, 12, 12, 12, 12]],
+    ['decoding(per-layer(knorm(skipLayers=[0]), weights=[1, 1, 1]))', [16, 16, 16, 16, 16, 16], [16, 16, 16, 16, 16, 16]],
+  ])('%s leaves what specification 10 says', async (expression, first, second) => {
+    using session = model.session({ policy: registry.parse(expression), budget });
+    await session.prefill(prompt);
+    const lengths: [number, number][] = [];
+    for (const id of [3, 8, 1, 7, 2, 9]) {
+      await session.force(id);
+      lengths.push([session.cache.layer(0).view.maxLength, session.cache.layer(1).view.maxLength]);
+    }
+    expect(lengths.map(([own]) => own)).toEqual(first);
+    expect(lengths.map(([, own]) => own)).toEqual(second);
+  });
+
   it.each(['ratchet(streaming-llm, features=taylor, rule=none)', 'think(window=8, recent=8)', 'think(knorm, recent=4)'])(
     '%s: a second turn reads as token by token, and forks agree',
     async (expression) => {
@@ -137,6 +155,17 @@ describe('policies at work', () => {
     expect(backend.memory().bytes - before).toBeLessThan(bytes + 8192);
   });
 
+  it.each([
+    ['think(recent=8)', '100%', Array.from({ length: 51 }, (_, at) => at)],
+    ['think(streaming-llm(sinks=4), recent=8)', '50%', [0, 1, 2, 3, ...Array.from({ length: 23 }, (_, at) => 28 + at)]],
+  ] as const)('%s tells the positions of the narrow entries too', async (expression, share, expected) => {
+    using session = model.session({ policy: registry.parse(expression), budget: share, trackPositions: true });
+    await session.prefill(prompt);
+    for (const id of [3, 8, 1]) await session.force(id);
+    using twin = session.fork();
+    for (const own of [...(await session.retained(1)), ...(await twin.retained(1))]) expect([...own]).toEqual(expected);
+  });
+
   it('quest with a budget that covers the prompt answers as the full cache', async () => {
     const policy = registry.parse('quest(pageSize=4, fullLayers=0)');
     expect(await answer({ policy, budget: 100 })).toEqual(await answer({}));
@@ -154,5 +183,41 @@ describe('policies at work', () => {
     expect(distance(await logits({ policy: taylor, budget: 100 }))).toBeLessThan(1e-4);
     const forgot = distance(await logits({ policy: registry.parse('streaming-llm'), budget }));
     expect(distance(await logits({ policy: taylor, budget }))).not.toBeCloseTo(forgot, 6);
+  });
+
+  it('names the policy whose scores are not of this layer', async () => {
+    const odd = definePolicy({
+      name: 'odd',
+      title: 'Odd',
+      idea: 'Scores one head too many.',
+      parameters: {},
+      observes: 'nothing',
+      costs: 'none',
+      phases: ['prefill'],
+      create: () =>
+        keepBest('odd', {
+          protect: { first: 0, last: 0 },
+          allocate: resolveBudgets,
+          start: () => ({
+            observe: {},
+            score: ({ backend, length }) => backend.upload(new Float32Array(3 * length), 'f32', [3, length]),
+          }),
+        }),
+    });
+    using session = model.session({ policy: odd(), budget });
+    await expect(session.prefill(prompt)).rejects.toThrow(/odd: scores of layer 0 must be f32 \[2, 48\].* not f32 \[3, 48\]/);
+  });
+
+  it('says that a selection is of other heads', async () => {
+    const knorm = registry.parse('knorm');
+    const policy: typeof knorm = {
+      ...knorm,
+      begin: (context) => ({
+        ...knorm.begin(context),
+        select: ({ backend }) => backend.selection(Int32Array.of(0, 1, 2), Int32Array.of(0, 1, 2, 3)),
+      }),
+    };
+    using session = model.session({ policy, budget });
+    await expect(session.prefill(prompt)).rejects.toThrow(/layer 0: the policy must choose for 2 KV heads, its selection has 3/);
   });
 });

@@ -56,6 +56,21 @@ describe('prefillMany', () => {
     expect(backend.memory().bytes - before).toBeLessThanOrEqual(smallModel.hidden * 4);
   });
 
+  it('draws for each session what it would draw alone', async () => {
+    for (const expression of ['random', 'nacl(recent=4)']) {
+      const open = (sequence: number) =>
+        model.session({ policy: registry.parse(expression), budget: 12, seed: 7 + sequence, sequence, trackPositions: true });
+      const sessions = [0, 1, 2].map(open);
+      await prefillMany(model.decoder, sessions, prompt);
+      for (const [sequence, session] of sessions.entries()) {
+        using alone = open(sequence);
+        await alone.prefill(prompt);
+        expect(await session.retained(1), `${expression} ${sequence}`).toEqual(await alone.retained(1));
+        session.dispose();
+      }
+    }
+  });
+
   it('refuses sessions that differ or have read, and fails as one', async () => {
     using used = open('knorm');
     await used.prefill(prompt);

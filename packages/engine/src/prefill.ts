@@ -6,6 +6,7 @@ import {
   type LayerView,
   narrowView,
   type Observation,
+  type ObservedRows,
   type PolicyRun,
 } from '@kvsift/policy';
 import type { Backend, ChunkSize, KvView, Tensor } from '@kvsift/tensor';
@@ -15,7 +16,9 @@ import { type EvictionCost, EvictionCosts } from './eviction-costs.js';
 import { applyDecision, attentionShape, describeLayer } from './layer-view.js';
 import { RowCollector } from './observed-rows.js';
 import { Pace } from './pace.js';
+import { demandSound } from './restoring.js';
 import { scoped } from './scope.js';
+import type { Follower } from './sequence.js';
 
 /** What an observer may look at after a layer has read the prompt, before anything is evicted. */
 export interface LayerDone {
@@ -25,15 +28,22 @@ export interface LayerDone {
   readonly hidden: readonly Tensor[];
 }
 
-/** A cache of its own that takes part in another one's reading. */
-export interface Branch {
-  readonly cache: KvCache;
-  readonly run?: PolicyRun;
-}
-
-export interface PrefillOptions {
+/** The policy of a sequence while it reads. */
+export interface Reader {
   /** Decides what each layer keeps; absent: everything stays. */
   readonly run?: PolicyRun;
+  /** Takes note of what is read, for the time when tokens are decoded. */
+  readonly follower?: Follower;
+  readonly seed: number;
+  readonly sequence: number;
+}
+
+/** A sequence with a cache of its own that takes part in another one's reading. */
+export interface Branch extends Reader {
+  readonly cache: KvCache;
+}
+
+export interface PrefillOptions extends Reader {
   /** Empty caches that each get every layer and let their own policy shrink it; the cache that reads is left empty then. */
   readonly branches?: readonly Branch[];
   /** What corrects the attention of tokens after the prompt. */
@@ -45,11 +55,12 @@ export interface PrefillOptions {
   readonly onLayer?: (done: LayerDone) => void | Promise<void>;
   /** Told what each eviction cost, layer by layer, as the stream comes by; resets the backend's peak. The reading waits for nothing more than without it. */
   readonly onEviction?: (cost: EvictionCost) => void;
-  readonly seed: number;
-  readonly sequence: number;
   /** Tokens that the sequence is expected to reach; picks the rope table of dynamic and longrope models. */
   readonly expectedLength?: number;
 }
+
+/** Reads ids into a branch's cache under its policy; returns the last hidden state, owned by the caller. */
+export type Reading = (branch: Branch, ids: Int32Array, options: PrefillOptions) => Promise<Tensor>;
 
 /** What suits a few cores: a chunk takes a fraction of the time an abort may take. */
 const usualChunk: ChunkSize = { rows: 512, work: 1.2e10 };
@@ -77,7 +88,8 @@ export function chunkRows(config: ModelConfig, { rows, work }: ChunkSize = usual
 export async function prefill(model: DecoderModel, cache: KvCache, ids: Int32Array, options: PrefillOptions): Promise<Tensor> {
   const { backend } = model;
   const { branches, run, signal } = options;
-  const observe = joinObservations([run, ...(branches ?? []).map((branch) => branch.run)].map((one) => one?.observe ?? {}));
+  const readers: readonly Branch[] = branches ?? [{ ...options, cache }];
+  const observe = joinObservations(readers.map(observationOf));
   const count = ids.length;
   const first = cache.nextPosition;
   const rows = chunkRows(model.config, backend.info.chunk);
@@ -113,19 +125,24 @@ export async function prefill(model: DecoderModel, cache: KvCache, ids: Int32Arr
       }
       await options.onLayer?.({ layer: index, view: cache.layer(index).view, hidden });
       for (const branch of branches ?? []) branch.cache.adopt(index, cache.layer(index).fork());
-      const evicting = branches ?? [{ cache, ...(run && { run }) }];
-      if (evicting.every((branch) => branch.run === undefined)) continue;
-      if (options.onEviction === undefined) await pass.evict(evicting, options);
-      else await costs.measure(index, () => pass.evict(evicting, options), options.onEviction);
+      if (readers.every((reader) => (reader.run ?? reader.follower) === undefined)) continue;
+      if (options.onEviction === undefined) await pass.evict(readers);
+      else await costs.measure(index, () => pass.evict(readers), options.onEviction);
       if (branches !== undefined) cache.layer(index).dispose();
     }
     await pace.drain();
     await costs.drain();
-    for (const branch of branches ?? [{ cache, ...(run && { run }) }]) advance(branch, first, count);
     const last = hidden.at(-1);
     if (last === undefined) throw new Error('no rows');
     const lastRows = last.shape[0] ?? 0;
-    return backend.slice(last, 0, lastRows - 1, lastRows);
+    const result = backend.slice(last, 0, lastRows - 1, lastRows);
+    const caches = readers.map((reader) => reader.cache);
+    await demandSound([result], caches).catch((error: unknown) => {
+      result.dispose();
+      throw error;
+    });
+    for (const reader of readers) advance(reader, first, count);
+    return result;
   } finally {
     positions[Symbol.dispose]();
     for (const tensor of hidden) if (tensor.alive) tensor.dispose();
@@ -133,9 +150,18 @@ export async function prefill(model: DecoderModel, cache: KvCache, ids: Int32Arr
   }
 }
 
+/** What a reader's policy wants to see: of the prompt what `run` does, of what comes behind it what the decode rule does. */
+function observationOf({ run, follower }: Reader): Observation {
+  if (run !== undefined || follower === undefined) return run?.observe ?? {};
+  const { decode } = follower.run;
+  if (decode?.read === undefined) return decode?.observe ?? {};
+  const whole = (wanted: ObservedRows | boolean) => (typeof wanted === 'object' ? 'all' : wanted);
+  return Object.fromEntries(Object.entries(decode.observe).map(([kind, wanted]) => [kind, whole(wanted)]));
+}
+
 function advance({ cache, run }: Branch, first: number, count: number): void {
   cache.seen += count;
-  cache.nextPosition = run?.nextPosition === 'kept' ? cache.layer(0).view.maxLength : first + count;
+  cache.nextPosition = run?.nextPosition === 'kept' ? cache.longest : first + count;
 }
 
 /** One layer reading the chunks of one sequence. */
@@ -214,25 +240,36 @@ class LayerPass implements Disposable {
   }
 
   /** Lets each policy choose and releases what it does not keep. */
-  async evict(branches: readonly Branch[], options: PrefillOptions): Promise<void> {
+  async evict(readers: readonly Branch[]): Promise<void> {
     using shared = scoped(this.#backend);
     let observed: Partial<LayerView> | undefined;
-    for (const { cache, run } of branches) {
-      const budget = run?.budgets[this.index];
+    for (const reader of readers) {
+      const { cache, run, follower } = reader;
+      const budget = (run ?? follower?.run)?.budgets[this.index];
       const storage = cache.layer(this.index);
-      if (run === undefined || budget === undefined || budget.total >= storage.entries) continue;
+      const evicts = run !== undefined && budget !== undefined && budget.total < storage.entries;
+      if (!evicts && follower === undefined) continue;
       observed ??= this.#observed(shared.backend);
+      follower?.window.push(this.#backend, this.index, observed);
+      if (budget === undefined) continue;
       using scope = scoped(this.#backend);
       const whole: LayerView = {
-        ...describeLayer(this.model, cache, this.index, this.length, scope, options),
+        ...describeLayer(this.model, cache, this.index, this.length, scope, reader),
         budget,
         seen: cache.seen + this.count,
         ...observed,
       };
+      if (run === undefined) await follower?.run.decode?.read?.(whole);
+      if (run === undefined || !evicts) continue;
       const view = narrowView(whole, run.observe, budget, scope.backend);
       await applyDecision(storage, await run.select(view), this.index);
-      for (const { layer, selection } of run.revise?.(this.index, scope.backend) ?? [])
-        await cache.layer(layer).compact(selection);
+      const earlier = (layer: number): LayerView => ({
+        ...describeLayer(this.model, cache, layer, this.length, scope, options),
+        budget: run.budgets[layer] ?? budget,
+        seen: whole.seen,
+      });
+      for (const { layer, decision } of (await run.revise?.(this.index, earlier)) ?? [])
+        await applyDecision(cache.layer(layer), decision, layer);
     }
   }
 

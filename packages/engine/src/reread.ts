@@ -15,10 +15,8 @@ export async function reread(
   options: Pick<PrefillOptions, 'signal' | 'seed' | 'sequence' | 'expectedLength'>,
 ): Promise<void> {
   for (const [pass, ids] of policy.passes(prompt, encode).entries()) {
-    using last = await prefill(model, cache, ids, { ...options, run: onlooker(model, policy, pass) });
+    using _last = await prefill(model, cache, ids, { ...options, run: onlooker(model, policy, pass) });
     cache.rollback(ids.length);
-    await model.backend.finish();
-    last.dispose();
   }
   using scope = scoped(model.backend);
   for (const [layer, decision] of (await policy.decide(scope.backend)).entries()) {

@@ -31,8 +31,11 @@ export function checkSampling(options: SamplingOptions): void {
   ];
   for (const [name, low, high] of ranges) {
     const value = options[name];
-    if (value !== undefined && !(value >= low && value <= high)) {
-      throw new KvsiftError('invalid_argument', `${name} must be between ${low} and ${high}, not ${value}`, { name, value });
+    if (value !== undefined && !(typeof value === 'number' && value >= low && value <= high)) {
+      throw new KvsiftError('invalid_argument', `${name} must be a number between ${low} and ${high}, not ${shown(value)}`, {
+        name,
+        value,
+      });
     }
   }
   for (const name of ['topK', 'seed'] as const) {
@@ -41,6 +44,11 @@ export function checkSampling(options: SamplingOptions): void {
       throw new KvsiftError('invalid_argument', `${name} must be an integer, not ${value}`, { name, value });
     }
   }
+}
+
+/** A value as a message shows it: strings in quotes, NaN as NaN. */
+function shown(value: unknown): string {
+  return typeof value === 'number' ? String(value) : JSON.stringify(value);
 }
 
 /** One token to draw, and the state of the session that draws it. */
@@ -86,5 +94,12 @@ export async function drawTokens(
     await reading;
   }
   const [numbers, probabilities] = await reading;
-  return rules.map((_, row) => ({ id: numbers[row] ?? 0, logProb: probabilities[row] ?? 0 }));
+  return rules.map((_, row) => {
+    const logProb = probabilities[row] ?? Number.NaN;
+    if (!Number.isNaN(logProb)) return { id: numbers[row] ?? 0, logProb };
+    throw new KvsiftError(
+      'backend_failure',
+      'the logits are not numbers: the weights, or keys and values of the cache, hold NaN or infinity',
+    );
+  });
 }

@@ -6,9 +6,9 @@ import type { Backend, Tensor } from '@kvsift/tensor';
 class RowBuffer {
   #rows: Tensor | undefined;
 
-  push(backend: Backend, row: Tensor, limit: number): void {
+  push(backend: Backend, rows: Tensor, limit: number): void {
     const before = this.#rows;
-    const joined = before === undefined ? backend.reshape(row, row.shape) : backend.concat([before, row], 0);
+    const joined = before === undefined ? backend.reshape(rows, rows.shape) : backend.concat([before, rows], 0);
     before?.dispose();
     const count = joined.shape[0] ?? 0;
     if (count <= limit) {
@@ -51,14 +51,16 @@ export class DecodeWindow implements Disposable, RunMemory {
 
   constructor(private readonly observe: Observation) {}
 
-  push(backend: Backend, layer: number, rows: Readonly<Record<BufferedKind, Tensor>>): void {
+  /** Takes the next rows of a layer in, as far as they are wanted. */
+  push(backend: Backend, layer: number, rows: Partial<Readonly<Record<BufferedKind, Tensor>>>): void {
     for (const kind of bufferedKinds) {
       const wanted = this.observe[kind];
-      if (wanted === undefined || wanted === 'none') continue;
+      const next = rows[kind];
+      if (wanted === undefined || wanted === 'none' || next === undefined) continue;
       const key = `${kind}.${layer}`;
       const buffer = this.#buffers.get(key) ?? new RowBuffer();
       this.#buffers.set(key, buffer);
-      buffer.push(backend, rows[kind], wanted === 'all' ? Number.POSITIVE_INFINITY : wanted.last);
+      buffer.push(backend, next, wanted === 'all' ? Number.POSITIVE_INFINITY : wanted.last);
     }
   }
 
@@ -99,13 +101,19 @@ export class DecodeWindow implements Disposable, RunMemory {
   }
 }
 
+/** A decode rule and what it observes, while tokens are read at once. */
+export interface Follower {
+  readonly run: PolicyRun;
+  readonly window: DecodeWindow;
+}
+
 /** One sequence in a decode step. */
 export interface Sequence {
   readonly cache: KvCache;
   readonly run?: PolicyRun;
   readonly window?: DecodeWindow;
   readonly seed: number;
-  readonly index: number;
+  readonly sequence: number;
   /** Length that picked the rope table at prefill; later tokens keep it. */
   readonly ropeLength: number;
 }

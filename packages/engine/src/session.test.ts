@@ -123,7 +123,7 @@ describe('a session', () => {
   it('is saved and goes on alike, in any layout', async () => {
     const options = { policy: snapkv({ window: 4 }), budget: 12 };
     const expected = await answer(options);
-    const path = join(folder, 'session.safetensors');
+    const path = join(folder, 'session of yesterday');
     {
       using session = model.session(options);
       await session.prefill(prompt);

@@ -4,13 +4,14 @@ import { type KvStorage, KvsiftError, type Tensor } from '@kvsift/tensor';
 import { throwIfAborted } from './abort.js';
 import { Answer, type Chunk, type Drawn, type GenerateOptions } from './answer.js';
 import { beginPolicy, defaultKvType, makeCache } from './begin.js';
-import { DecodeLoop } from './decode.js';
+import { checkSessionOptions } from './check-options.js';
 import { Frontier } from './frontier.js';
+import { Gate } from './gate.js';
 import { withHeld } from './held.js';
-import { forkRun, idleRun, memoryOf } from './idle-run.js';
+import { demandRollback, forkRun, idleRun, memoryOf } from './idle-run.js';
 import { checkId, checkLength, encode } from './input.js';
 import { LogitsRow } from './logits-row.js';
-import { type Branch, type PrefillOptions, prefill } from './prefill.js';
+import { prefill, type Reading } from './prefill.js';
 import { reread } from './reread.js';
 import { restoring } from './restoring.js';
 import { readRetained } from './retained.js';
@@ -18,10 +19,8 @@ import { type Drawing, drawTokens, samplingRule } from './sampling.js';
 import { DecodeWindow, type Sequence } from './sequence.js';
 import { readSessionFile, type SessionIdentity, writeSessionFile } from './session-file.js';
 import type { PrefillInput, SessionModel, SessionOptions } from './session-options.js';
+import { Stepper } from './stepper.js';
 import { withWhatFits } from './what-fits.js';
-
-/** Reads ids into a branch's cache under its policy; returns the last hidden state, owned by the caller. */
-export type Reading = (branch: Branch, ids: Int32Array, options: PrefillOptions) => Promise<Tensor>;
 
 /** One conversation: a cache, what a policy did to it, and the position in the text. */
 export class Session implements Disposable {
@@ -29,22 +28,24 @@ export class Session implements Disposable {
   #cache: KvCache;
   #run: PolicyRun | undefined;
   #window: DecodeWindow | undefined;
-  #loop: DecodeLoop | undefined;
+  readonly #stepper: Stepper;
   #ropeLength = 0;
   /** Tokens that the policy began with. */
   #promptLength = 0;
   /** @internal Where it goes on; a batch starts steps there. */
   readonly frontier = new Frontier();
   #generated = 0;
-  #busy = false;
+  readonly #gate = new Gate('this session', () => this.#release());
 
   constructor(
     private readonly model: SessionModel,
     readonly options: SessionOptions = {},
   ) {
+    checkSessionOptions(options);
     const { backend } = model.decoder;
     this.#storage = { backend, dtype: options.kvType ?? defaultKvType(backend) };
     this.#cache = makeCache(model, this.#storage, options);
+    this.#stepper = new Stepper(model.decoder, () => this.#sequence());
   }
 
   /** Tokens seen, evicted ones included. */
@@ -70,71 +71,68 @@ export class Session implements Disposable {
    */
   async prefill(input: string | readonly number[] | Int32Array, options: PrefillInput = {}): Promise<void> {
     const { decoder } = this.model;
-    await this.read(input, options, ({ cache, run }, ids, rest) =>
-      prefill(decoder, cache, ids, { ...rest, ...(run && { run }) }),
-    );
+    await this.read(input, options, ({ cache, ...policy }, ids, rest) => prefill(decoder, cache, ids, { ...rest, ...policy }));
   }
 
   /** @internal `prefill` with the reading itself left to `work`: how several sessions share one. */
   async read(input: string | readonly number[] | Int32Array, options: PrefillInput, work: Reading): Promise<void> {
     const ids = encode(this.model, input, options.addSpecial ?? this.length === 0);
-    await this.#exclusive(async () => {
+    const signal = AbortSignal.any([this.#gate.signal, ...(options.signal ? [options.signal] : [])]);
+    await this.#gate.run(async () => {
       this.#withdraw();
       const all = Int32Array.from([...this.frontier.unfed, ...ids]);
       if (all.length === 0) throw new KvsiftError('invalid_argument', 'the prompt is empty: it needs at least one token');
       checkLength(this.model, this.#cache.nextPosition + all.length);
       const first = this.#cache.seen === 0;
       if (first) this.#begin(all.length);
-      this.#stopLoop();
+      this.#stepper.stop();
       const { decoder } = this.model;
       const before = decoder.backend.memory().bytes;
       this.#ropeLength = Math.max(this.#ropeLength, this.#cache.nextPosition + all.length);
-      const forget = () => {
-        this.#run?.dispose();
-        this.#run = undefined;
+      const circumstances = { ...this.#identity, signal, expectedLength: this.#ropeLength };
+      const compensation = first ? undefined : this.#run?.compensation;
+      const branch = {
+        cache: this.#cache,
+        ...this.#identity,
+        ...(first && this.#run && { run: this.#run }),
+        ...(this.#run && this.#window && { follower: { run: this.#run, window: this.#window } }),
       };
-      using last = await restoring(this.#cache, first ? forget : undefined, () =>
-        work({ cache: this.#cache, ...(first && this.#run && { run: this.#run }) }, all, {
-          ...options,
-          ...(!first && this.#run?.compensation && { compensation: this.#run.compensation }),
-          seed: this.options.seed ?? 0,
-          sequence: this.options.sequence ?? 0,
-          expectedLength: this.#ropeLength,
-        }).catch((error: unknown) => {
+      using last = await restoring(this.#cache, first ? () => this.#forgetPolicy() : undefined, async () => {
+        const rest = { ...options, ...circumstances, ...(compensation && { compensation }) };
+        const hidden = await work(branch, all, rest).catch((error: unknown) => {
           throw first
             ? withWhatFits(error, { model: decoder, storage: this.#storage, options: this.options, context: all.length, before })
             : error;
-        }),
-      );
-      if (first && this.#run?.reread !== undefined) {
-        await reread(decoder, this.#cache, all, this.#run.reread, (text) => encode(this.model, text, false), {
-          seed: this.options.seed ?? 0,
-          sequence: this.options.sequence ?? 0,
-          expectedLength: this.#ropeLength,
-          ...(options.signal && { signal: options.signal }),
         });
-      }
-      this.frontier.reach(LogitsRow.of(decoder.logits(last)));
-      await decoder.backend.finish();
+        const again = first ? this.#run?.reread : undefined;
+        if (again === undefined) return hidden;
+        using owned = hidden;
+        await reread(decoder, this.#cache, all, again, (text) => encode(this.model, text, false), circumstances);
+        return decoder.backend.reshape(owned, owned.shape);
+      });
+      const logits = LogitsRow.of(decoder.logits(last));
+      this.frontier.reach(logits);
+      await logits.tensor.read();
     });
   }
 
   /** Logits of the next token, f32 [vocabulary]. */
   async logits(): Promise<Float32Array> {
-    return this.#exclusive(async () => {
-      await this.#feed();
-      return (await this.#ready().tensor.read()) as Float32Array;
-    });
+    return this.#gate.run(() => this.#readLogits());
   }
 
   /** Appends one token as it is and returns the logits that follow it: teacher forcing. */
   async force(id: number): Promise<Float32Array> {
-    return this.#exclusive(async () => {
+    return this.#gate.run(async () => {
       await this.#feed();
       this.frontier.unfed.push(checkId(this.model, id));
-      await this.#feed();
-      return (await this.#ready().tensor.read()) as Float32Array;
+      return this.#readLogits();
     });
+  }
+
+  async #readLogits(): Promise<Float32Array> {
+    await this.#feed();
+    return (await this.#ready().tensor.read()) as Float32Array;
   }
 
   /** Generates an answer, token by token. Leaving the loop stops the work; the session stays usable. */
@@ -142,9 +140,9 @@ export class Session implements Disposable {
     const answer = this.startAnswer(options);
     try {
       for (;;) {
-        const chunk = await this.#exclusive(async () => {
+        const chunk = await this.#gate.run(async () => {
           await this.#feed(options.signal);
-          return this.#draw(answer, (id) => this.#runAhead(id));
+          return this.#draw(answer);
         });
         if (chunk.finishReason !== undefined) this.#withdraw();
         yield chunk;
@@ -181,13 +179,19 @@ export class Session implements Disposable {
     return chunk;
   }
 
-  async #draw(answer: Answer, meanwhile: (id: Tensor) => void): Promise<Chunk> {
+  async #draw(answer: Answer): Promise<Chunk> {
     const drawing = this.drawing(answer);
     const { logits, rule, goesOn } = drawing;
     const { backend } = this.model.decoder;
-    const [drawn] = await drawTokens(backend, logits.tensor, [rule], goesOn ? meanwhile : undefined);
+    const ahead = (id: Tensor) => this.frontier.runAhead(this.#stepper.runAhead(id, logits));
+    const [drawn] = await drawTokens(backend, logits.tensor, [rule], goesOn ? ahead : undefined);
     if (drawn === undefined) throw new Error('no row');
     return this.accept(answer, drawn, drawing);
+  }
+
+  /** What random choices depend on. */
+  get #identity() {
+    return { seed: this.options.seed ?? 0, sequence: this.options.sequence ?? 0 };
   }
 
   /** Tokens that the context can take after the next one. */
@@ -201,7 +205,7 @@ export class Session implements Disposable {
     const [id] = this.frontier.unfed;
     if (id === undefined) return;
     checkLength(this.model, this.#cache.nextPosition + 1);
-    this.#stopLoop();
+    this.#stepper.stop();
     this.frontier.fed(await work(this.#sequence(), id));
   }
 
@@ -213,9 +217,10 @@ export class Session implements Disposable {
 
   /**
    * A second session with the same past; memory is shared until one of them changes.
-   * @throws KvsiftError `unsupported` where the policy evicts while decoding and cannot copy its state
+   * @throws KvsiftError `unsupported` where the policy evicts while decoding and cannot copy its state; `invalid_argument` during another call
    */
   fork(): Session {
+    this.#gate.check();
     this.#withdraw();
     const twin = new Session(this.model, this.options);
     twin.#cache = this.#cache.fork();
@@ -231,15 +236,24 @@ export class Session implements Disposable {
     return twin;
   }
 
-  /** Takes back the last tokens. Generation can go on once something was appended. @throws `invalid_argument` where an eviction lies in between */
+  /**
+   * Takes back the last tokens. Generation can go on once something was appended.
+   * @throws KvsiftError `invalid_argument` where an eviction lies in between; `unsupported` where the policy took the tokens into account while decoding
+   */
   rollback(tokens: number): void {
+    this.#gate.check();
+    if (!Number.isInteger(tokens) || tokens < 0)
+      throw new KvsiftError('invalid_argument', `expected a whole number of tokens to take back, at least 0, got ${tokens}`);
     this.#withdraw();
     const { unfed } = this.frontier;
-    const pending = Math.min(tokens, unfed.length);
-    unfed.splice(unfed.length - pending, pending);
-    if (tokens === pending) return;
-    this.#cache.rollback(tokens - pending);
-    this.frontier.forget();
+    const fed = Math.max(0, tokens - unfed.length);
+    if (fed > 0) {
+      demandRollback(this.#run);
+      this.#cache.rollback(fed);
+      this.#run?.rollback?.(fed);
+      this.frontier.forget();
+    }
+    unfed.length -= tokens - fed;
   }
 
   /**
@@ -247,7 +261,7 @@ export class Session implements Disposable {
    * @throws KvsiftError `unsupported` where the policy works on while decoding and cannot tell its state; `file_unreadable`
    */
   async save(path: string): Promise<void> {
-    await this.#exclusive(async () => {
+    await this.#gate.run(async () => {
       this.#withdraw();
       if (this.#cache.seen === 0) throw new KvsiftError('invalid_argument', 'nothing to save: call prefill first');
       const run = this.#memory()?.save();
@@ -263,14 +277,14 @@ export class Session implements Disposable {
       };
       const { logits: row, unfed } = this.frontier;
       const logits = unfed.length === 0 ? ((await row?.tensor.read()) as Float32Array | undefined) : undefined;
-      await writeSessionFile(path, await this.#identity(), progress, this.#cache, logits, run?.tensors ?? {});
+      await writeSessionFile(path, await this.#owner(), progress, this.#cache, logits, run?.tensors ?? {});
     });
   }
 
   /** @internal Continues a saved session; see `LanguageModel.restore`. */
   async restore(path: string): Promise<void> {
-    await this.#exclusive(async () => {
-      const { progress, logits, run } = await readSessionFile(path, await this.#identity(), this.#cache);
+    await this.#gate.run(async () => {
+      const { progress, logits, run } = await readSessionFile(path, await this.#owner(), this.#cache);
       this.#ropeLength = progress.ropeLength;
       this.#generated = progress.generated;
       if (run) {
@@ -288,7 +302,7 @@ export class Session implements Disposable {
     return policy && joinMemories({ policy, window: this.#window ?? noMemory });
   }
 
-  async #identity(): Promise<SessionIdentity> {
+  async #owner(): Promise<SessionIdentity> {
     const { policy } = this.options;
     return {
       model: await this.model.fingerprint(),
@@ -297,18 +311,32 @@ export class Session implements Disposable {
     };
   }
 
-  /** Original positions that each KV head of a layer still holds, ascending. Needs `trackPositions`, or a layer with a sliding window. */
+  /**
+   * Original positions that each KV head of a layer still holds, ascending. Needs `trackPositions`, or a layer with a sliding window: there a policy that
+   * renumbers gives entries their new positions.
+   */
   async retained(layer: number): Promise<Int32Array[]> {
     this.#withdraw();
-    return readRetained(this.#cache.layer(layer).view);
+    return readRetained(this.#cache.layer(layer).view, this.#run?.heldPositions?.(layer));
   }
 
+  /** Ends the session; a call in progress rejects with `disposed`. */
   dispose(): void {
-    this.#stopLoop();
-    this.#window?.[Symbol.dispose]();
+    this.#gate.close();
+  }
+
+  #release(): void {
+    this.#stepper.stop();
     this.frontier.dispose();
-    this.#run?.dispose();
+    this.#forgetPolicy();
     this.#cache.dispose();
+  }
+
+  #forgetPolicy(): void {
+    this.#window?.[Symbol.dispose]();
+    this.#window = undefined;
+    this.#run?.dispose();
+    this.#run = undefined;
   }
 
   [Symbol.dispose](): void {
@@ -332,17 +360,14 @@ export class Session implements Disposable {
     this.frontier.catchUp();
     for (let [id] = this.frontier.unfed; id !== undefined; [id] = this.frontier.unfed) {
       checkLength(this.model, this.#cache.nextPosition + 1);
-      this.frontier.fed(this.#rowOf(await this.#decodeLoop().step(Int32Array.of(id))));
+      const logits = await this.#stepper.step(id).catch((error: unknown) => {
+        // A rule has evicted from some layers and not from others.
+        if (this.#run?.decode !== undefined) this.#gate.close(error);
+        throw error;
+      });
+      this.frontier.fed(logits);
     }
     throwIfAborted(signal, 'generation');
-  }
-
-  /** Starts the step of a token that has been drawn but not read, so that the stream has work while the host looks at it. */
-  #runAhead(id: Tensor): void {
-    const loop = this.#decodeLoop();
-    if (!loop.replays) return;
-    const before = LogitsRow.of(this.model.decoder.backend.slice(this.#ready().tensor, 0, 0, 1));
-    this.frontier.runAhead(before, this.#rowOf(loop.stepWith(id)));
   }
 
   /** Takes the step back that runs ahead: as if its token had been drawn only. */
@@ -350,23 +375,12 @@ export class Session implements Disposable {
     if (this.frontier.withdraw()) this.#cache.rollback(1);
   }
 
-  /** Logits of this session's loop, which lie where its next step writes. */
-  #rowOf(logits: Tensor): LogitsRow {
-    return LogitsRow.of(this.model.decoder.backend.reshape(logits, logits.shape));
-  }
-
-  #decodeLoop(): DecodeLoop {
-    this.#loop ??= new DecodeLoop(this.model.decoder, [this.#sequence()]);
-    return this.#loop;
-  }
-
   #sequence(): Sequence {
     return {
       cache: this.#cache,
       ...(this.#run && { run: this.#run }),
       ...(this.#window && { window: this.#window }),
-      seed: this.options.seed ?? 0,
-      index: this.options.sequence ?? 0,
+      ...this.#identity,
       ropeLength: this.#ropeLength,
     };
   }
@@ -375,21 +389,5 @@ export class Session implements Disposable {
     const { logits } = this.frontier;
     if (logits !== undefined) return logits;
     throw new KvsiftError('invalid_argument', 'nothing to continue: call prefill first');
-  }
-
-  #stopLoop(): void {
-    this.#loop?.[Symbol.dispose]();
-    this.#loop = undefined;
-  }
-
-  /** One piece of work at a time. */
-  async #exclusive<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#busy) throw new KvsiftError('invalid_argument', 'this session is busy: wait for the call in progress, or fork it');
-    this.#busy = true;
-    try {
-      return await work();
-    } finally {
-      this.#busy = false;
-    }
   }
 }

@@ -1,5 +1,6 @@
 import {
   definePolicy,
+  demandLayers,
   type LayerView,
   type PolicyRun,
   type Protection,
@@ -7,6 +8,7 @@ import {
   type ScoreRun,
   type SequenceContext,
   scoredRun,
+  scoresOfLayer,
   selectBest,
   uniformLayer,
 } from '@kvsift/policy';
@@ -43,6 +45,7 @@ export const everyStep = definePolicy({
   ],
   create: ({ policy, ...schedule }) => ({
     ragged: false,
+    traits: ['decode'] as const,
     begin: (context) => start(policy, context, schedule),
   }),
 });
@@ -52,6 +55,7 @@ interface Schedule extends CompressionSchedule {
 }
 
 function start(policy: ScoredPolicy, context: SequenceContext, schedule: Schedule): PolicyRun {
+  demandLayers('every-step', 'skipLayers', schedule.skipLayers, context.model);
   const scoring = policy.scoring.start(context);
   if (scoring.decode === undefined) {
     throw new KvsiftError('policy_invalid', `every-step: the score of ${policy.name} makes sense at prefill only`, {
@@ -73,9 +77,9 @@ function run(
     schedule.skipLayers.includes(layer) ? length : Math.max(1, keptAfterStep(length, schedule));
   const budgets = Array.from({ length: model.layers }, (_, layer) => uniformLayer(kept(layer, promptLength), model));
   const choose = (view: LayerView, scores: Parameters<typeof selectBest>[1]) =>
-    selectBest(view, scores, clamp(policy.scoring.protect, view.budget.perHead));
+    selectBest(view, scores, clamp(policy.scoring.protect, view.budget.perHead), policy.scoring.ties);
   return {
-    ...scoredRun(scoring, budgets, choose),
+    ...scoredRun(policy.name, scoring, budgets, choose),
     decode: {
       observe: decode.observe,
       async step(view) {
@@ -83,7 +87,7 @@ function run(
         const perHead = kept(view.layer, view.length);
         if (perHead >= view.length) return 'all';
         const shrunk = { ...view, budget: uniformLayer(perHead, model) };
-        const scores = await scoring.score(shrunk);
+        const scores = await scoresOfLayer(policy.name, scoring, shrunk);
         const selection = choose(shrunk, scores);
         scoring.kept?.(shrunk, scores, selection);
         return selection;

@@ -34,6 +34,16 @@ describe('policyOf', () => {
     await expect(policyOf(text, allPolicies(), folder)).rejects.toMatchObject({ code: 'policy_unknown' });
   });
 
+  it('says why a policy cannot be loaded', async () => {
+    writeFileSync(join(folder, 'throws.mjs'), "throw new Error('no table for this model');");
+    await expect(policyOf('./throws.mjs', allPolicies(), folder)).rejects.toThrow(
+      /cannot load .*throws.mjs: no table for this model/,
+    );
+    mkdirSync(join(folder, 'unbuilt'), { recursive: true });
+    writeFileSync(join(folder, 'unbuilt', 'package.json'), JSON.stringify({ main: './dist/index.js' }));
+    await expect(policyOf('./unbuilt', allPolicies(), folder)).rejects.toThrow(/index.js: build the package first/);
+  });
+
   it('refuses a package without a policy', async () => {
     writeFileSync(join(folder, 'empty.mjs'), 'export const nothing = 1;');
     await expect(policyOf('./empty.mjs', allPolicies(), folder)).rejects.toThrow(/exports no policy/);

@@ -47,7 +47,8 @@ async function loadFactory(source: string, from: string): Promise<AnyPolicyFacto
   const target = source.startsWith('.') || source.startsWith('/') ? resolve(from, source) : join(from, 'node_modules', source);
   const file = entryOf(target);
   const loaded: unknown = await import(pathToFileURL(file).href).catch((cause: unknown) => {
-    throw new KvsiftError('policy_unknown', `${source}: cannot load ${file}; build the package first`, { source }, { cause });
+    const reason = existsSync(file) ? (cause instanceof Error ? cause.message : String(cause)) : 'build the package first';
+    throw new KvsiftError('policy_unknown', `${source}: cannot load ${file}: ${reason}`, { source }, { cause });
   });
   const factory = Object.values(loaded as object).find(isFactory);
   if (factory !== undefined) return factory;

@@ -63,7 +63,7 @@ export const adakv = definePolicy({
     begin(context) {
       const budgets = policy.scoring.allocate(context);
       const protections = layerProtections('adakv', policy.scoring, context);
-      return scoredRun(policy.scoring.start(context), budgets, async (view, scores) => {
+      return scoredRun(policy.name, policy.scoring.start(context), budgets, async (view, scores) => {
         const protect = protections[view.layer] ?? policy.scoring.protect;
         const share = { view, scores, protect, floor: view.layer < skip ? 1 : floor, normalise };
         if (form === 'safeguard') return safeguarded(share);

@@ -15,7 +15,7 @@ import {
   resolveBudgets,
   type SequenceContext,
 } from '@kvsift/policy';
-import type { Backend, Selection, Tensor } from '@kvsift/tensor';
+import type { Selection, Tensor } from '@kvsift/tensor';
 import { preferredShares } from './shares.js';
 
 interface Options {
@@ -59,7 +59,7 @@ export const cake = definePolicy({
     'While the prompt is read, layers may hold a quarter of the budget too much before earlier ones shrink.',
     'Entries are not re-shared while decoding.',
   ],
-  create: (options) => ({ ragged: false, begin: (context) => cascade(context, options) }),
+  create: (options) => ({ ragged: false, traits: ['cascade'] as const, begin: (context) => cascade(context, options) }),
 });
 
 /** Earlier layers may hold a part of the whole budget too much, one in this many, before they shrink. */
@@ -76,12 +76,11 @@ function cascade(context: SequenceContext, options: Options): PolicyRun {
   const preferences: number[] = [];
   const held: number[] = [];
   const scores = new LayerTensors();
-  let latest: LayerView | undefined;
   /** Cuts a layer to `count` entries besides the window and keeps their scores. */
-  const shrink = (view: LayerView, backend: Backend, layer: number, own: Tensor, count: number): Selection => {
-    const selection = backend.top(own, { keep: count + window, protectLast: window });
-    scores.set(layer, view.keep(gatherColumns({ ...view, backend }, own, selection)));
-    held[layer] = count;
+  const shrink = (view: LayerView, own: Tensor, count: number): Selection => {
+    const selection = view.backend.top(own, { keep: count + window, protectLast: window });
+    scores.set(view.layer, view.keep(gatherColumns(view, own, selection)));
+    held[view.layer] = count;
     return selection;
   };
   const dispose = () => scores.dispose();
@@ -91,19 +90,18 @@ function cascade(context: SequenceContext, options: Options): PolicyRun {
     async select(view) {
       const { tokenScores, preference } = await measure(view, options, window);
       preferences[view.layer] = preference;
-      latest = view;
       const share = preferredShares(preferences, total, past)[view.layer] ?? 0;
-      return shrink(view, view.backend, view.layer, tokenScores, share);
+      return shrink(view, tokenScores, share);
     },
-    revise(layer, backend) {
+    revise(layer, viewOf) {
       const shares = preferredShares(preferences, total, past);
       // Layer by layer the first ones would be copied again for each of the last ones.
       const excess = shares.reduce((sum, share, earlier) => sum + Math.max(0, (held[earlier] ?? 0) - share), 0);
       if (excess * slack < total && layer < context.model.layers - 1) return [];
       return shares.flatMap((share, earlier) => {
         const own = scores.get(earlier);
-        if (earlier >= layer || own === undefined || latest === undefined || share >= (held[earlier] ?? 0)) return [];
-        return [{ layer: earlier, selection: shrink(latest, backend, earlier, own, share) }];
+        if (earlier >= layer || own === undefined || share >= (held[earlier] ?? 0)) return [];
+        return [{ layer: earlier, decision: shrink(viewOf(earlier), own, share) }];
       });
     },
     dispose,

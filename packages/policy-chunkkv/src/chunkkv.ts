@@ -43,6 +43,8 @@ export const chunkkv = definePolicy({
   create({ policy, chunk, perHead, whole, reuse }) {
     const body = keepBest('chunkkv', {
       ...policy.scoring,
+      // Entries of a chunk are equal: it is cut at its end.
+      ties: 'earlier',
       start: (context) => {
         const inner = policy.scoring.start(context);
         const { decode: _decode, ...prefill } = inner;

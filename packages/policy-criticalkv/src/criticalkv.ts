@@ -104,7 +104,7 @@ export const criticalAdakv = definePolicy({
     begin(context) {
       const protections = layerProtections('critical-adakv', policy.scoring, context);
       const run = withProjection(policy.scoring.start(context));
-      return scoredRun(run, policy.scoring.allocate(context), (view, base) => {
+      return scoredRun(policy.name, run, policy.scoring.allocate(context), (view, base) => {
         const { backend, length, model, budget } = view;
         const protect: Protection = protections[view.layer] ?? policy.scoring.protect;
         const raised = raiseProtected(view, base, protect);

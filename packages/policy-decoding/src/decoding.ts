@@ -2,7 +2,6 @@ import {
   definePolicy,
   fitProtection,
   joinMemories,
-  keepBest,
   type LayerBudget,
   type LayerView,
   layerNumbers,
@@ -12,11 +11,12 @@ import {
   type SequenceContext,
   scoredRun,
   scoreMemory,
+  scoresOfLayer,
   selectBest,
   shareOf,
   uniformLayer,
 } from '@kvsift/policy';
-import { KvsiftError } from '@kvsift/tensor';
+import { KvsiftError, type Tensor } from '@kvsift/tensor';
 
 /** Decode-time eviction (specification 28a, 28b) for any policy whose score makes sense while decoding. */
 export const decoding = definePolicy({
@@ -38,7 +38,8 @@ export const decoding = definePolicy({
       default: 0,
       min: 0,
       unit: 'entries per head',
-      description: 'Entries left by an eviction; 0 means those that the budget left at prefill.',
+      description:
+        'Entries left by an eviction; 0 means what the wrapped policy says, usually those that the budget left at prefill.',
     },
     of: {
       kind: 'choice',
@@ -53,7 +54,8 @@ export const decoding = definePolicy({
   profiles: { kvpress: { description: 'kvpress DecodingPress.', parameters: { interval: 512, target: 2048 } } },
   deviations: ['Scorers see the queries as they were rotated; kvpress rotates all buffered queries by the current position.'],
   create: ({ policy, interval, target, of }) => ({
-    ...keepBest('decoding', policy.scoring),
+    ragged: false,
+    traits: ['decode'] as const,
     begin: (context) => start(policy, context, { interval, target, of }),
   }),
 });
@@ -83,24 +85,31 @@ function run(
   steps: Map<number, number>,
 ): PolicyRun {
   const budgets = policy.scoring.allocate(context);
-  const fitted = (view: LayerView) => fitProtection('decoding', policy.scoring.protect, view.budget.perHead, context);
-  const prefill = scoredRun(scoring, budgets, (view, scores) => selectBest(view, scores, fitted(view)));
+  const remaining = policy.scoring.remaining?.(context);
+  const best = (view: LayerView, scores: Tensor) => {
+    const { protect, ties } = policy.scoring;
+    return selectBest(view, scores, fitProtection('decoding', protect, view.budget.perHead, context), ties);
+  };
+  const prefill = scoredRun(policy.name, scoring, budgets, best);
   const scores = scoreMemory(scoring);
   return {
     ...prefill,
     ...(scores && { memory: joinMemories({ scores, steps: layerNumbers(steps) }) }),
     decode: {
       observe: decode.observe,
+      ...(decode.step && { read: decode.step }),
       async step(view) {
         await decode.step?.(view);
         const passed = (steps.get(view.layer) ?? 0) + 1;
         const due = passed >= options.interval;
         steps.set(view.layer, due ? 0 : passed);
-        const budget = targetOf(view, budgets[view.layer], context, options);
+        const left = remaining?.(view.layer, view.length) ?? budgets[view.layer] ?? view.budget;
+        if (left === 'all') return left;
+        const budget = targetOf(view, left, context, options);
         if (!due || view.length <= budget.perHead) return 'all';
         const shrunk = { ...view, budget };
-        const scores = await scoring.score(shrunk);
-        const selection = selectBest(shrunk, scores, fitted(shrunk));
+        const scores = await scoresOfLayer(policy.name, scoring, shrunk);
+        const selection = best(shrunk, scores);
         scoring.kept?.(shrunk, scores, selection);
         return selection;
       },
@@ -112,13 +121,8 @@ function run(
   };
 }
 
-function targetOf(
-  view: LayerView,
-  prefill: LayerBudget | undefined,
-  { budget }: SequenceContext,
-  { target, of }: Options,
-): LayerBudget {
+function targetOf(view: LayerView, left: LayerBudget, { budget }: SequenceContext, { target, of }: Options): LayerBudget {
   if (target > 0) return uniformLayer(target, view.model);
   if (of === 'seen' && budget.kind === 'share') return uniformLayer(shareOf(view.seen, budget), view.model);
-  return prefill ?? view.budget;
+  return left;
 }

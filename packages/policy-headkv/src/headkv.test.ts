@@ -66,6 +66,7 @@ describe('headkv', () => {
     ['text.json', 'no json', 'file_malformed'],
     ['negative.json', '{"importance": [[1, -1]]}', 'file_malformed'],
     ['empty.json', '{"importance": []}', 'file_malformed'],
+    ['zeros.json', '{"importance": [[0, 0, 0, 0]]}', 'policy_invalid'],
   ])('refuses the table %s', (name, content, code) => {
     const path = content === undefined ? join(folder, name) : table(name, content);
     expect(() => headkv({ table: path })).toThrow(expect.objectContaining({ code }));

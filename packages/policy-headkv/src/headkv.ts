@@ -51,6 +51,9 @@ export const headkv = definePolicy({
   ],
   create: ({ policy, table, beta, temperature }) => {
     const read: HeadTable | undefined = table === '' ? undefined : readHeadTable(bundledPath(table, tables, '.json'));
+    if (read?.importance.flat().every((value) => value === 0)) {
+      throw new KvsiftError('policy_invalid', `headkv: ${table} must have a head of an importance above 0, not zeros only`);
+    }
     return {
       ragged: true,
       begin(context) {
@@ -70,7 +73,7 @@ export const headkv = definePolicy({
           const total = row.reduce((sum, count) => sum + Math.min(count, promptLength), 0);
           return { perHead: Math.ceil(total / model.kvHeads), total };
         });
-        return scoredRun(policy.scoring.start(context), budgets, (view, scores) => {
+        return scoredRun(policy.name, policy.scoring.start(context), budgets, (view, scores) => {
           const keep = (counts[view.layer] ?? []).map((count) => Math.min(count, view.length));
           return view.backend.top(scores, {
             keep: {

@@ -1,4 +1,14 @@
-import { definePolicy, keepBest, norms, overEntries, resolveBudgets, uniformLayer } from '@kvsift/policy';
+import {
+  definePolicy,
+  demandLayers,
+  keepBest,
+  norms,
+  overEntries,
+  resolveBudgets,
+  type Scoring,
+  type SequenceContext,
+  uniformLayer,
+} from '@kvsift/policy';
 
 /** L2 norm, also called Knorm (specification 10). */
 export const knorm = definePolicy({
@@ -18,9 +28,10 @@ export const knorm = definePolicy({
       min: 0,
       max: 1,
       unit: 'share of the prompt',
-      description: 'Keeps ⌈keepRatio · n⌉ entries in place of the budget, as the reference counts; 0 follows the budget.',
+      description:
+        'Keeps ⌈keepRatio · n⌉ entries in place of the budget, as the reference counts, also of what is stored while decoding; 0 follows the budget.',
     },
-    pruneAfter: { kind: 'integer', default: 0, min: 0, unit: 'tokens', description: 'Shorter prompts stay whole.' },
+    pruneAfter: { kind: 'integer', default: 0, min: 0, unit: 'tokens', description: 'Shorter caches stay whole.' },
     skipLayers: {
       kind: 'numbers',
       default: [],
@@ -40,17 +51,18 @@ export const knorm = definePolicy({
     kvpress: { description: 'kvpress KnormPress.', parameters: {} },
   },
   deviations: ['No layer is skipped by default: the budget then means the same in every layer.'],
-  create: ({ keepRatio, pruneAfter, skipLayers }) =>
+  create: (schedule) =>
     keepBest('knorm', {
       protect: { first: 0, last: 0 },
       allocate(context) {
         const { model, promptLength } = context;
-        const whole = uniformLayer(promptLength, model);
-        const kept = uniformLayer(Math.max(1, Math.ceil(keepRatio * promptLength)), model);
-        return resolveBudgets(context).map((budget, layer) =>
-          promptLength < pruneAfter || skipLayers.includes(layer) ? whole : keepRatio > 0 ? kept : budget,
-        );
+        const remaining = remainingOf(schedule, context);
+        return Array.from({ length: model.layers }, (_, layer) => {
+          const left = remaining(layer, promptLength);
+          return left === 'all' ? uniformLayer(promptLength, model) : left;
+        });
       },
+      remaining: (context) => remainingOf(schedule, context),
       start: () => ({
         observe: {},
         decode: { observe: {} },
@@ -61,3 +73,23 @@ export const knorm = definePolicy({
       }),
     }),
 });
+
+interface Schedule {
+  readonly keepRatio: number;
+  readonly pruneAfter: number;
+  readonly skipLayers: readonly number[];
+}
+
+/** @throws KvsiftError `policy_invalid` where the model lacks a layer that is to be skipped */
+function remainingOf(
+  { keepRatio, pruneAfter, skipLayers }: Schedule,
+  context: SequenceContext,
+): ReturnType<NonNullable<Scoring['remaining']>> {
+  const { model } = context;
+  demandLayers('knorm', 'skipLayers', skipLayers, model);
+  const budgets = resolveBudgets(context);
+  return (layer, length) => {
+    if (length < pruneAfter || skipLayers.includes(layer)) return 'all';
+    return (keepRatio > 0 ? undefined : budgets[layer]) ?? uniformLayer(Math.max(1, Math.ceil(keepRatio * length)), model);
+  };
+}

@@ -17,6 +17,21 @@ describe('kvzip', () => {
       [901, 901, 901, ...prompt.slice(6, 14), ...prompt.slice(14, 20)],
     ]);
   });
+
+  it.each([
+    [100, 300],
+    [400, 300],
+  ])('refuses a prefix of %i tokens that %i tokens cut to 64 cannot keep', (prefix, promptLength) => {
+    const context = { model, promptLength, budget: { kind: 'tokens', tokens: 64 }, seed: 0, sequence: 0 } as const;
+    expect(() => kvzip({ prefix }).begin(context)).toThrow(expect.objectContaining({ code: 'budget_invalid' }));
+    expect(kvzip({ prefix, keepPrefix: false }).begin(context).budgets[0]?.perHead).toBe(64);
+  });
+
+  it('cuts a prompt that is all prefix to its share', () => {
+    const decisions = begin({ prefix: 30 }).decide(createReferenceBackend());
+    const totals = decisions.map((decision) => (decision !== 'all' && 'total' in decision ? decision.total : undefined));
+    expect(totals).toEqual([20, 20]);
+  });
 });
 
 describe('evictLowest', () => {

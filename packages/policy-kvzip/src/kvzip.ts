@@ -1,4 +1,4 @@
-import { definePolicy, type PolicyRun, type Reread, resolveBudgets, type SequenceContext } from '@kvsift/policy';
+import { definePolicy, fitProtection, type PolicyRun, type Reread, resolveBudgets, type SequenceContext } from '@kvsift/policy';
 import { evictLowest } from './eviction.js';
 import { type Part, reconstructionScores } from './reconstruction.js';
 
@@ -74,7 +74,7 @@ export const kvzip = definePolicy({
     'The budget counts all layers together (or each layer, with layerwise); heads and layers hold what their scores claim.',
     'The whole prefix is kept by default, as in the original code.',
   ],
-  create: (options) => ({ ragged: true, begin: (context) => new KvzipRun(context, options) }),
+  create: (options) => ({ ragged: true, traits: ['reread'] as const, begin: (context) => new KvzipRun(context, options) }),
 });
 
 /** A KVzip run; its scores can be looked at once the second reading is done. */
@@ -84,12 +84,17 @@ export class KvzipRun implements PolicyRun {
   /** Scores of each layer, [kvHeads · promptLength]. */
   readonly scores: Float32Array[] = [];
   #parts: readonly Part[] = [];
+  /** First entries of each layer's heads that stay whatever their score. */
+  readonly #kept: readonly number[];
 
   constructor(
     private readonly context: SequenceContext,
     private readonly options: Options,
   ) {
     this.budgets = resolveBudgets(context);
+    const { sinks, prefix, keepPrefix } = options;
+    const protect = { first: Math.max(sinks, keepPrefix ? prefix : 0), last: 0 };
+    this.#kept = this.budgets.map(({ perHead }) => fitProtection('kvzip', protect, perHead, context).first);
   }
 
   get reread(): Reread {
@@ -138,11 +143,14 @@ export class KvzipRun implements PolicyRun {
 
   decide(...[backend]: Parameters<Reread['decide']>) {
     const { model, promptLength, budget, counting } = this.context;
-    const { prefix, sinks, keepPrefix, layerwise } = this.options;
-    const most = this.scores.reduce((top, own) => own.reduce((best, score) => Math.max(best, score), top), 0);
-    const kept = Math.max(sinks, keepPrefix ? prefix : 0);
-    const raised = this.scores.map((own) => own.map((score, index) => (index % promptLength < kept ? most + 1 : score)));
+    const { layerwise } = this.options;
     const entries = model.kvHeads * promptLength;
+    // A prompt that is all prefix is not repeated and has no scores.
+    const scores = Array.from({ length: model.layers }, (_, layer) => this.scores[layer] ?? new Float32Array(entries));
+    const most = scores.reduce((top, own) => own.reduce((best, score) => Math.max(best, score), top), 0);
+    const raised = scores.map((own, layer) =>
+      own.map((score, index) => (index % promptLength < (this.#kept[layer] ?? 0) ? most + 1 : score)),
+    );
     const removed = budget.kind === 'share' ? (budget.denominator - budget.numerator) / budget.denominator : 0;
     const byRatio = counting === 'kvpress' && budget.kind === 'share';
     const perLayer = byRatio ? Math.trunc(entries * removed) : entries - Math.min(entries, this.budgets[0]?.total ?? entries);

@@ -1,6 +1,14 @@
-import { type Decision, definePolicy, gatherColumns, gatherEntries, type LayerView, type ObservedRows } from '@kvsift/policy';
-import { KvsiftError, type Tensor } from '@kvsift/tensor';
-import { entryAttention, gatherEvicted, type Merge, readsAttention } from './weights.js';
+import {
+  type Decision,
+  definePolicy,
+  gatherColumns,
+  gatherEntries,
+  type LayerView,
+  type ObservedRows,
+  wrapping,
+} from '@kvsift/policy';
+import type { Tensor } from '@kvsift/tensor';
+import { entryAttention, gatherEvicted, type Merge, mergesKeys, readsAttention } from './weights.js';
 
 /** Merging (specification 30): what is evicted changes the kept entries that resemble it or follow it. */
 export const merging = definePolicy({
@@ -46,23 +54,29 @@ export const merging = definePolicy({
   phases: ['prefill'],
   profiles: { kvpress: { description: 'kvpress MergingPress.', parameters: { method: 'values' } } },
   deviations: [
-    'd2o uses the mean similarity of 128 entries at a time as its threshold and does not move it while decoding.',
+    'd2o uses the mean similarity of the evicted ones among 128 entries at a time as its threshold.',
     'keepkv keeps keys as they are and mixes values by their attention: the paper also merges keys.',
+    'Layers with a sliding window merge nothing: what has left the window must stay out of sight.',
     'Averaging rotated keys of different positions (pivot, weighted, d2o) follows the references, though it is doubtful.',
   ],
   create: ({ policy, method, threshold, neighbours, window }) => {
-    if (policy.ragged) {
-      throw new KvsiftError(
-        'policy_invalid',
-        `merging needs a policy that keeps the same number in every head; ${policy.name} is ragged`,
-      );
-    }
+    const begin = wrapping('merging', policy, [
+      'cascade',
+      'decode',
+      'compensation',
+      'retrieval',
+      'reread',
+      'merging',
+      // What is evicted has not turned with the survivors: their keys do not mix.
+      ...(mergesKeys(method) ? (['renumbering'] as const) : []),
+    ]);
     const merge: Merge = { method, threshold, neighbours, window };
     return {
       ragged: false,
+      traits: [...(policy.traits ?? []), 'merging'] as const,
       begin(context) {
-        const inner = policy.begin(context);
-        const { decode: _decode, fork: _fork, ...prefill } = inner;
+        const inner = begin(context);
+        const { fork: _fork, ...prefill } = inner;
         const dispose = () => inner.dispose();
         return {
           ...prefill,
@@ -83,7 +97,7 @@ function longer(rows: ObservedRows | undefined, window: number): ObservedRows {
 
 /** The survivors with what was evicted added to them. */
 function merged(view: LayerView, decision: Decision, merge: Merge): Decision {
-  if (decision === 'all') return decision;
+  if (decision === 'all' || view.attention.window !== undefined) return decision;
   const survivors = 'selection' in decision ? decision : { selection: decision };
   const { selection } = survivors;
   if (selection.total >= view.length * view.model.kvHeads) return decision;

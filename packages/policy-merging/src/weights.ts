@@ -67,7 +67,7 @@ export function gatherEvicted(
       );
       const distance = inner.zip(inner.reshape(slots, [heads, 1, count]), own, 'sub');
       const gone = inner.reshape(negate(inner, keptHere(inner, distance)), [heads, rows, 1]);
-      const chunk = { start, end, distance, keys: cut(keys), values: cut(values) };
+      const chunk = { start, end, distance, gone, keys: cut(keys), values: cut(values) };
       const pair =
         merge.method === 'cam'
           ? cam(view, inner, chunk, attention, keptAttention, merge)
@@ -100,6 +100,8 @@ interface Chunk {
   readonly start: number;
   readonly end: number;
   readonly distance: Tensor;
+  /** 1 where a row is evicted, else 0: [heads, rows, 1]. */
+  readonly gone: Tensor;
   readonly keys: Tensor;
   readonly values: Tensor;
 }
@@ -120,11 +122,8 @@ function nearest(
   const candidates = negate(backend, backend.zip(cosine, best, 'less'));
   // The first of equal ones.
   const first = backend.zip(backend.zip(backend.cumsum(candidates), 1.5, 'less'), candidates, 'mul');
-  const limit = merge.method === 'd2o' ? backend.reshape(backend.reduce(best, 1, 'mean'), [heads, 1, 1]) : undefined;
-  const passes = negate(
-    backend,
-    limit === undefined ? backend.zip(best, merge.threshold, 'less') : backend.zip(best, limit, 'less'),
-  );
+  const limit = merge.method === 'd2o' ? meanOfEvicted(backend, best, chunk.gone) : merge.threshold;
+  const passes = negate(backend, backend.zip(best, limit, 'less'));
   const gates = backend.zip(first, passes, 'mul');
   return { gates, weights: backend.zip(gates, strength(), 'mul') };
 
@@ -149,6 +148,13 @@ function nearest(
         return filled(backend, [heads, 1, 1], 1);
     }
   }
+}
+
+/** Mean of a number per row over the evicted rows: [heads, 1, 1]. Kept rows resemble themselves fully and do not count. */
+function meanOfEvicted(backend: Backend, x: Tensor, gone: Tensor): Tensor {
+  const sum = backend.reduce(backend.zip(x, gone, 'mul'), 1, 'sum');
+  const count = backend.zip(backend.reduce(gone, 1, 'sum'), 1, 'max');
+  return backend.reshape(backend.zip(sum, count, 'div'), [x.shape[0] ?? 0, 1, 1]);
 }
 
 /** CaM: an even share for each of the next kept entries, drawn with probability attention / their mean attention. */
@@ -183,6 +189,11 @@ function cam(
 /** Methods that weigh entries by attention. */
 export function readsAttention(method: Method): boolean {
   return method === 'cam' || method === 'keepkv';
+}
+
+/** Methods that change keys, not values only. */
+export function mergesKeys(method: Method): boolean {
+  return method === 'weighted' || method === 'pivot' || method === 'd2o';
 }
 
 /** Attention of the last queries per entry, group mean: f32 [kvHeads, n]. */

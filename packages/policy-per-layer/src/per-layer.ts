@@ -39,6 +39,9 @@ export const perLayer = definePolicy({
     if ((weights.length === 0) === (keep.length === 0)) {
       throw new KvsiftError('policy_invalid', 'per-layer: give either weights or keep, one number per layer');
     }
+    if (weights.length > 0 && weights.every((weight) => weight === 0)) {
+      throw new KvsiftError('policy_invalid', 'per-layer: weights must have a number above 0, not zeros only');
+    }
     return keepBest(
       'per-layer',
       withBudgets(policy, (context) => (keep.length > 0 ? kept(context, keep) : weighted(context, weights))),

@@ -37,6 +37,7 @@ export const quest = definePolicy({
   ],
   create: ({ pageSize, fullLayers }) => ({
     ragged: false,
+    traits: ['retrieval'] as const,
     begin(context) {
       const budgets = resolveBudgets(context).map(({ perHead }) => perHead);
       const whole = budgets.map(() => uniformLayer(context.promptLength, context.model));
@@ -71,6 +72,11 @@ class QuestRun implements PolicyRun {
   fork(): PolicyRun {
     const { budgets, reads, pageSize, fullLayers, low, high } = this;
     return new QuestRun(budgets, reads, pageSize, fullLayers, low.fork(), high.fork(), this.#covered);
+  }
+
+  /** Bounds of a page that lost entries are made anew. */
+  rollback(tokens: number): void {
+    for (const [layer, covered] of this.#covered) this.#covered.set(layer, Math.max(0, covered - tokens));
   }
 
   dispose(): void {

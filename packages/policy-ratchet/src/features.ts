@@ -1,4 +1,4 @@
-import { filled } from '@kvsift/policy';
+import { filled, type ModelShape } from '@kvsift/policy';
 import type { Backend, Tensor } from '@kvsift/tensor';
 
 /**
@@ -51,6 +51,14 @@ export const featureMaps: Readonly<Record<FeatureName, FeatureMap>> = {
     return [backend.zip(backend.zip(t, 0, 'max'), backend.map(backend.zip(t, 0, 'min'), 'exp'), 'add')];
   },
 };
+
+/** The map for a model whose softmax scale is another than 1 / √headDim: rows are scaled first. */
+export function forScale(map: FeatureMap, { headDim, attentionScale = 1 / Math.sqrt(headDim) }: ScaledHeads): FeatureMap {
+  const factor = Math.sqrt(attentionScale * Math.sqrt(headDim));
+  return Math.abs(factor - 1) < 1e-9 ? map : (backend, x) => map(backend, backend.zip(x, factor, 'mul'));
+}
+
+type ScaledHeads = Pick<ModelShape, 'headDim' | 'attentionScale'>;
 
 /** x / headDim^(1/4), for queries and keys alike. */
 export function scaled(backend: Backend, x: Tensor): Tensor {

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createReferenceBackend } from '@kvsift/backend-reference';
 import { streamingLlm } from '@kvsift/policy-streaming-llm';
-import { conformance, evict, randomInputs } from '@kvsift/policy-testkit';
+import { conformance, contextOf, evict, layerView, randomInputs } from '@kvsift/policy-testkit';
 import { uniformAt } from '@kvsift/tensor';
 import { writeSafetensors } from '@kvsift/weights';
 import { describe, expect, it } from 'vitest';
@@ -66,5 +66,21 @@ describe('ratchet', async () => {
       evict(createReferenceBackend(), policy, randomInputs(1), { budget: { kind: 'tokens', tokens: 16 } }),
     ).rejects.toThrow(/queries is \[1, 3, 16, 8\], this model needs \[1, 2, 16, 8\]/);
     expect(() => ratchet({ features: 'learned' })).toThrow(/go together/);
+  });
+
+  it('takes the softmax scale of the model for its features', async () => {
+    const backend = createReferenceBackend();
+    const inputs = randomInputs(2);
+    const stateOf = async (given: typeof inputs, factor: number): Promise<number[]> => {
+      const context = contextOf(given, { budget: { kind: 'tokens', tokens: 16 } });
+      const attentionScale = factor / Math.sqrt(given.headDim);
+      using run = ratchet({ features: 'taylor' }).begin({ ...context, model: { ...context.model, attentionScale } });
+      await run.select(layerView(backend, given, { budget: run.budgets[0] ?? { perHead: 16, total: 32 }, observe: {} }));
+      const [state] = Object.values(run.memory?.save().tensors ?? {});
+      return [...((await state?.read()) ?? [])];
+    };
+    const [scaled, usual] = [await stateOf(inputs, 4), await stateOf({ ...inputs, keys: inputs.keys.map((x) => 2 * x) }, 1)];
+    expect(usual.length).toBeGreaterThan(0);
+    for (const [index, value] of scaled.entries()) expect(value).toBeCloseTo(usual[index] ?? 0, 3);
   });
 });

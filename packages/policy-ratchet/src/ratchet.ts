@@ -10,10 +10,11 @@ import {
   noMemory,
   type PolicyRun,
   type RunState,
+  wrapping,
 } from '@kvsift/policy';
 import { streamingLlm } from '@kvsift/policy-streaming-llm';
 import { KvsiftError } from '@kvsift/tensor';
-import { type FeatureMap, type FeaturePlace, featureMaps } from './features.js';
+import { type FeatureMap, type FeaturePlace, featureMaps, forScale } from './features.js';
 import { type LearnedFeatures, learnedMap, readLearned } from './learned.js';
 import { mixed, type SafeRule, stateOf } from './state.js';
 
@@ -61,23 +62,24 @@ export const ratchet = definePolicy({
   },
   deviations: [
     'The prompt’s own output is exact; the repository mixes the state into it, which counts evicted tokens twice and leaks the future.',
+    'Layers with a sliding window keep no state: what has left the window must stay out of sight.',
+    'The state knows no soft-cap: logits of evicted tokens are not capped.',
     'The state costs memory of its own, about headDim + 1.5 entries per head for `code`, on top of the budget.',
   ],
   create: ({ policy, features, weights, rule, limit }) => {
-    if (policy.ragged) {
-      throw new KvsiftError(
-        'policy_invalid',
-        `ratchet needs a policy that keeps the same number in every head; ${policy.name} is ragged`,
-      );
-    }
+    const inner = wrapping('ratchet', policy, ['compensation', 'retrieval', 'reread', 'renumbering', 'merging']);
     if ((features === 'learned') !== (weights !== '')) {
       throw new KvsiftError('policy_invalid', 'ratchet: features=learned and weights="map.safetensors" go together');
     }
     return {
       ragged: false,
+      traits: [...(policy.traits ?? []), 'compensation'] as const,
       begin: (context) => {
-        const map = features === 'learned' ? new LearnedMap(weights, context.model) : new BuiltIn(featureMaps[features]);
-        return compensated(policy.begin(context), map, { kind: rule, limit }, new LayerTensors());
+        const map =
+          features === 'learned'
+            ? new LearnedMap(weights, context.model)
+            : new BuiltIn(forScale(featureMaps[features], context.model));
+        return compensated(inner(context), map, { kind: rule, limit }, new LayerTensors());
       },
     };
   },
@@ -115,15 +117,16 @@ class LearnedMap implements Loading {
   at(place: FeaturePlace): FeatureMap {
     const learned = this.#learned;
     if (learned === undefined) throw new KvsiftError('policy_violation', 'ratchet: the feature map has not been read yet');
-    return (backend, x) => [learnedMap(backend, x, place, learned)];
+    return forScale((backend, x) => [learnedMap(backend, x, place, learned)], this.model);
   }
 }
 
 function compensated(inner: PolicyRun, features: Loading, rule: SafeRule, states: LayerTensors): PolicyRun {
-  const { decode, fork } = inner;
+  const { decode, fork, revise } = inner;
   const exact = inner.memory ?? (decode === undefined ? noMemory : undefined);
   const absorb = async (view: LayerView, decision: Decision): Promise<Decision> => {
-    if (decision === 'all') return decision;
+    // What leaves the window is never attended to again.
+    if (decision === 'all' || view.attention.window !== undefined) return decision;
     await features.ready();
     states.set(view.layer, view.keep(withEvicted(view, decision, features.at({ layer: view.layer, side: 'keys' }), states)));
     return decision;
@@ -144,6 +147,13 @@ function compensated(inner: PolicyRun, features: Loading, rule: SafeRule, states
     select: async (view) => absorb(view, await inner.select(view)),
     ...(decode && {
       decode: { observe: decode.observe, step: async (view: LayerView) => absorb(view, await decode.step(view)) },
+    }),
+    ...(revise && {
+      async revise(done: number, earlier: (layer: number) => LayerView) {
+        const revisions = await revise.call(inner, done, earlier);
+        for (const { layer, decision } of revisions) await absorb(earlier(layer), decision);
+        return revisions;
+      },
     }),
     compensation,
     held: () => ({ entries: inner.held?.().entries ?? 0, bytes: states.bytes + (inner.held?.().bytes ?? 0) }),

@@ -1,13 +1,5 @@
-import {
-  type Decision,
-  definePolicy,
-  type EvictionPolicy,
-  gatherEntries,
-  keptSlots,
-  type LayerView,
-  type PolicyRun,
-} from '@kvsift/policy';
-import { KvsiftError, type Tensor } from '@kvsift/tensor';
+import { type Decision, definePolicy, gatherEntries, keptSlots, type LayerView, type PolicyRun, wrapping } from '@kvsift/policy';
+import type { Tensor } from '@kvsift/tensor';
 
 /** Key re-rotation (specification 4): survivors are renumbered 0, 1, 2 … and their keys rotated to the new positions. */
 export const rerotate = definePolicy({
@@ -19,20 +11,22 @@ export const rerotate = definePolicy({
   observes: 'what the wrapped policy observes, rope frequencies',
   costs: 'those of the wrapped policy, and one rotation of the kept keys',
   phases: ['prefill', 'decode'],
-  deviations: ['Frequencies that depend on the length (dynamic NTK) are taken as they were at prefill.'],
+  deviations: [
+    'Frequencies that depend on the length (dynamic NTK) are taken as they were at prefill.',
+    'Where layers keep different numbers of entries, the next token comes behind the longest.',
+  ],
   create: ({ policy }) => {
-    if (policy.ragged) {
-      throw new KvsiftError(
-        'policy_invalid',
-        `rerotate needs a policy that keeps the same number in every head; ${policy.name} is ragged`,
-      );
-    }
-    return { ragged: false, begin: (context) => rotated(policy, policy.begin(context)) };
+    const begin = wrapping('rerotate', policy, ['compensation', 'retrieval', 'reread', 'renumbering']);
+    return {
+      ragged: false,
+      traits: [...(policy.traits ?? []), 'renumbering'] as const,
+      begin: (context) => rotated(begin(context)),
+    };
   },
 });
 
-function rotated(policy: EvictionPolicy, inner: PolicyRun): PolicyRun {
-  const { decode, fork } = inner;
+function rotated(inner: PolicyRun): PolicyRun {
+  const { decode, fork, revise } = inner;
   const dispose = () => inner.dispose();
   return {
     observe: inner.observe,
@@ -42,8 +36,15 @@ function rotated(policy: EvictionPolicy, inner: PolicyRun): PolicyRun {
     ...(decode && {
       decode: { observe: decode.observe, step: async (view: LayerView) => rotateSurvivors(view, await decode.step(view)) },
     }),
+    ...(revise && {
+      revise: async (done: number, earlier: (layer: number) => LayerView) =>
+        (await revise.call(inner, done, earlier)).map(({ layer, decision }) => ({
+          layer,
+          decision: rotateSurvivors(earlier(layer), decision),
+        })),
+    }),
     ...(inner.memory && { memory: inner.memory }),
-    ...(fork && { fork: () => rotated(policy, fork.call(inner)) }),
+    ...(fork && { fork: () => rotated(fork.call(inner)) }),
     dispose,
     [Symbol.dispose]: dispose,
   };
@@ -68,5 +69,9 @@ function rotateSurvivors(view: LayerView, decision: Decision): Decision {
     heads: 1,
     inverseFrequencies: view.rope.inverseFrequencies,
   });
-  return { ...survivors, keys: backend.reshape(turned, [model.kvHeads, kept, model.headDim]) };
+  return {
+    ...survivors,
+    keys: backend.reshape(turned, [model.kvHeads, kept, model.headDim]),
+    renumbered: view.attention.window !== undefined,
+  };
 }

@@ -43,6 +43,7 @@ export const scissorhands = definePolicy({
   create: ({ history, recent }) =>
     keepBest('scissorhands', {
       protect: { first: 0, last: recent },
+      ties: 'later',
       allocate: resolveBudgets,
       start: () => counted(history),
     }),

@@ -1,5 +1,5 @@
 import { deepStrictEqual, ok, rejects, strictEqual } from 'node:assert/strict';
-import { type Budget, type EvictionPolicy, isScored, type PolicyDefinition } from '@kvsift/policy';
+import { type Budget, type EvictionPolicy, isScored, type PolicyDefinition, traitsOf } from '@kvsift/policy';
 import { type Backend, isKvsiftError, scoped } from '@kvsift/tensor';
 import { costOf } from './cost.js';
 import { contextOf, type Evicted, evict, scoresOf } from './evict.js';
@@ -54,6 +54,12 @@ export function conformance({ definition, make }: Subject, makeBackend: () => Ba
     for (const budget of [half, share, { kind: 'bytes', bytes: 4 * 2 * 24 * 64 } as const]) {
       validate(await run(backend, policy, inputs, budget), inputs, exact, policy.ragged);
     }
+  });
+  check('says what its runs do besides choosing survivors', async () => {
+    const policy = make();
+    using begun = policy.begin(contextOf(inputs, { budget: half, layers: 4 }));
+    const silent = traitsOf(begun).filter((trait) => !policy.traits?.includes(trait));
+    deepStrictEqual(silent, [], `traits of ${policy.name} lack what its runs do`);
   });
   check('keeps what it protects', async (backend) => {
     const policy = make();

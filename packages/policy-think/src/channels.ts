@@ -9,6 +9,8 @@ export interface NarrowKeys {
   readonly values: Tensor;
   /** Channels that each KV head keeps, ascending; the same number everywhere. */
   readonly channels: Selection;
+  /** Original positions, i32 [kvHeads, entries], where the cache keeps them. */
+  readonly positions?: Tensor;
 }
 
 /**

@@ -1,5 +1,5 @@
 import { joinMemories, LayerTensors, type LayerView, type RunMemory, type RunState } from '@kvsift/policy';
-import { type AttentionShape, byteLength, type Selection } from '@kvsift/tensor';
+import { type AttentionShape, byteLength, type Selection, type Tensor } from '@kvsift/tensor';
 import type { NarrowKeys } from './channels.js';
 
 type Softmax = Pick<AttentionShape, 'scale' | 'softcap'>;
@@ -17,14 +17,15 @@ export class NarrowLayers implements Disposable, RunMemory {
       values: new LayerTensors(),
       indices: new LayerTensors(),
       offsets: new LayerTensors(),
+      positions: new LayerTensors(),
     },
   ) {}
 
   /** Takes over a layer's tensors. */
-  set({ layer, keep, attention }: LayerView, { keys, values, channels }: NarrowKeys): void {
+  set({ layer, keep, attention }: LayerView, { keys, values, channels, positions }: NarrowKeys): void {
     const { indices, offsets, ...counts } = channels;
     this.facts.set(layer, { ...attention, channels: counts });
-    for (const [name, tensor] of Object.entries({ keys, values, indices, offsets })) {
+    for (const [name, tensor] of Object.entries({ keys, values, indices, offsets, ...(positions && { positions }) })) {
       this.parts[name as keyof typeof this.parts].set(layer, keep(tensor));
     }
   }
@@ -36,14 +37,20 @@ export class NarrowLayers implements Disposable, RunMemory {
     return { narrow: { keys, values, channels: { ...facts.channels, indices, offsets } }, softmax: facts };
   }
 
-  /** Entries over all layers and heads, and bytes of their keys and values. */
+  /** Original positions of a layer's entries, i32 [kvHeads, entries], where they are known. */
+  positions(layer: number): Tensor | undefined {
+    return this.parts.positions.get(layer);
+  }
+
+  /** Entries over all layers and heads, and bytes of their keys, values and positions. */
   held(): { readonly entries: number; readonly bytes: number } {
     let [entries, bytes] = [0, 0];
     for (const layer of this.facts.keys()) {
       const narrow = this.get(layer)?.narrow;
       if (narrow === undefined) continue;
       entries += narrow.keys.shape[0] ?? 0;
-      for (const { dtype, shape } of [narrow.keys, narrow.values]) bytes += byteLength(dtype, shape);
+      for (const { dtype, shape } of [narrow.keys, narrow.values, this.positions(layer) ?? []].flat())
+        bytes += byteLength(dtype, shape);
     }
     return { entries, bytes };
   }
@@ -83,8 +90,14 @@ export class NarrowLayers implements Disposable, RunMemory {
   }
 
   fork(): NarrowLayers {
-    const { keys, values, indices, offsets } = this.parts;
-    const twins = { keys: keys.fork(), values: values.fork(), indices: indices.fork(), offsets: offsets.fork() };
+    const { keys, values, indices, offsets, positions } = this.parts;
+    const twins = {
+      keys: keys.fork(),
+      values: values.fork(),
+      indices: indices.fork(),
+      offsets: offsets.fork(),
+      positions: positions.fork(),
+    };
     return new NarrowLayers(new Map(this.facts), twins);
   }
 

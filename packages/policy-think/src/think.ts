@@ -11,9 +11,10 @@ import {
   type PolicyRun,
   type SequenceContext,
   uniformLayer,
+  wrapping,
 } from '@kvsift/policy';
 import { full } from '@kvsift/policy-full';
-import { type Backend, KvsiftError, type Selection, type Tensor } from '@kvsift/tensor';
+import type { Backend, Selection, Tensor } from '@kvsift/tensor';
 import { channelScores, keepChannels } from './channels.js';
 import { attendNarrow, joinAttention } from './narrow-attention.js';
 import { NarrowLayers } from './narrow-layers.js';
@@ -65,20 +66,13 @@ export const think = definePolicy({
     'Layers with a sliding window keep whole keys.',
   ],
   create: ({ policy, ratio, window, recent }) => {
-    if (policy.ragged) {
-      throw new KvsiftError(
-        'policy_invalid',
-        `think needs a policy that keeps the same number in every head; ${policy.name} is ragged`,
-        {
-          policy: policy.name,
-        },
-      );
-    }
+    const begin = wrapping('think', policy, ['cascade', 'decode', 'compensation', 'retrieval', 'reread', 'renumbering']);
     return {
       ragged: false,
+      traits: ['compensation'] as const,
       begin(context) {
         const dropped = Math.trunc(context.model.headDim * ratio + 1e-9);
-        const inner = policy.begin(context);
+        const inner = begin(context);
         return dropped === 0 ? inner : narrowed(inner, context, { dropped, window, recent }, new NarrowLayers());
       },
     };
@@ -92,13 +86,7 @@ interface Options {
 }
 
 function narrowed(inner: PolicyRun, context: SequenceContext, options: Options, layers: NarrowLayers): PolicyRun {
-  const { decode: _decode, compensation, retrieval, reread, fork, memory: _memory, ...rest } = inner;
-  if (compensation ?? retrieval ?? reread) {
-    throw new KvsiftError(
-      'policy_invalid',
-      'think wraps policies that choose tokens at prefill, not compensation, retrieval or a second reading',
-    );
-  }
+  const { fork, memory: _memory, ...rest } = inner;
   const { model, promptLength } = context;
   const whole = (layer: number) => model.windows?.[layer] !== undefined;
   const dispose = () => {
@@ -128,6 +116,7 @@ function narrowed(inner: PolicyRun, context: SequenceContext, options: Options, 
     },
     compensation: compensates,
     held: () => layers.held(),
+    heldPositions: (layer) => layers.positions(layer),
     memory: layers,
     fork: () => narrowed(fork === undefined ? inner : fork.call(inner), context, options, layers.fork()),
     dispose,
@@ -149,7 +138,8 @@ function split(view: LayerView, decision: Decision, { dropped, window, recent }:
     const made = survivors?.[part];
     return made === undefined ? backend.kvRead(kept, part, 0, old) : backend.slice(made, 1, 0, old);
   };
-  layers.set(view, keepChannels(backend, { keys: first('keys'), values: first('values') }, channels, cache.dtype));
+  const narrow = keepChannels(backend, { keys: first('keys'), values: first('values') }, channels, cache.dtype);
+  layers.set(view, { ...narrow, ...(cache.positions && { positions: firstSlots(view, survivors?.selection, old) }) });
   const last = (x: Tensor) => backend.slice(x, 1, old, old + recent);
   return {
     selection: survivors
@@ -158,6 +148,13 @@ function split(view: LayerView, decision: Decision, { dropped, window, recent }:
     ...(survivors?.keys && { keys: last(survivors.keys) }),
     ...(survivors?.values && { values: last(survivors.values) }),
   };
+}
+
+/** The first `count` of each head's survivors, which are their positions in a prompt: i32 [kvHeads, count]. */
+function firstSlots({ backend, model }: LayerView, selection: Selection | undefined, count: number): Tensor {
+  if (selection !== undefined) return backend.toInt(backend.slice(keptSlots(backend, selection), 1, 0, count));
+  const slots = Int32Array.from({ length: model.kvHeads * count }, (_, at) => at % count);
+  return backend.upload(slots, 'i32', [model.kvHeads, count]);
 }
 
 /** The last `count` of each head's survivors. */

@@ -64,7 +64,7 @@ export function uniformLayer(perHead: number, model: Pick<ModelShape, 'kvHeads'>
 
 /**
  * Entries per layer for a policy that treats all layers alike: exact integers, whatever the prompt (a budget above it leaves the cache as it is).
- * Bytes are divided over layers and heads, what remains goes to the first layers; the cache never exceeds them.
+ * Bytes are divided over layers and heads, what remains goes to the first layers; the cache's entries never exceed them (a paged layout rounds up to blocks).
  * @throws KvsiftError `budget_invalid` where bytes do not pay for one entry per head and layer
  */
 export function resolveBudgets(context: SequenceContext): LayerBudget[] {

@@ -8,10 +8,12 @@ export interface ModelShape {
   readonly kvHeads: number;
   readonly headDim: number;
   readonly hidden: number;
-  /** Bytes of one cache entry of one KV head: key and value in the cache's dtype (and its position where positions are kept). */
+  /** Bytes of one cache entry of one KV head: key and value in the cache's dtype, and its position where any layer keeps positions. */
   readonly entryBytes: number;
   /** Sliding window in positions per layer; undefined entries attend to everything. Absent: no layer has one. */
   readonly windows?: readonly (number | undefined)[];
+  /** What attention multiplies logits by. Absent: 1 / √headDim. */
+  readonly attentionScale?: number;
 }
 
 /** How much to keep. `share` is of the prompt, exact: numerator / denominator. `bytes` is for the whole cache, all layers. */
@@ -98,10 +100,18 @@ export interface Survivors {
   readonly keys?: Tensor;
   /** New values, likewise. */
   readonly values?: Tensor;
+  /** Where the cache keeps positions, those of the survivors become 0, 1, 2 …; uniform selections only. */
+  readonly renumbered?: boolean;
 }
 
 /** Kept entries of one layer; 'all' leaves the layer as it is. */
 export type Decision = Selection | Survivors | 'all';
+
+/** What a cascade decides anew for an earlier layer: slots are those of the compacted cache. */
+export interface Revision {
+  readonly layer: number;
+  readonly decision: Decision;
+}
 
 /** Eviction while text is generated: called per layer after a step has appended its entries and attended to them. */
 export interface DecodeRule {
@@ -109,6 +119,8 @@ export interface DecodeRule {
   readonly observe: Observation;
   /** `view.length` counts the new entries; `view.queries` and the others hold the latest rows, oldest first. */
   step(view: LayerView): Decision | Promise<Decision>;
+  /** Takes note of tokens that are read at once behind the prompt (a second turn): what `observe` names comes with all their rows. Evicts nothing. */
+  read?(view: LayerView): void | Promise<void>;
 }
 
 /**
@@ -148,19 +160,23 @@ export interface PolicyRun extends Disposable {
   readonly budgets: readonly LayerBudget[];
   /** Survivors of one layer, decided before the next layer runs. Never called where the budget covers the prompt. */
   select(view: LayerView): Decision | Promise<Decision>;
-  /** Earlier layers to shrink again now that `layer` is done (cascades): slots of the compacted cache. */
-  revise?(layer: number, backend: Backend): readonly { readonly layer: number; readonly selection: Selection }[];
+  /** Earlier layers to shrink again now that `layer` is done (cascades). `earlier` is such a layer as it is now, with nothing observed. */
+  revise?(layer: number, earlier: (layer: number) => LayerView): readonly Revision[] | Promise<readonly Revision[]>;
   readonly decode?: DecodeRule;
   readonly compensation?: Compensation;
   readonly retrieval?: Retrieval;
   /** Entries (over all layers and heads) and bytes that the run holds in place of the cache: part of what a session says that it holds. */
   held?(): { readonly entries: number; readonly bytes: number };
+  /** Original positions of what the run holds of a layer, i32 [kvHeads, entries] ascending, where the cache keeps positions. */
+  heldPositions?(layer: number): Tensor | undefined;
   /** Decides after a second reading; `select` then leaves the layers whole. */
   readonly reread?: Reread;
-  /** 'kept': the next token's position is the number of kept entries (re-rotation). Default 'seen': the true position. */
+  /** 'kept': the next token's position is the number of kept entries of the longest layer (re-rotation). Default 'seen': the true position. */
   readonly nextPosition?: 'seen' | 'kept';
   /** A second run with a copy of this one's state, for a forked sequence. Needed only with `decode`, `compensation` or `retrieval`. */
   fork?(): PolicyRun;
+  /** Forgets the last tokens of the text. Needed only with `decode` or `retrieval`: without it such a session takes back nothing that it was fed. */
+  rollback?(tokens: number): void;
   /** What a saved session must hold of this run. Needed only with `decode`, `compensation` or `retrieval`. */
   readonly memory?: RunMemory;
   dispose(): void;
@@ -168,6 +184,12 @@ export interface PolicyRun extends Disposable {
 
 /** A value that a policy parameter may have. */
 export type ParameterValue = number | string | boolean | EvictionPolicy | readonly number[];
+
+/**
+ * What a policy may do besides choosing each layer's survivors once: shrink earlier layers again (`revise`), evict while decoding, compensate,
+ * retrieve, read twice, give survivors new positions (`nextPosition`), add evicted entries to them (`keys`, `values`).
+ */
+export type PolicyTrait = 'cascade' | 'decode' | 'compensation' | 'retrieval' | 'reread' | 'renumbering' | 'merging';
 
 /** An eviction policy: an immutable description that starts a run per sequence. */
 export interface EvictionPolicy {
@@ -177,6 +199,8 @@ export interface EvictionPolicy {
   readonly parameters: Readonly<Record<string, ParameterValue>>;
   /** Whether heads of a layer may keep different numbers of entries. */
   readonly ragged: boolean;
+  /** What its runs may do besides choosing survivors: wrappers refuse what they cannot go along with. Absent: nothing. */
+  readonly traits?: readonly PolicyTrait[];
   /** @throws KvsiftError `budget_invalid` where the budget cannot hold what the policy protects */
   begin(context: SequenceContext): PolicyRun;
 }

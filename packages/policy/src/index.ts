@@ -15,3 +15,4 @@ export * from './rewrap.js';
 export * from './run-memory.js';
 export * from './scored.js';
 export * from './scores.js';
+export { traitsOf, wrapping } from './wrapping.js';

@@ -1,5 +1,5 @@
 import { KvsiftError } from '@kvsift/tensor';
-import type { EvictionPolicy, ParameterValue } from './contract.js';
+import type { EvictionPolicy, ModelShape, ParameterValue } from './contract.js';
 import { isScored, type ScoredPolicy } from './scored.js';
 
 interface Described {
@@ -74,6 +74,22 @@ export function completeParameters<S extends ParameterSchema>(
     return [name, value];
   });
   return Object.fromEntries(values) as ParametersOf<S>;
+}
+
+/** @throws KvsiftError `policy_invalid` where a parameter names a layer that the model does not have */
+export function demandLayers(
+  policy: string,
+  parameter: string,
+  given: readonly number[],
+  { layers }: Pick<ModelShape, 'layers'>,
+): void {
+  const missing = given.find((layer) => !Number.isInteger(layer) || layer >= layers);
+  if (missing === undefined) return;
+  throw new KvsiftError(
+    'policy_invalid',
+    `${policy}: ${parameter} must name layers of the model, 0 to ${layers - 1}, not ${missing}`,
+    { policy, parameter },
+  );
 }
 
 /** The error for a name that a schema does not have. */

@@ -3,7 +3,8 @@ import { fitProtection, type Protection, type ScoredPolicy, type Scoring } from 
 
 /** The scoring of a wrapped policy with other budgets per layer. */
 export function withBudgets(policy: ScoredPolicy, allocate: Scoring['allocate']): Scoring {
-  return { ...policy.scoring, allocate };
+  const { remaining: _remaining, ...scoring } = policy.scoring;
+  return { ...scoring, allocate };
 }
 
 /** Protection of each layer, fitted to its budget. @throws KvsiftError `budget_invalid` */

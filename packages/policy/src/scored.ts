@@ -9,6 +9,9 @@ export interface Protection {
   readonly last: number;
 }
 
+/** An order of entries that score alike. */
+export type Ties = 'earlier' | 'later';
+
 /** Scores the entries of one sequence's layers. All state of the sequence lives here. */
 export interface ScoreRun {
   readonly observe: Observation;
@@ -37,7 +40,13 @@ export function scoreMemory(run: ScoreRun): RunMemory | undefined {
 /** A way to score entries, and how many of them it keeps where nobody wraps it. */
 export interface Scoring {
   readonly protect: Protection;
+  /** Which of equally scored entries are kept. Default: the earlier ones. */
+  readonly ties?: Ties;
   allocate(context: SequenceContext): readonly LayerBudget[];
+  /**
+   * What an eviction while decoding leaves of a layer that holds `length` entries per head; 'all': it is not touched. Absent: what `allocate` said.
+   */
+  remaining?(context: SequenceContext): (layer: number, length: number) => LayerBudget | 'all';
   start(context: SequenceContext): ScoreRun;
 }
 
@@ -71,8 +80,9 @@ export function fitProtection(policy: string, protect: Protection, perHead: numb
 }
 
 /** Keeps the `view.budget.perHead` best-scored entries of each head, protected ones included. */
-export function selectBest(view: LayerView, scores: Tensor, protect: Protection): Selection {
-  return view.backend.top(scores, {
+export function selectBest(view: LayerView, scores: Tensor, protect: Protection, ties: Ties = 'earlier'): Selection {
+  // Among equals the rank rises with the slot.
+  return view.backend.top(ties === 'later' ? view.backend.rank(scores) : scores, {
     keep: Math.min(view.budget.perHead, view.length),
     protectFirst: protect.first,
     protectLast: protect.last,
@@ -87,15 +97,29 @@ export function keepBest(name: string, scoring: Scoring): Pick<ScoredPolicy, 'ra
     begin(context) {
       const budgets = scoring.allocate(context);
       const protections = budgets.map(({ perHead }) => fitProtection(name, scoring.protect, perHead, context));
-      return scoredRun(scoring.start(context), budgets, (view, scores) =>
-        selectBest(view, scores, protections[view.layer] ?? scoring.protect),
+      return scoredRun(name, scoring.start(context), budgets, (view, scores) =>
+        selectBest(view, scores, protections[view.layer] ?? scoring.protect, scoring.ties),
       );
     },
   };
 }
 
-/** A run that scores a layer and hands the scores to `choose`. */
+/** The layer's scores of a policy. @throws KvsiftError `policy_violation` where they are not f32 [kvHeads, length] */
+export async function scoresOfLayer(policy: string, run: ScoreRun, view: LayerView): Promise<Tensor> {
+  const scores = await run.score(view);
+  const { dtype, shape } = scores;
+  const { length, model } = view;
+  if (dtype === 'f32' && shape.length === 2 && shape[0] === model.kvHeads && shape[1] === length) return scores;
+  throw new KvsiftError(
+    'policy_violation',
+    `${policy}: scores of layer ${view.layer} must be f32 [${model.kvHeads}, ${length}], one per KV head and entry, not ${dtype} [${shape.join(', ')}]`,
+    { policy, layer: view.layer },
+  );
+}
+
+/** A run that scores a layer, as the policy of that name does, and hands the scores to `choose`. */
 export function scoredRun(
+  policy: string,
   run: ScoreRun,
   budgets: readonly LayerBudget[],
   choose: (view: LayerView, scores: Tensor) => Selection | Promise<Selection>,
@@ -105,7 +129,7 @@ export function scoredRun(
     observe: run.observe,
     budgets,
     async select(view) {
-      const scores = await run.score(view);
+      const scores = await scoresOfLayer(policy, run, view);
       const selection = await choose(view, scores);
       run.kept?.(view, scores, selection);
       return selection;

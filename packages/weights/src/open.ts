@@ -1,13 +1,13 @@
 import { join } from 'node:path';
 import { KvsiftError } from '@kvsift/tensor';
-import { pathKind } from './files/regular-file.js';
+import { pathKind, readInto, withFile } from './files/regular-file.js';
 import { readGguf } from './gguf/read.js';
 import { readSafetensorsHeader } from './safetensors/header.js';
 import { readShards } from './safetensors/sharded.js';
 import { type WeightContents, type WeightFile, weightFile } from './weight-file.js';
 
 /**
- * Reads the headers of a .gguf file, a .safetensors file or a Hugging Face folder (model.safetensors.index.json, else model.safetensors).
+ * Reads the headers of a GGUF file, a safetensors file or a Hugging Face folder (model.safetensors.index.json, else model.safetensors).
  * Everything that a header claims is checked against the files; tensor bytes stay on disk.
  * @throws KvsiftError `file_not_found`, `file_unreadable`, `file_malformed` (names file, field and what was expected), `unsupported`
  */
@@ -24,11 +24,19 @@ async function readContents(path: string): Promise<WeightContents> {
     const missing = `${path}: expected model.safetensors or model.safetensors.index.json in the folder, found neither`;
     throw new KvsiftError('file_not_found', missing, { path });
   }
-  return path.endsWith('.safetensors') || path.endsWith('.index.json') ? readSafetensors(path) : readGguf(path);
+  if (path.endsWith('.index.json')) return readShards(path);
+  return path.endsWith('.safetensors') || (await seemsSafetensors(path)) ? readSingle(path) : readGguf(path);
 }
 
-function readSafetensors(path: string): Promise<WeightContents> {
-  return path.endsWith('.index.json') ? readShards(path) : readSingle(path);
+/** Whatever its name: the length of a header, which is a JSON object. */
+function seemsSafetensors(path: string): Promise<boolean> {
+  return withFile(path, async (handle, { size }) => {
+    if (size < 9) return false;
+    const start = new Uint8Array(9);
+    await readInto(handle, path, start, 0);
+    const length = new DataView(start.buffer).getBigUint64(0, true);
+    return start[8] === '{'.charCodeAt(0) && length <= BigInt(size - 8);
+  });
 }
 
 async function readSingle(path: string): Promise<WeightContents> {

@@ -8,6 +8,7 @@ import { type BackendChoice, backendOptions, createBackend } from '../backends.j
 import { modelPath } from '../model-path.js';
 import { Progress } from '../progress.js';
 import { readText } from '../run-options.js';
+import { checkWritable } from '../write-report.js';
 
 const kinds = ['q-filters', 'head-table', 'gates'] as const;
 
@@ -20,6 +21,7 @@ export function calibrateCommand(): Command {
     .argument('<model>', 'a .gguf file, a Hugging Face folder, or demo')
     .argument('<texts>', 'a text file, or a folder of .txt files')
     .requiredOption('--out <file>', 'where it goes: .safetensors for q-filters, .json for tables')
+    .option('--json', 'print where it is as JSON')
     .addHelpText(
       'after',
       `
@@ -36,9 +38,10 @@ async function calibrate(
   what: (typeof kinds)[number],
   target: string,
   textPath: string,
-  flags: BackendChoice & { readonly out: string },
+  flags: BackendChoice & { readonly out: string; readonly json?: boolean },
 ): Promise<void> {
   const texts = await readTexts(textPath);
+  await checkWritable(flags.out);
   await using backend = await createBackend(flags);
   using progress = new Progress();
   using model = await load(modelPath(target), { backend });
@@ -50,7 +53,7 @@ async function calibrate(
     await writeFile(flags.out, `${JSON.stringify({ model: basename(target), kind: what, importance: rounded })}\n`);
   }
   progress.clear();
-  console.log(`wrote ${flags.out}`);
+  console.log(flags.json ? JSON.stringify({ file: flags.out }) : `wrote ${flags.out}`);
 }
 
 async function readTexts(path: string): Promise<string[]> {

@@ -7,7 +7,7 @@ export function policiesCommand(): Command {
     .description('Lists every policy: name, parameters, what it observes, what it costs.')
     .option('--json', 'print JSON')
     .action(policies)
-    .addHelpText('after', '\nMore about one of them:\n\nExamples:\n  kvsift inspect snapkv');
+    .addHelpText('after', '\nExamples:\n  kvsift policies\n  kvsift inspect snapkv    more about one of them');
 }
 
 function policies({ json }: { json?: boolean }): void {

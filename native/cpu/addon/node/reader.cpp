@@ -21,7 +21,10 @@ double Reader::finite(const char* name) {
 }
 
 std::size_t Reader::integer(const char* name, double value, std::size_t most) const {
-  if (!(value >= 0) || value != std::floor(value) || value > static_cast<double>(most)) refuse(name, "must be an integer in its range");
+  if (!(value >= 0) || value != std::floor(value) || value > static_cast<double>(most)) {
+    const std::string range = most < std::size_t{1} << 53 ? "an integer from 0 to " + std::to_string(most) : "an integer of at least 0";
+    refuse(name, ("must be " + range).c_str());
+  }
   return static_cast<std::size_t>(value);
 }
 

@@ -236,6 +236,13 @@ KVSIFT_INLINE void store_bf16(void* p, F x) { store_halves(p, bf16_bits(x)); }
 /** 2^x; relative error below 2e-7, or 1e-4 where `Coarse`. −1e30 and below give 0. */
 template <bool Coarse = false>
 KVSIFT_INLINE F exp2_of(F x) {
+#if defined(__AVX512DQ__)
+  if constexpr (Coarse) {
+    // x − ⌊x⌋ in one step, as scaling by 2^x takes the floor itself.
+    const F f = _mm512_reduce_ps(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+    return _mm512_scalef_ps(((0x1.3f96a4p-4F * f + 0x1.cefc4cp-3F) * f + 0x1.64444cp-1F) * f + 0x1.fff632p-1F, x);
+  }
+#endif
   const F whole = round_to_whole(x);
   const F f = x - whole;
   if constexpr (Coarse) {

@@ -84,7 +84,10 @@ export class HeaderCursor {
     if (wait) await wait;
     const value = this.u64();
     const room = Math.min(most, Math.floor(this.remaining / bytesEach));
-    if (value > BigInt(room)) throw this.error(`expected a count of at most ${room}, found ${value}`);
+    if (value > BigInt(room))
+      throw this.error(
+        `expected a count of at most ${room}, for which the rest of the file has room, found ${value}: the file is cut short or damaged`,
+      );
     return Number(value);
   }
 

@@ -223,11 +223,13 @@ void softmax(const ScoreTile& tile, const SoftmaxState& state, std::uint16_t* ha
       top[i] = i < count ? state.top[first + i] : nothing;
     }
     join_16<true>(partial, here);
+    bool moved = false;
     for (std::size_t i = 0; i < some; i += lanes) {
       const F before = load(top + i);
       const F now = max_of(before, load(here + i));
       store(factor + i, before == now ? splat(1.0F) : exp2_of(before - now));
       store(top + i, now);
+      moved = moved || sum_of(before == now) != -lanes;
     }
     for (std::size_t i = 0; i < some; i++) {
       F sum = splat(0.0F);
@@ -245,6 +247,10 @@ void softmax(const ScoreTile& tile, const SoftmaxState& state, std::uint16_t* ha
       const std::size_t row = first + i;
       state.top[row] = top[i];
       state.sum[row] = state.sum[row] * factor[i] + here[i];
+    }
+    if (!moved) continue;
+    for (std::size_t i = 0; i < count; i++) {
+      const std::size_t row = first + i;
       if (state.out == nullptr || factor[i] == 1.0F) continue;
       float* out = state.out + row * state.head_dim;
       std::size_t c = 0;

@@ -1,0 +1,208 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createReferenceBackend } from '@kvsift/backend-reference';
+import type { EvictionPolicy, LayerView, PolicyRun } from '@kvsift/policy';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { LanguageModel } from './language-model.js';
+import { load } from './load.js';
+import { expressions, names, registry } from './testing/policy-expressions.js';
+import { writeRandomModel } from './testing/random-model.js';
+
+const backend = createReferenceBackend();
+const prompt = Int32Array.from({ length: 48 }, (_, index) => (index * 17 + 5) % 60);
+const budget = 16;
+let folder: string;
+let model: LanguageModel;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'kvsift-calls-'));
+  model = await load(await writeRandomModel(join(folder, 'llama')), { backend });
+});
+
+afterAll(async () => {
+  model.dispose();
+  await rm(folder, { recursive: true });
+});
+
+/** A policy that works as `run` says and keeps everything else as it is. */
+function policyOf(run: (whole: PolicyRun) => Partial<PolicyRun>): EvictionPolicy {
+  return {
+    name: 'test',
+    parameters: {},
+    ragged: false,
+    begin({ model: shape }) {
+      const budgets = Array.from({ length: shape.layers }, () => ({ perHead: budget, total: budget * shape.kvHeads }));
+      const whole: PolicyRun = { observe: {}, budgets, select: () => 'all', dispose() {}, [Symbol.dispose]() {} };
+      return { ...whole, ...run(whole) };
+    },
+  };
+}
+
+/** Slots 0 … budget − 1 of every head, or others. */
+const chosen = ({ backend: place, model: { kvHeads } }: LayerView, first = 0) =>
+  place.selection(
+    Int32Array.from({ length: kvHeads * budget }, (_, index) => first + (index % budget)),
+    Int32Array.from({ length: kvHeads + 1 }, (_, head) => head * budget),
+  );
+
+describe('rollback', () => {
+  it.each(names)('%s: as if the tokens had never come, or refused with nothing changed', async (name) => {
+    const options = { policy: registry.parse(expressions[name] ?? name), budget };
+    using session = model.session(options);
+    await session.prefill(prompt);
+    for (const id of [3, 8, 1, 9, 4]) await session.force(id);
+    using twin = session.fork();
+    try {
+      session.rollback(3);
+    } catch (error) {
+      expect(error).toMatchObject({ code: 'unsupported' });
+      for (const id of [7, 2]) expect(await session.force(id)).toEqual(await twin.force(id));
+      return;
+    }
+    using fresh = model.session(options);
+    await fresh.prefill(prompt);
+    for (const id of [3, 8]) await fresh.force(id);
+    for (const id of [7, 2, 6]) expect(await session.force(id)).toEqual(await fresh.force(id));
+  });
+
+  it('takes whole numbers that the session can take back, and changes nothing otherwise', async () => {
+    using session = model.session();
+    await session.prefill(prompt);
+    for await (const { id } of session.generate({ maxTokens: 3, ignoreEos: true })) expect(id).toBeGreaterThanOrEqual(0);
+    const { length } = session;
+    for (const tokens of [0.5, -1, Number.NaN, 1000, '1' as unknown as number]) {
+      expect(() => session.rollback(tokens)).toThrow(expect.objectContaining({ code: 'invalid_argument' }));
+    }
+    expect(session.length).toBe(length);
+    using fresh = model.session();
+    await fresh.prefill(prompt);
+    for await (const { id } of fresh.generate({ maxTokens: 3, ignoreEos: true })) expect(id).toBeGreaterThanOrEqual(0);
+    expect(await session.logits()).toEqual(await fresh.logits());
+  });
+});
+
+describe('one call at a time', () => {
+  it('refuses to fork or take back while a prompt is read', async () => {
+    using session = model.session();
+    const reading = session.prefill(prompt);
+    const busy = expect.objectContaining({ code: 'invalid_argument', message: expect.stringContaining('busy') });
+    expect(() => session.fork()).toThrow(busy);
+    expect(() => session.rollback(1)).toThrow(busy);
+    await expect(session.logits()).rejects.toEqual(busy);
+    await reading;
+    expect(session.length).toBe(48);
+  });
+
+  it('ends with its session, which takes no memory again', async () => {
+    const before = backend.memory().bytes;
+    const session = model.session({ policy: registry.parse('snapkv(window=4)'), budget });
+    const reading = session.prefill(prompt);
+    session.dispose();
+    const disposed = expect.objectContaining({ code: 'disposed', message: 'this session was disposed' });
+    await expect(reading).rejects.toEqual(disposed);
+    await expect(session.prefill(prompt)).rejects.toEqual(disposed);
+    await expect(session.force(1)).rejects.toEqual(disposed);
+    expect(() => session.fork()).toThrow(disposed);
+    const second = model.session();
+    await second.prefill(prompt);
+    const chunks = second.generate({ maxTokens: 9, ignoreEos: true });
+    await chunks.next();
+    second.dispose();
+    await expect(chunks.next()).rejects.toEqual(disposed);
+    expect(backend.memory().bytes - before).toBeLessThanOrEqual(256);
+  });
+});
+
+describe('failures', () => {
+  it('of a second reading leave the session as it was', async () => {
+    let fails = true;
+    const policy = policyOf(() => ({
+      reread: {
+        observe: {},
+        passes: () => [Int32Array.of(1, 2, 3)],
+        look(_pass, { layer }) {
+          if (fails && layer === 1) throw new RangeError('looked too closely');
+        },
+        decide: () => [],
+      },
+    }));
+    using session = model.session({ policy, budget });
+    await expect(session.prefill(prompt)).rejects.toThrow('looked too closely');
+    expect(session.length).toBe(0);
+    expect(session.statistics().entries).toBe(0);
+    fails = false;
+    await session.prefill(prompt);
+    using fresh = model.session({ policy, budget });
+    await fresh.prefill(prompt);
+    expect(await session.logits()).toEqual(await fresh.logits());
+    expect(session.statistics()).toEqual(fresh.statistics());
+  });
+
+  it('of a decode rule end the session, and it says why', async () => {
+    const policy = policyOf(() => ({
+      decode: {
+        observe: {},
+        step(view) {
+          if (view.layer === 1) throw new RangeError('lost count');
+          return chosen(view);
+        },
+      },
+    }));
+    using session = model.session({ policy, budget });
+    await session.prefill(prompt);
+    await expect(session.force(1)).rejects.toThrow('lost count');
+    await expect(session.force(1)).rejects.toMatchObject({
+      code: 'disposed',
+      message: 'this session ended when a step failed: lost count',
+    });
+  });
+
+  it('of one session are none of another on the same backend', async () => {
+    const wrong = policyOf(() => ({ select: (view) => chosen(view, 1000) }));
+    using plain = model.session();
+    using broken = model.session({ policy: wrong, budget });
+    const [refused, fine] = await Promise.allSettled([broken.prefill(prompt), plain.prefill(prompt)]);
+    expect(refused).toMatchObject({ status: 'rejected', reason: { code: 'invalid_argument' } });
+    expect(fine.status).toBe('fulfilled');
+    using later = model.session();
+    await later.prefill(prompt);
+    expect(await plain.logits()).toEqual(await later.logits());
+  });
+
+  it('to compute numbers are errors, not tokens', async () => {
+    const policy = policyOf(() => ({
+      select(view) {
+        const { kvHeads, headDim } = view.model;
+        const values = new Float32Array(kvHeads * budget * headDim).fill(Number.NaN);
+        return { selection: chosen(view), values: view.backend.upload(values, 'f32', [kvHeads, budget, headDim]) };
+      },
+    }));
+    using session = model.session({ policy, budget });
+    await session.prefill(prompt);
+    await session.force(1);
+    await expect(session.generate({ maxTokens: 1 }).next()).rejects.toMatchObject({
+      code: 'backend_failure',
+      message: expect.stringContaining('not numbers'),
+    });
+  });
+});
+
+describe('a second turn', () => {
+  it.each(['h2o(window=4)', 'scissorhands(recent=4)', 'snapkv(window=4)', 'tova', 'expected-attention', 'keydiff(blockSize=8)'])(
+    'is to decoding(%s) what its tokens one by one are',
+    async (scorer) => {
+      const open = (interval: number) =>
+        model.session({ policy: registry.parse(`decoding(${scorer}, interval=${interval})`), budget, trackPositions: true });
+      using atOnce = open(1);
+      using oneByOne = open(6);
+      await Promise.all([atOnce.prefill(prompt), oneByOne.prefill(prompt)]);
+      const turn = [7, 3, 11, 2, 5];
+      await atOnce.prefill(turn);
+      for (const id of turn) await oneByOne.force(id);
+      for (const session of [atOnce, oneByOne]) await session.force(9);
+      expect(atOnce.statistics().entries).toBe(oneByOne.statistics().entries);
+      expect(await atOnce.retained(1)).toEqual(await oneByOne.retained(1));
+    },
+  );
+});
