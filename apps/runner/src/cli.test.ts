@@ -6,7 +6,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { demoModelPath } from '@kvsift/demo-model';
+import type { Command } from 'commander';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+import { program } from './main.js';
 
 const cli = fileURLToPath(new URL('../dist/cli.js', import.meta.url));
 
@@ -75,6 +78,22 @@ describe('inspect retention', () => {
     expect(await readFile(join(folder, 'kept.html'), 'utf8')).toContain('kept by ');
   });
 
+  it('counts what ThinK keeps at reduced width', async () => {
+    const shown = await kvsift([
+      'inspect',
+      'retention',
+      'demo',
+      ...text,
+      '--policy',
+      'think(recent=4, window=4)',
+      '--budget',
+      '6',
+    ]);
+    const json = await kvsift(['inspect', 'retention', 'demo', ...text, '--policy', 'full', '--budget', '6', '--json']);
+    const { tokens } = JSON.parse(json.out) as { tokens: string[] };
+    expect(shown.out).toContain(`all layers, all heads keep ${tokens.length}.0 tokens per head`);
+  });
+
   it('says what is missing', async () => {
     const without = await kvsift(['inspect', 'retention', 'demo', ...policy]);
     expect([without.code, without.err]).toEqual([2, expect.stringContaining('--prompt-file')]);
@@ -138,6 +157,8 @@ describe('bad input: one clear line, an exit code, nothing written', () => {
   });
 
   const long = 'word '.repeat(9000);
+  const kept = ['-p', 'x', '--policy', 'snapkv', '--budget', '20%'];
+  const small = ['--model', 'demo', '--policy', 'snapkv', '--budget', '20%', '--suite', 'facts'];
   it.each<[what: string, args: readonly string[], code: number, message: RegExp, input?: string]>([
     ['a missing model', ['generate', 'missing.gguf', '--prompt', 'x'], 3, /missing\.gguf/],
     ['a file that is no model', ['generate', 'not-a-model.gguf', '--prompt', 'x'], 3, /not-a-model\.gguf/],
@@ -182,6 +203,20 @@ describe('bad input: one clear line, an exit code, nothing written', () => {
     ['an address that is none', ['worker', '--redis', 'nonsense'], 2, /--redis.*redis:\/\/127/],
     ['a run of nothing', ['eval', 'run', '--out', 'run', '--model', 'demo'], 2, /--policy, --budget, --suite/],
     ['a report that cannot be written', ['demo', '--report', 'none/report.html'], 3, /none\/report.html cannot be written/],
+    [
+      'a page that cannot be written',
+      ['inspect', 'retention', 'demo', ...kept, '--html', 'none/x.html'],
+      3,
+      /none\/x\.html cannot/,
+    ],
+    ['filters that cannot be written', ['calibrate', 'gates', 'demo', 'broken.yaml', '--out', 'none/x'], 3, /none\/x cannot be/],
+    [
+      'a file in the place of a run',
+      ['eval', 'run', ...small, '--out', 'wrong.yaml'],
+      3,
+      /wrong\.yaml is a file, expected a folder/,
+    ],
+    ['a run below a file', ['eval', 'run', ...small, '--out', 'wrong.yaml/x'], 3, /x cannot be written: .*wrong\.yaml is a file/],
     ['a text that is not there', ['lm', 'demo', 'none.txt'], 3, /none.txt: the file cannot be read/],
     ['threads that are none', [...demo, '--threads', '0'], 2, /--threads/],
     ['more threads than there can be', [...demo, '--threads', '100000'], 2, /threads must be an integer from 0 to \d+/],
@@ -205,7 +240,7 @@ describe('bad input: one clear line, an exit code, nothing written', () => {
     const ended = await kvsift(args, input);
     expect(ended.err).toMatch(message);
     expect(ended.code).toBe(code);
-    expect(ended.err).not.toMatch(/\n\s+at /);
+    expect(ended.err).not.toMatch(/\n\s+at |unexpected/);
     expect(ended.err.split('\n').filter((line) => line.startsWith('error:'))).toHaveLength(1);
     expect(ended.out).toBe('');
     expect(await readdir(folder)).toEqual(before);
@@ -254,6 +289,11 @@ describe('inspect and policies', () => {
     const { code, out } = await kvsift(['--help']);
     expect(code).toBe(0);
     expect(out).toContain('Exit codes');
-    expect((await kvsift(['generate', '--help'])).out).toContain('Examples');
+    const all = ({ commands }: Command): readonly Command[] => commands.flatMap((one) => [one, ...all(one)]);
+    for (const command of all(program())) {
+      let help = '';
+      command.configureOutput({ writeOut: (text) => (help += text) }).outputHelp();
+      expect(help, command.name()).toMatch(/Examples?:\n +kvsift /);
+    }
   });
 });

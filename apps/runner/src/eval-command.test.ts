@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -115,6 +115,45 @@ describe('kvsift eval', () => {
     await start('report', 'first', '--html', 'first.html').ended;
     expect(await readFile(join(folder, 'first.html'), 'utf8')).toContain('<!doctype html>');
   }, 120_000);
+
+  it('holds --limit and --task to the suites of a file, and refuses a task that there is not', async () => {
+    await writeFile(
+      join(folder, 'two.yaml'),
+      'models: [demo]\npolicies: [random]\nbudgets: [20%, 20.0%]\nsuites: [{ suite: facts, limit: 5, options: { lengths: [256, 512] } }]\n',
+    );
+    const one = await start('eval', 'run', 'two.yaml', '--limit', '1', '--task', 'facts-512', '--out', 'one').ended;
+    expect(one.code, one.err).toBe(0);
+    expect(one.out).toContain('2 of 2 results');
+    for (const given of [['two.yaml'], flags]) {
+      const none = await start('eval', 'run', ...given, '--task', 'nosuch', '--out', 'none').ended;
+      expect(none.err).toMatch(/expected a task of facts \(facts-\d+.*\), got "nosuch"/);
+      expect([none.code, await stored('none')]).toEqual([3, 0]);
+    }
+  }, 60_000);
+
+  it.skipIf(spawnSync('redis-server', ['--version']).error)(
+    'says at Ctrl-C how to go on with a shared run',
+    async () => {
+      const port = 20_000 + (process.pid % 20_000);
+      const redis = spawn('redis-server', ['--port', `${port}`, '--bind', '127.0.0.1', '--save', ''], { cwd: folder });
+      try {
+        await new Promise<void>((resolve) => redis.stdout.on('data', (text) => /Ready to accept/.test(`${text}`) && resolve()));
+        const url = `redis://127.0.0.1:${port}`;
+        const { child, ended } = start(...run('shared'), '--redis', url);
+        await new Promise<void>((resolve) => child.stderr.on('data', (text) => /samples to run/.test(`${text}`) && resolve()));
+        await setTimeout(500);
+        child.kill('SIGINT');
+        const { code, out, err } = await ended;
+        expect([code, err]).toEqual([4, expect.not.stringContaining('error')]);
+        expect(out).toContain(
+          `0 of 12 results in shared; its workers go on; continue with: kvsift eval resume shared --redis ${url}`,
+        );
+      } finally {
+        redis.kill();
+      }
+    },
+    60_000,
+  );
 
   it('stores samples that fail, and ends with code 1', async () => {
     const { code, out } = await start(

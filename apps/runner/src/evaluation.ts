@@ -12,6 +12,7 @@ import { formatBytes, formatSeconds } from '@kvsift/report';
 import { type BackendChoice, createBackend } from './backends.js';
 import { interruption } from './interruption.js';
 import { modelPath } from './model-path.js';
+import { checkFolder } from './output-paths.js';
 import { Progress } from './progress.js';
 import { sharedRequests, shareRun } from './shared-evaluation.js';
 import { dataOptions, makeSuite, withAbsolutePaths } from './suites.js';
@@ -33,6 +34,7 @@ export interface EvaluationOptions {
 
 /** Runs an evaluation into a folder: progress on standard error, Ctrl-C once finishes the sample, twice stops. */
 export async function evaluate(settings: RunConfig, folder: string, options: EvaluationOptions = {}): Promise<RunOutcome> {
+  await checkFolder(folder);
   const config = withAbsolutePaths(settings);
   using progress = new Progress(options.quiet);
   const registry = await registryFor(config.policies, allPolicies());
@@ -84,7 +86,8 @@ function show(event: RunEvent, progress: Progress): void {
       break;
     case 'result': {
       const { task, label, budget } = event.result;
-      const left = event.done < event.total ? `, about ${formatSeconds(event.remainingSeconds)} left` : '';
+      const seconds = event.done < event.total ? event.remainingSeconds : undefined;
+      const left = seconds === undefined ? '' : `, about ${formatSeconds(seconds)} left`;
       progress.update(`${event.done}/${event.total} ${task} ${label} ${budget}${left}`);
       break;
     }

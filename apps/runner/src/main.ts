@@ -14,6 +14,7 @@ import { tuneCommand } from './commands/tune.js';
 import { verifyCommand } from './commands/verify.js';
 import { workerCommand } from './commands/worker.js';
 import { exitCodeHelp, exitCodeOf, exitCodes } from './exit-codes.js';
+import { pathError } from './output-paths.js';
 import { version } from './version.js';
 
 /** The whole command line. */
@@ -46,7 +47,8 @@ export async function main(argv: readonly string[]): Promise<void> {
   }
   try {
     await command.parseAsync([...argv]);
-  } catch (error) {
+  } catch (thrown) {
+    const error = pathError(thrown);
     if (error instanceof CommanderError) {
       process.exitCode = error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
       return;

@@ -55,6 +55,50 @@ describe('kvsift lm', () => {
     expect(await readFile(join(folder, 'lm.jsonl'), 'utf8')).toBe(before);
   });
 
+  it('takes no reading of another text or arithmetic for its own', async () => {
+    const text = await readFile(join(folder, 'text.txt'), 'utf8');
+    await writeFile(join(folder, 'other.txt'), `Another beginning. ${text}`);
+    const stored = async () => (await readFile(join(folder, 'mine.jsonl'), 'utf8')).trim().split('\n').length;
+    const read = async (file: string, ...more: readonly string[]) => {
+      const setting = ['--chunk-size', '64', '--prefill', '48', '--policies', 'streaming-llm', '--budgets', '50%', '--out'];
+      const { code, out, err } = await kvsift('lm', 'demo', file, ...setting, 'mine.jsonl', '--json', ...more);
+      expect(code, err).toBe(0);
+      return JSON.parse(out)[0].perplexity.mean as number;
+    };
+    const first = await read('text.txt');
+    expect(await read('text.txt')).toBe(first);
+    expect(await stored()).toBe(2);
+    expect(await read('other.txt')).not.toBe(first);
+    expect(await stored()).toBe(4);
+    await read('text.txt', '--compute', 'f32');
+    expect(await stored()).toBe(6);
+    expect(await read('text.txt')).toBe(first);
+  });
+
+  it('leaves a file alone that is not its own, and says before the work where it cannot write', async () => {
+    for (const [name, content] of [
+      ['notes.txt', 'not mine, no newline'],
+      ['line.txt', 'a line\nand {"model":"'],
+      ['object.json', '{"model":"x"}'],
+    ] as const) {
+      await writeFile(join(folder, name), content);
+      const ended = await kvsift('lm', 'demo', 'text.txt', '--out', name);
+      expect(ended).toMatchObject({ code: 3, err: expect.stringContaining(`${name}, line 1: expected a reading`) });
+      expect(await readFile(join(folder, name), 'utf8')).toBe(content);
+    }
+    for (const out of ['none/lm.jsonl', '.', 'text.txt/lm.jsonl']) {
+      const ended = await kvsift('lm', 'demo', 'text.txt', '--out', out);
+      expect(ended).toMatchObject({ code: 3, err: expect.stringContaining(`${out} cannot be written`) });
+      expect(ended.err).not.toMatch(/unexpected|loading/);
+    }
+  });
+
+  it('draws tables without colours where nobody sees them', async () => {
+    const { out } = await kvsift('policies');
+    expect(out).toContain('snapkv');
+    expect(out).not.toContain('\u001b');
+  });
+
   it('compresses at every step', async () => {
     const policy = 'every-step(knorm(), keepRatio=0.9, skipLayers=[0])';
     const { code, out, err } = await kvsift(
@@ -73,6 +117,7 @@ describe('kvsift lm', () => {
     expect(code, err).toBe(0);
     expect(out).toContain('every-step');
     expect(out).toContain('63 tokens predicted');
+    expect(out).not.toContain('\u001b');
   });
 
   it('says where a text is too short', async () => {
@@ -88,6 +133,7 @@ describe('kvsift tune', () => {
     const { code, out, err } = await kvsift('tune', 'demo', 'prompts.jsonl', ...args);
     expect(code, err).toBe(0);
     expect(out).toContain('The full cache finds 3 of 3 answers');
+    expect(out).not.toContain('\u001b');
     expect(out).toMatch(/Cheapest that keeps 99 %: snapkv\(.*\) at 30%/);
     expect(out.match(/streaming-llm/g)).toHaveLength(2);
   });
@@ -96,6 +142,8 @@ describe('kvsift tune', () => {
     const args = ['--policies', 'streaming-llm', '--budgets', '10%', '--max-tokens', '6'];
     const nothing = await kvsift('tune', 'demo', 'prompts.jsonl', ...args);
     expect(nothing).toMatchObject({ code: 1, err: expect.stringContaining('nothing tried keeps 99 %') });
+    const same = await kvsift('tune', 'demo', 'prompts.jsonl', ...args.slice(0, 2), '--budgets', '512', ...args.slice(4));
+    expect(same).toMatchObject({ code: 1, err: expect.stringContaining('evicts nothing of these prompts') });
     await writeFile(join(folder, 'bad.jsonl'), '{"prompt": "a"}\n{"text": "b"}\n');
     const bad = await kvsift('tune', 'demo', 'bad.jsonl');
     expect(bad).toMatchObject({ code: 3, err: expect.stringContaining('bad.jsonl, line 2') });

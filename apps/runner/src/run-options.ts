@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import type { GenerateOptions, SessionOptions } from '@kvsift/engine';
 import { allPolicies, policyOf } from '@kvsift/policies';
-import { parseBudget } from '@kvsift/policy';
+import { formatBudget, parseBudget } from '@kvsift/policy';
 import { KvsiftError, type KvType } from '@kvsift/tensor';
 import { InvalidArgumentError, Option } from 'commander';
 import { number, whole } from './number-option.js';
@@ -45,6 +45,11 @@ export const samplingOptions = (maxTokens: number): Option[] => [
   new Option('--seed <n>', 'equal seeds give equal texts').default(0).argParser(whole(0, 2 ** 32 - 1)),
   new Option('--stop <text...>', 'texts that end the answer').default([]),
 ];
+
+/** Budgets in one spelling (`20.0%` is `20%`), each once. @throws KvsiftError `budget_invalid` */
+export function budgetList(texts: readonly string[]): string[] {
+  return [...new Set(texts.map((text) => formatBudget(parseBudget(text))))];
+}
 
 /** Session options of a command line. @throws KvsiftError `policy_unknown`, `policy_invalid`, `budget_invalid` */
 export async function sessionOptions(

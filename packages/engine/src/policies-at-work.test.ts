@@ -159,11 +159,15 @@ describe('policies at work', () => {
     ['think(recent=8)', '100%', Array.from({ length: 51 }, (_, at) => at)],
     ['think(streaming-llm(sinks=4), recent=8)', '50%', [0, 1, 2, 3, ...Array.from({ length: 23 }, (_, at) => 28 + at)]],
   ] as const)('%s tells the positions of the narrow entries too', async (expression, share, expected) => {
-    using session = model.session({ policy: registry.parse(expression), budget: share, trackPositions: true });
+    const options = { policy: registry.parse(expression), budget: share, trackPositions: true };
+    using session = model.session(options);
     await session.prefill(prompt);
     for (const id of [3, 8, 1]) await session.force(id);
     using twin = session.fork();
-    for (const own of [...(await session.retained(1)), ...(await twin.retained(1))]) expect([...own]).toEqual(expected);
+    const path = join(folder, 'narrow.safetensors');
+    await session.save(path);
+    using restored = await model.restore(path, options);
+    for (const one of [session, twin, restored]) for (const own of await one.retained(1)) expect([...own]).toEqual(expected);
   });
 
   it('quest with a budget that covers the prompt answers as the full cache', async () => {

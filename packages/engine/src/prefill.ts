@@ -1,23 +1,13 @@
 import type { KvCache } from '@kvsift/cache';
-import type { DecoderLayer, DecoderModel, ModelConfig } from '@kvsift/models';
-import {
-  type Compensation,
-  joinObservations,
-  type LayerView,
-  narrowView,
-  type Observation,
-  type ObservedRows,
-  type PolicyRun,
-} from '@kvsift/policy';
-import type { Backend, ChunkSize, KvView, Tensor } from '@kvsift/tensor';
+import type { DecoderModel, ModelConfig } from '@kvsift/models';
+import { type Compensation, joinObservations, type Observation, type ObservedRows, type PolicyRun } from '@kvsift/policy';
+import type { ChunkSize, KvView, Tensor } from '@kvsift/tensor';
 import { throwIfAborted } from './abort.js';
 import { ChunkPositions } from './chunk-positions.js';
 import { type EvictionCost, EvictionCosts } from './eviction-costs.js';
-import { applyDecision, attentionShape, describeLayer } from './layer-view.js';
-import { RowCollector } from './observed-rows.js';
+import { LayerPass } from './layer-pass.js';
 import { Pace } from './pace.js';
 import { demandSound } from './restoring.js';
-import { scoped } from './scope.js';
 import type { Follower } from './sequence.js';
 
 /** What an observer may look at after a layer has read the prompt, before anything is evicted. */
@@ -162,140 +152,4 @@ function observationOf({ run, follower }: Reader): Observation {
 function advance({ cache, run }: Branch, first: number, count: number): void {
   cache.seen += count;
   cache.nextPosition = run?.nextPosition === 'kept' ? cache.longest : first + count;
-}
-
-/** One layer reading the chunks of one sequence. */
-class LayerPass implements Disposable {
-  readonly #backend: Backend;
-  readonly #queries: RowCollector;
-  readonly #queryLogSums: RowCollector;
-  readonly #queriesBefore: RowCollector;
-  readonly #keysBefore: RowCollector;
-  readonly #normed: RowCollector;
-  #columnSums: Tensor | undefined;
-
-  constructor(
-    private readonly model: DecoderModel,
-    private readonly layer: DecoderLayer,
-    private readonly cache: KvCache,
-    private readonly index: number,
-    private readonly observe: Observation,
-    private readonly count: number,
-    private readonly length: number,
-    private readonly compensation: Compensation | undefined,
-    /** Entries per head for which there is to be room behind the prompt. */
-    private readonly room: number,
-  ) {
-    this.#backend = layer.backend;
-    this.#queries = new RowCollector(layer.backend, observe.queries, count);
-    this.#queryLogSums = new RowCollector(layer.backend, observe.queries, count);
-    this.#queriesBefore = new RowCollector(layer.backend, observe.queriesBeforeRotation, count);
-    this.#keysBefore = new RowCollector(layer.backend, observe.keysBeforeRotation ? 'all' : 'none', count);
-    this.#normed = new RowCollector(layer.backend, observe.hidden, count);
-    if (observe.columnSums) {
-      const { queryHeads } = model.config;
-      this.#columnSums = layer.backend.upload(new Float32Array(queryHeads * count), 'f32', [queryHeads, count]);
-    }
-  }
-
-  /** Appends the chunk's keys and values; returns the rows for the next layer, or an empty tensor where they are not `needed`. */
-  chunk(hidden: Tensor, positions: Tensor, start: number, needed: boolean): Tensor {
-    using attended = this.#attend(hidden, positions, start, needed || this.#columnSums !== undefined);
-    if (!needed || attended === undefined) return this.#backend.empty('f32', [0, this.model.config.hidden]);
-    return this.layer.finish(hidden, attended);
-  }
-
-  /** Appends the chunk's keys and values; returns its attention where that is `wanted`. */
-  #attend(hidden: Tensor, positions: Tensor, start: number, wanted: boolean): Tensor | undefined {
-    const backend = this.#backend;
-    const rows = positions.shape[0] ?? 0;
-    const rope = this.model.rope(this.layer, this.length);
-    using projection = this.layer.project(hidden, positions, rope);
-    const storage = this.cache.layer(this.index, this.count + this.room);
-    // The whole prompt's room at once: chunks never make it grow.
-    const view = storage.reserve(start === 0 ? this.count : rows);
-    backend.kvAppend([{ view, rows }], projection.k, projection.v, positions);
-    storage.advance(rows);
-    this.#queries.add(projection.q, start);
-    this.#queriesBefore.add(projection.qBeforeRotation, start);
-    this.#keysBefore.add(projection.kBeforeRotation, start);
-    this.#normed.add(projection.normed, start);
-    if (!wanted) return undefined;
-    const observed = this.#queryLogSums.from(start, rows) < rows;
-    const { output, logSumExp } = backend.attention(projection.q, [{ view: storage.view, rows }], {
-      ...attentionShape(this.model.config, this.index),
-      ...(storage.view.positions && { positions }),
-      ...((this.compensation || observed) && { logSumExp: true }),
-      ...(this.#columnSums && { columnSums: this.#columnSums }),
-    });
-    using known = logSumExp;
-    if (known === undefined) return output;
-    this.#queryLogSums.add(known, start);
-    if (this.compensation === undefined) return output;
-    using scope = scoped(backend);
-    const corrected = this.compensation.correct(this.index, scope.backend, projection.q, output, known);
-    if (corrected === output) return output;
-    output.dispose();
-    return scope.keep(corrected);
-  }
-
-  /** Lets each policy choose and releases what it does not keep. */
-  async evict(readers: readonly Branch[]): Promise<void> {
-    using shared = scoped(this.#backend);
-    let observed: Partial<LayerView> | undefined;
-    for (const reader of readers) {
-      const { cache, run, follower } = reader;
-      const budget = (run ?? follower?.run)?.budgets[this.index];
-      const storage = cache.layer(this.index);
-      const evicts = run !== undefined && budget !== undefined && budget.total < storage.entries;
-      if (!evicts && follower === undefined) continue;
-      observed ??= this.#observed(shared.backend);
-      follower?.window.push(this.#backend, this.index, observed);
-      if (budget === undefined) continue;
-      using scope = scoped(this.#backend);
-      const whole: LayerView = {
-        ...describeLayer(this.model, cache, this.index, this.length, scope, reader),
-        budget,
-        seen: cache.seen + this.count,
-        ...observed,
-      };
-      if (run === undefined) await follower?.run.decode?.read?.(whole);
-      if (run === undefined || !evicts) continue;
-      const view = narrowView(whole, run.observe, budget, scope.backend);
-      await applyDecision(storage, await run.select(view), this.index);
-      const earlier = (layer: number): LayerView => ({
-        ...describeLayer(this.model, cache, layer, this.length, scope, options),
-        budget: run.budgets[layer] ?? budget,
-        seen: whole.seen,
-      });
-      for (const { layer, decision } of (await run.revise?.(this.index, earlier)) ?? [])
-        await applyDecision(cache.layer(layer), decision, layer);
-    }
-  }
-
-  /** The collected rows; released with the scope because they pass through it. */
-  #observed(backend: Backend): Partial<LayerView> {
-    const pass = (name: keyof LayerView, tensor: Tensor | undefined): Partial<LayerView> => {
-      if (tensor === undefined) return {};
-      const alias = backend.reshape(tensor, tensor.shape);
-      tensor.dispose();
-      return { [name]: alias };
-    };
-    return {
-      ...pass('queries', this.#queries.take()),
-      // Not all of them in the last layer, which attends with the last chunk only.
-      ...pass('queryLogSums', this.#queryLogSums.take()),
-      ...pass('queriesBeforeRotation', this.#queriesBefore.take()),
-      ...pass('keysBeforeRotation', this.#keysBefore.take()),
-      ...pass('hidden', this.#normed.take()),
-      ...pass('columnSums', this.#columnSums),
-      ...(this.observe.outputProjection && { outputProjection: this.layer.outputProjection }),
-    };
-  }
-
-  [Symbol.dispose](): void {
-    for (const collector of [this.#queries, this.#queryLogSums, this.#queriesBefore, this.#keysBefore, this.#normed])
-      collector[Symbol.dispose]();
-    this.#columnSums?.dispose();
-  }
 }

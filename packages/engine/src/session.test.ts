@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createReferenceBackend } from '@kvsift/backend-reference';
+import { allPolicies } from '@kvsift/policies';
 import { full } from '@kvsift/policy-full';
 import { snapkv } from '@kvsift/policy-snapkv';
 import { streamingLlm } from '@kvsift/policy-streaming-llm';
@@ -82,6 +83,32 @@ describe('a session', () => {
       expect(await answer({ policy, budget: '100%' })).toEqual(expected);
       expect(await answer({ policy, budget: 4000 })).toEqual(expected);
     }
+  });
+
+  it.each([
+    'knorm',
+    'keydiff(blockSize=4)',
+    'h2o(window=4)',
+    'expected-attention',
+    'snapkv(window=4)',
+    'adakv(snapkv(window=4))',
+    'tova',
+    'cake(window=4)',
+    'lagkv(lag=4)',
+    'random',
+    'chunkkv(snapkv(window=4), chunk=3)',
+    'criticalkv(snapkv(window=4))',
+    'streaming-llm(sinks=2)',
+  ])('%s spends nothing on what a sliding window hides', async (expression) => {
+    const policy = allPolicies().parse(expression);
+    expect(await answer({ policy, budget: 12 }, prompt, windowed)).toEqual(await answer({}, prompt, windowed));
+    using session = windowed.session({ policy, budget: 6 });
+    await session.prefill(prompt);
+    for (const kept of await session.retained(1)) {
+      expect(kept.length).toBeLessThanOrEqual(8);
+      for (const position of kept) expect(position).toBeGreaterThanOrEqual(32);
+    }
+    expect(session.statistics().entries).toBeLessThanOrEqual(smallModel.layers * smallModel.kvHeads * 6);
   });
 
   it('tells which positions it kept, in every layout', async () => {

@@ -64,11 +64,11 @@ describe('policies in layers with a sliding window', () => {
   it.each([false, true])('a budget in bytes pays for positions (tracked: %s)', async (trackPositions) => {
     using unwindowed = await load(await writeRandomModel(join(folder, 'llama')), { backend });
     for (const one of trackPositions ? [model, unwindowed] : [model]) {
-      using session = one.session({ policy: registry.parse('knorm'), budget: '8KiB', trackPositions });
+      using session = one.session({ policy: registry.parse('knorm'), budget: '4KiB', trackPositions });
       await session.prefill(prompt);
       const { entryBytes } = session.statistics();
-      expect(entryBytes).toBeLessThanOrEqual(8192);
-      expect(entryBytes).toBeGreaterThan(8192 - 2 * smallModel.kvHeads * (2 * 4 * 8 + 4));
+      expect(entryBytes).toBeLessThanOrEqual(4096);
+      expect(entryBytes).toBeGreaterThan(4096 - 2 * smallModel.kvHeads * (2 * 4 * 8 + 4));
     }
   });
 });

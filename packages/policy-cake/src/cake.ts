@@ -73,7 +73,9 @@ function cascade(context: SequenceContext, options: Options): PolicyRun {
   );
   const past = context.promptLength - window;
   const total = budgets.reduce((sum, { perHead }) => sum + perHead - window, 0);
-  const preferences: number[] = [];
+  /** 0 for a layer that a sliding window has cut to its budget: it was never measured. */
+  const preferences = budgets.map(() => 0);
+  const sharesUpTo = (layer: number) => preferredShares(preferences.slice(0, layer + 1), total, past);
   const held: number[] = [];
   const scores = new LayerTensors();
   /** Cuts a layer to `count` entries besides the window and keeps their scores. */
@@ -90,11 +92,11 @@ function cascade(context: SequenceContext, options: Options): PolicyRun {
     async select(view) {
       const { tokenScores, preference } = await measure(view, options, window);
       preferences[view.layer] = preference;
-      const share = preferredShares(preferences, total, past)[view.layer] ?? 0;
-      return shrink(view, tokenScores, share);
+      const share = sharesUpTo(view.layer)[view.layer] ?? 0;
+      return shrink(view, tokenScores, Math.min(share, view.length - window));
     },
     revise(layer, viewOf) {
-      const shares = preferredShares(preferences, total, past);
+      const shares = sharesUpTo(layer);
       // Layer by layer the first ones would be copied again for each of the last ones.
       const excess = shares.reduce((sum, share, earlier) => sum + Math.max(0, (held[earlier] ?? 0) - share), 0);
       if (excess * slack < total && layer < context.model.layers - 1) return [];

@@ -50,6 +50,13 @@ describe('qFilters', () => {
     expect(total).toBe(30);
   });
 
+  it('takes a bare name that it does not bring along for a file', async () => {
+    const evicted = evict(createReferenceBackend(), qFilters({ filters: 'p.txt' }), randomInputs(1), {
+      budget: { kind: 'tokens', tokens: 16 },
+    });
+    await expect(evicted).rejects.toThrow(expect.objectContaining({ details: expect.objectContaining({ path: 'p.txt' }) }));
+  });
+
   it('refuses filters of another model', async () => {
     const other = filtersFile('other.safetensors', [1, 3, 8], () => 1);
     const evicted = evict(createReferenceBackend(), qFilters({ filters: other }), randomInputs(1), {

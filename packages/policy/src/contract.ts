@@ -69,7 +69,7 @@ export interface LayerBudget {
 export interface LayerView {
   readonly layer: number;
   readonly model: ModelShape;
-  /** Entries per KV head before eviction. */
+  /** Entries per KV head before eviction; in a layer with a sliding window those that later tokens can still see. */
   readonly length: number;
   /** Tokens that the sequence has seen so far, evicted ones included. */
   readonly seen: number;

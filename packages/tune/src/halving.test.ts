@@ -27,9 +27,10 @@ async function run(candidates: readonly Fake[], prompts: number, target: number)
 }
 
 const unit = fc.double({ min: 0, max: 1, noNaN: true });
+const cost = fc.nat(999).map((thousandths) => thousandths / 1000);
 
 it('finds the cheapest that holds where prompts agree, and reads far less than everything', async () => {
-  const steady = fc.record({ cost: fc.nat(1000), quality: unit });
+  const steady = fc.record({ cost, quality: unit });
   await fc.assert(
     fc.asyncProperty(fc.array(steady, { minLength: 1, maxLength: 24 }), unit, async (list, target) => {
       const candidates = list.map(({ cost, quality }) => ({ cost, qualities: Array(64).fill(quality) }));
@@ -42,14 +43,14 @@ it('finds the cheapest that holds where prompts agree, and reads far less than e
       }
     }),
   );
-  const many = Array.from({ length: 32 }, (_, cost) => ({ cost, qualities: Array(64).fill(cost >= 20 ? 1 : 0) }));
+  const many = Array.from({ length: 32 }, (_, step) => ({ cost: step / 32, qualities: Array(64).fill(step >= 20 ? 1 : 0) }));
   const { best, reads } = await run(many, 64, 0.9);
-  expect(best?.candidate.cost).toBe(20);
+  expect(best?.candidate.cost).toBe(20 / 32);
   expect(reads).toBeLessThan((32 * 64) / 3);
 });
 
 it('misses nobody: if any candidate holds on all prompts, the one returned does', async () => {
-  const noisy = fc.record({ cost: fc.nat(100), qualities: fc.array(fc.constantFrom(0, 1), { minLength: 16, maxLength: 16 }) });
+  const noisy = fc.record({ cost, qualities: fc.array(fc.constantFrom(0, 1), { minLength: 16, maxLength: 16 }) });
   await fc.assert(
     fc.asyncProperty(
       fc.array(noisy, { minLength: 1, maxLength: 12 }),
@@ -66,4 +67,11 @@ it('misses nobody: if any candidate holds on all prompts, the one returned does'
       },
     ),
   );
+});
+
+it('prefers what evicts something to what costs as much as the full cache', async () => {
+  const same = { cost: 1, qualities: Array(8).fill(1) };
+  const dropped = { cost: 0.5, qualities: [0, 0, 1, 1, 1, 1, 1, 1] };
+  expect((await run([same, dropped], 8, 0.7)).best?.candidate).toBe(dropped);
+  expect((await run([same], 8, 0.7)).best).toBeUndefined();
 });

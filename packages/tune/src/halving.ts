@@ -5,6 +5,7 @@ export interface Measured<C> {
   readonly prompts: number;
   /** Share of the full cache's quality. */
   readonly quality: number;
+  /** Share of what the same prompts cost where nothing is evicted: comparable however many prompts were tried. From 1 on nothing is gained. */
   readonly cost: number;
 }
 
@@ -20,18 +21,19 @@ export interface HalvingOptions<C> {
 
 /**
  * Successive halving (Jamieson and Talwalkar 2016) with a constraint: all candidates on a few prompts, the better half on twice as many, and so on to all of them. Better
- * means: reaches the target and is cheaper; below the target, keeps more. Where none of the last round holds on all prompts, those dropped before are
+ * means: holds, which is reaching the target at less than full cost, and is cheaper; where neither holds, keeps more. Where none of the last round holds on all prompts, those dropped before are
  * tried in their order.
- * @returns the cheapest that reaches the target on all prompts, if there is one, and every candidate as last measured, best first
+ * @returns the cheapest that holds on all prompts, if there is one, and every candidate as last measured, best first
  */
 export async function halve<C>({ candidates, prompts, target, first, measure }: HalvingOptions<C>): Promise<{
   readonly best: Measured<C> | undefined;
   readonly tried: readonly Measured<C>[];
 }> {
+  const holds = ({ quality, cost }: Measured<C>) => quality >= target && cost < 1;
   const better = (a: Measured<C>, b: Measured<C>) => {
-    const [reachesA, reachesB] = [a.quality >= target, b.quality >= target];
-    if (reachesA !== reachesB) return reachesA ? -1 : 1;
-    return reachesA ? a.cost - b.cost || b.quality - a.quality : b.quality - a.quality || a.cost - b.cost;
+    const [holdsA, holdsB] = [holds(a), holds(b)];
+    if (holdsA !== holdsB) return holdsA ? -1 : 1;
+    return holdsA ? a.cost - b.cost || b.quality - a.quality : b.quality - a.quality || a.cost - b.cost;
   };
   const rounds = Math.max(0, Math.floor(Math.log2(Math.max(1, candidates.length))) - 1);
   let count = Math.min(prompts, first ?? Math.max(1, Math.ceil(prompts / 2 ** rounds)));
@@ -44,9 +46,9 @@ export async function halve<C>({ candidates, prompts, target, first, measure }: 
     if (count >= prompts) {
       const [best] = measured;
       dropped.sort(better);
-      if (best === undefined || best.quality >= target) return { best, tried: [...measured, ...dropped] };
-      const late = await tryDropped(dropped, prompts, target, measure);
-      return { best: late.find(({ quality }) => quality >= target), tried: merge(measured, late, dropped).sort(better) };
+      if (best === undefined || holds(best)) return { best, tried: [...measured, ...dropped] };
+      const late = await tryDropped(dropped, prompts, holds, measure);
+      return { best: late.find(holds), tried: merge(measured, late, dropped).sort(better) };
     }
     const kept = Math.max(1, Math.ceil(measured.length / 2));
     dropped.push(...measured.slice(kept));
@@ -55,18 +57,18 @@ export async function halve<C>({ candidates, prompts, target, first, measure }: 
   }
 }
 
-/** Candidates that were dropped, on all prompts, until one reaches the target. */
+/** Candidates that were dropped, on all prompts, until one holds. */
 async function tryDropped<C>(
   dropped: readonly Measured<C>[],
   prompts: number,
-  target: number,
+  holds: (measured: Measured<C>) => boolean,
   measure: HalvingOptions<C>['measure'],
 ): Promise<Measured<C>[]> {
   const late: Measured<C>[] = [];
   for (const { candidate } of dropped) {
     const measured = await measure(candidate, prompts);
     late.push(measured);
-    if (measured.quality >= target) break;
+    if (holds(measured)) break;
   }
   return late;
 }

@@ -7,10 +7,15 @@ export interface TunePrompt {
   readonly answer?: string;
 }
 
-const schema = z.object({ prompt: z.string().min(1), answer: z.string().min(1).optional() });
+const schema = z.strictObject({
+  prompt: z.string().min(1),
+  // White space alone would be found in every text.
+  answer: z.string().regex(/\S/, 'expected text, got white space only; leave it out where there is no answer').optional(),
+});
 
 /**
- * Reads JSON lines of `{"prompt": "...", "answer": "..."}`; the answer may be missing, other fields are left alone, empty lines too.
+ * Reads JSON lines of `{"prompt": "...", "answer": "..."}`; the answer may be missing. Empty lines are left out; other fields are refused, since one may be an
+ * answer misspelt.
  * @param source what to call the text in an error
  * @throws KvsiftError `data_malformed` with the line; also where there is no prompt
  */

@@ -1,4 +1,5 @@
 import type { LanguageModel, Session, SessionOptions } from '@kvsift/engine';
+import { KvsiftError } from '@kvsift/tensor';
 import type { TunePrompt } from './prompts.js';
 
 export interface ReadingOptions {
@@ -36,14 +37,14 @@ export interface Reading {
 export async function readBaseline(model: LanguageModel, prompt: TunePrompt, options: ReadingOptions): Promise<Baseline> {
   const chat = options.chat && model.tokenizer.chatTemplate !== undefined;
   const ids = model.encode(chat ? [{ role: 'user', content: prompt.prompt }] : prompt.prompt);
-  const { kvType } = options;
+  const { kvType, signal } = options;
   using session = model.session({ ...(kvType && { kvType }) });
-  await session.prefill(ids, options.signal ? { signal: options.signal } : {});
+  await session.prefill(ids, signal ? { signal } : {});
   const cacheBytes = session.statistics().bytes;
   const { text, answerIds } = await answer(session, options);
   using again = model.session({ ...(kvType && { kvType }) });
-  await again.prefill(ids);
-  const logProb = await logProbability(again, answerIds, options.signal);
+  await again.prefill(ids, signal ? { signal } : {});
+  const logProb = await logProbability(again, answerIds, signal);
   const expected = prompt.answer;
   const found = expected === undefined ? {} : { answer: expected, found: holds(text, expected) };
   return { ids, answerIds, logProb, cacheBytes, ...found };
@@ -83,7 +84,7 @@ async function logProbability(session: Session, ids: readonly number[], signal: 
   let sum = 0;
   let logits = await session.logits();
   for (const [index, id] of ids.entries()) {
-    signal?.throwIfAborted();
+    if (signal?.aborted) throw new KvsiftError('aborted', 'tuning was aborted', {}, { cause: signal.reason });
     const highest = logits.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
     const total = logits.reduce((a, b) => a + Math.exp(b - highest), 0);
     sum += (logits[id] ?? Number.NaN) - highest - Math.log(total);

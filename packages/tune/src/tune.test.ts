@@ -1,9 +1,9 @@
 import { createReferenceBackend } from '@kvsift/backend-reference';
 import { demoModelPath, factDocument } from '@kvsift/demo-model';
-import { type LanguageModel, load } from '@kvsift/engine';
+import { type LanguageModel, load, Session } from '@kvsift/engine';
 import { snapkv } from '@kvsift/policy-snapkv';
 import { streamingLlm } from '@kvsift/policy-streaming-llm';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { parsePrompts } from './prompts.js';
 import { holds } from './quality.js';
 import { type Trial, tune } from './tune.js';
@@ -41,12 +41,35 @@ describe('tuning', () => {
 
   it('goes by the probability of the full cache answer where none is given', async () => {
     const open = documents.slice(0, 2).map(({ prompt }) => ({ prompt }));
-    const { best, tried, full } = await tune(model, open, { policies, budgets: ['100%', '10%'], maxTokens: 6, target: 0.999 });
+    const options = { policies, budgets: ['100%', '10%'], maxTokens: 6, target: 0.999 };
+    const { best, tried, full } = await tune(model, open, options);
     const of = (budget: string, name: string) => tried.find((trial) => trial.budget === budget && trial.policy.startsWith(name));
     expect(full).toMatchObject({ expected: 0 });
     expect(of('100%', 'snapkv')?.quality).toBeCloseTo(1, 3);
     expect(of('10%', 'streaming-llm')?.quality).toBeLessThan(0.9);
-    expect(best).toBeDefined();
+    // The full budget evicts nothing: that is no find.
+    expect(best).toBeUndefined();
+    expect((await tune(model, open, { ...options, budgets: ['10%'], target: 0.01 })).best).toMatchObject({ budget: '10%' });
+  });
+
+  it('compares a candidate with the full cache on the prompts that it has read', async () => {
+    const short = factDocument({ tokens: 64, facts: 2, digits: 4, seed: 0 });
+    const mixed = [{ prompt: short.context + short.question, answer: short.answer }, ...documents];
+    const { tried } = await tune(model, mixed, { policies, budgets: ['50%', '90%', '100%'], maxTokens: 6, first: 1 });
+    expect(Math.min(...tried.map(({ prompts }) => prompts))).toBeLessThan(mixed.length);
+    for (const { budget, cacheShare } of tried) expect(cacheShare).toBeCloseTo(Number.parseInt(budget, 10) / 100, 1);
+  });
+
+  it('ends as aborted wherever it is stopped', async () => {
+    const stop = new AbortController();
+    const stopping = { policies, budgets: ['50%'], maxTokens: 6, signal: stop.signal };
+    const force = vi.spyOn(Session.prototype, 'force').mockImplementationOnce(function (this: Session, id) {
+      stop.abort();
+      return this.force(id);
+    });
+    const open = documents.map(({ prompt }) => ({ prompt }));
+    await expect(tune(model, open, stopping)).rejects.toMatchObject({ code: 'aborted' });
+    expect(force).toHaveBeenCalled();
   });
 
   it('says so where only the full cache holds', async () => {
@@ -68,11 +91,13 @@ describe('tuning', () => {
 
 describe('prompts', () => {
   it('are JSON lines; what is wrong is named with its line', () => {
-    expect(parsePrompts('{"prompt": "a", "answer": "b", "note": 1}\n\n{"prompt": "c"}', 'x.jsonl')).toEqual([
+    expect(parsePrompts('{"prompt": "a", "answer": "b"}\n\n{"prompt": "c"}', 'x.jsonl')).toEqual([
       { prompt: 'a', answer: 'b' },
       { prompt: 'c' },
     ]);
     expect(() => parsePrompts('{"prompt": "a"}\n{"prompt": 3}', 'x.jsonl')).toThrow('x.jsonl, line 2: prompt');
+    expect(() => parsePrompts('\n{"prompt": "a", "anwser": "b"}', 'x.jsonl')).toThrow(/x\.jsonl, line 2: .*"anwser"/);
+    expect(() => parsePrompts('{"prompt": "a", "answer": " "}', 'x.jsonl')).toThrow('x.jsonl, line 1: answer: expected text');
     expect(() => parsePrompts('{"prompt"', 'x.jsonl')).toThrow('x.jsonl, line 1: expected a JSON object');
     expect(() => parsePrompts(' \n', 'x.jsonl')).toThrow('at least one prompt');
   });

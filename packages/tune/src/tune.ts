@@ -16,8 +16,10 @@ export interface Trial extends Candidate {
   readonly prompts: number;
   /** Share of the full cache's quality that it kept. */
   readonly quality: number;
-  /** Means over the prompts. */
+  /** Means over the prompts that it was tried on. */
   readonly cacheBytes: number;
+  /** Cache bytes as a share of the full cache's on the same prompts. */
+  readonly cacheShare: number;
   readonly secondsPerPrompt: number;
 }
 
@@ -35,7 +37,7 @@ export interface TuneOptions extends Partial<ReadingOptions> {
 }
 
 export interface Tuning {
-  /** The cheapest that keeps the target; undefined where only the full cache does. */
+  /** The cheapest that evicts something and keeps the target; undefined where only the full cache does. */
   readonly best: Trial | undefined;
   /** Every candidate as last measured, best first. */
   readonly tried: readonly Trial[];
@@ -45,7 +47,8 @@ export interface Tuning {
 /**
  * Finds the cheapest policy and budget that keep `target` of the full cache's quality on these prompts. Quality of a prompt with an answer: whether it is in what the
  * model says, over all such prompts as a share of those that the full cache gets right; without one: the per-token probability of the full cache's own
- * answer, as a share of its probability there. Cost: bytes of the cache after the prompt.
+ * answer, as a share of its probability there. Cost: bytes of the cache after the prompt, as a share of the full cache's on the same
+ * prompts.
  * @throws KvsiftError `invalid_argument` where there is nothing to choose from, or the full cache finds none of the answers; `context_length_exceeded`, `budget_invalid`, `aborted`
  */
 export async function tune(model: LanguageModel, prompts: readonly TunePrompt[], options: TuneOptions): Promise<Tuning> {
@@ -71,14 +74,18 @@ export async function tune(model: LanguageModel, prompts: readonly TunePrompt[],
   }
   const candidates = budgets.flatMap((budget) => policies.map((policy) => ({ policy, budget })));
   const readings = new Map<(typeof candidates)[number], Reading[]>();
-  const describe = ({ candidate, prompts: count, quality, cost }: Measured<(typeof candidates)[number]>): Trial => ({
-    policy: formatPolicy(candidate.policy),
-    budget: candidate.budget,
-    prompts: count,
-    quality,
-    cacheBytes: cost,
-    secondsPerPrompt: mean((readings.get(candidate) ?? []).map(({ seconds }) => seconds)),
-  });
+  const describe = ({ candidate, prompts: count, quality, cost }: Measured<(typeof candidates)[number]>): Trial => {
+    const known = readings.get(candidate) ?? [];
+    return {
+      policy: formatPolicy(candidate.policy),
+      budget: candidate.budget,
+      prompts: count,
+      quality,
+      cacheBytes: mean(known.map(bytes)),
+      cacheShare: cost,
+      secondsPerPrompt: mean(known.map(({ seconds }) => seconds)),
+    };
+  };
   const { best, tried } = await halve({
     candidates,
     prompts: usable.length,
@@ -98,22 +105,24 @@ export async function tune(model: LanguageModel, prompts: readonly TunePrompt[],
         candidate,
         prompts: count,
         quality: mean(known.map(({ quality }) => quality)),
-        cost: mean(known.map(({ cacheBytes }) => cacheBytes)),
+        cost: mean(known.map(bytes)) / mean(usable.slice(0, known.length).map(bytes)),
       };
       onTrial?.(describe(measured));
       return measured;
     },
   });
   return {
-    best: best === undefined || best.quality < target ? undefined : describe(best),
+    best: best && describe(best),
     tried: tried.map(describe),
     full: {
-      cacheBytes: mean(usable.map(({ cacheBytes }) => cacheBytes)),
+      cacheBytes: mean(usable.map(bytes)),
       found: expected.filter(({ found }) => found).length,
       expected: expected.length,
     },
   };
 }
+
+const bytes = ({ cacheBytes }: { readonly cacheBytes: number }) => cacheBytes;
 
 function mean(values: readonly number[]): number {
   return values.reduce((sum, value) => sum + value, 0) / values.length;

@@ -6,9 +6,9 @@ import { KvsiftError } from '@kvsift/tensor';
 import { Argument, Command } from 'commander';
 import { type BackendChoice, backendOptions, createBackend } from '../backends.js';
 import { modelPath } from '../model-path.js';
+import { checkWritable } from '../output-paths.js';
 import { Progress } from '../progress.js';
 import { readText } from '../run-options.js';
-import { checkWritable } from '../write-report.js';
 
 const kinds = ['q-filters', 'head-table', 'gates'] as const;
 

@@ -9,8 +9,9 @@ import { demoBudgets, demoPolicies } from '../demo/demo-policies.js';
 import { evaluate } from '../evaluation.js';
 import { exitCodes } from '../exit-codes.js';
 import { whole } from '../number-option.js';
+import { checkWritable } from '../output-paths.js';
 import { reportOf } from '../run-report.js';
-import { checkWritable, writeReport } from '../write-report.js';
+import { writeReport } from '../write-report.js';
 
 interface DemoFlags extends BackendChoice {
   readonly samples: number;

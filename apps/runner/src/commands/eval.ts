@@ -62,6 +62,7 @@ function initCommand(): Command {
     .description('Writes a run file to start from.')
     .argument('[file]', 'where to write it', 'run.yaml')
     .option('--json', 'print where it is as JSON')
+    .addHelpText('after', '\nExamples:\n  kvsift eval init run.yaml && kvsift eval run run.yaml --out runs/first')
     .action(async (file: string, { json = false }: { json?: boolean }) => {
       await writeFile(file, exampleConfig, { flag: 'wx' }).catch((error: NodeJS.ErrnoException) => {
         const reason = error.code === 'EEXIST' ? 'is there already' : `cannot be written: ${error.message.replace(/,.*/, '')}`;
@@ -81,8 +82,8 @@ function runCommand(): Command {
     .option('--policy <expression>', 'a policy', collect)
     .option('--budget <amount>', 'a budget', collect)
     .option('--suite <name>', 'a suite with its default options', collect)
-    .option('--task <name>', 'a task of the suites given with --suite; default: all', collect)
-    .option('--limit <n>', 'most samples per task of those suites', whole(1))
+    .option('--task <name>', 'a task of the suites; default: all, or what the file says', collect)
+    .option('--limit <n>', 'most samples per task of the suites', whole(1))
     .addOption(new Option('--question <when>', 'when the policy may see the question').choices(['aware', 'agnostic']))
     .addOption(new Option('--backend <name>', 'what computes').choices(['cpu', 'cuda', 'reference']))
     .option('--seed <number>', 'seed of samples and random policies', whole(0))
@@ -90,6 +91,15 @@ function runCommand(): Command {
     .option('--mix', 'go on although code, machine or data have changed since the stored results were made')
     .option('--retry-failed', retryHelp)
     .option('--json', 'print the summary as JSON')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  kvsift eval run run.yaml --out runs/first
+  kvsift eval run run.yaml --limit 1 --out runs/try
+  kvsift eval run --model demo --policy snapkv --policy streaming-llm --budget 20% --suite facts --out runs/demo
+  kvsift eval run run.yaml --out runs/shared --redis redis://10.0.0.5:6379`,
+    )
     .action(async (file: string | undefined, flags: RunFlags) => {
       const config = await configOf(file, flags);
       await runInto(config, flags.out, flags);
@@ -104,6 +114,10 @@ function resumeCommand(): Command {
     .option('--mix', 'go on although code, machine or data have changed since the stored results were made')
     .option('--retry-failed', retryHelp)
     .option('--json', 'print the summary as JSON')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  kvsift eval resume runs/first\n  kvsift eval resume runs/first --retry-failed\n  kvsift eval resume runs/shared --redis redis://10.0.0.5:6379',
+    )
     .action(async (folder: string, flags: GoOnFlags) => {
       const path = runFolder(folder).config;
       const text = await readFile(path, 'utf8').catch((cause) => {
@@ -114,12 +128,9 @@ function resumeCommand(): Command {
 }
 
 async function configOf(file: string | undefined, flags: RunFlags): Promise<RunConfig> {
-  const base = file === undefined ? {} : readRunConfig(await readText(file), file);
-  const suites = flags.suite?.map((suite) => ({
-    suite,
-    ...(flags.task && { tasks: flags.task }),
-    ...(flags.limit !== undefined && { limit: flags.limit }),
-  }));
+  const base = file === undefined ? undefined : readRunConfig(await readText(file), file);
+  const chosen = { ...(flags.task && { tasks: flags.task }), ...(flags.limit !== undefined && { limit: flags.limit }) };
+  const suites = (flags.suite?.map((suite) => ({ suite })) ?? base?.suites)?.map((setting) => ({ ...setting, ...chosen }));
   const given = {
     models: flags.model,
     policies: flags.policy,
@@ -149,19 +160,21 @@ async function runInto(
   else {
     console.log(reportText(report));
     for (const line of deviationLines(config.policies)) console.log(`differs from the publication: ${line}`);
-    console.log(closingLine(outcome, folder));
+    console.log(closingLine(outcome, folder, redis));
   }
   if (outcome.interrupted) process.exitCode = exitCodes.interrupted;
   else if (outcome.failed > 0 || outcome.failures.length > 0) process.exitCode = exitCodes.failed;
 }
 
-function closingLine({ done, total, failed, failures, interrupted }: RunOutcome, folder: string): string {
+function closingLine(
+  { done, total, failed, failures, interrupted }: RunOutcome,
+  folder: string,
+  redis: string | undefined,
+): string {
   const trouble = failed + failures.length > 0 ? `, ${failed} samples and ${failures.length} data rows or tasks failed` : '';
-  const resume = `kvsift eval resume ${folder}`;
-  const next = interrupted
-    ? `; continue with: ${resume}`
-    : failed > 0
-      ? `; try those samples again with: ${resume} --retry-failed`
-      : '';
-  return `${done} of ${total} results in ${folder}${trouble}${next}`;
+  const shared = redis === undefined ? '' : ` --redis ${redis}`;
+  const resume = `kvsift eval resume ${folder}${shared}`;
+  const onward = `; ${shared && 'its workers go on; '}continue with: ${resume}`;
+  const again = failed > 0 ? `; try those samples again with: ${resume} --retry-failed` : '';
+  return `${done} of ${total} results in ${folder}${trouble}${interrupted ? onward : again}`;
 }

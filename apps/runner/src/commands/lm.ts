@@ -1,16 +1,17 @@
 import { load } from '@kvsift/engine';
 import { chunkDocuments, everyStep } from '@kvsift/eval-lm';
 import { allPolicies, registryFor } from '@kvsift/policies';
+import { terminalTable } from '@kvsift/report';
 import { KvsiftError } from '@kvsift/tensor';
-import Table from 'cli-table3';
 import { Command } from 'commander';
 import { type BackendChoice, backendOptions, createBackend } from '../backends.js';
 import { interruption } from '../interruption.js';
 import { evaluateLm, type LmCell, type LmRow } from '../lm-evaluation.js';
+import { openReadings } from '../lm-readings.js';
 import { modelPath } from '../model-path.js';
 import { whole } from '../number-option.js';
 import { Progress } from '../progress.js';
-import { readText } from '../run-options.js';
+import { budgetList, readText } from '../run-options.js';
 
 interface LmFlags extends BackendChoice {
   readonly policies: readonly string[];
@@ -35,7 +36,10 @@ export function lmCommand(): Command {
     .option('--chunk-size <n>', 'tokens of a chunk', whole(2), 1024)
     .option('--chunks <n>', 'most chunks', whole(1), 1)
     .option('--prefill <n>', 'tokens that are read and evicted before the first prediction; 0: token by token', whole(0), 512)
-    .option('--out <file>', 'JSON lines with the score of every token; a file that is there is continued')
+    .option(
+      '--out <file>',
+      'JSON lines with the score of every token; a file that is there is continued: what was read with equal model, text, backend and settings is not read again',
+    )
     .option('--json', 'print JSON, with running perplexities')
     .action(run)
     .addHelpText(
@@ -51,11 +55,12 @@ Examples:
 
 async function run(path: string, texts: readonly string[], flags: LmFlags): Promise<void> {
   const registry = await registryFor(flags.policies, allPolicies([everyStep]));
-  const cells = flags.budgets.flatMap((budget) =>
+  const cells = budgetList(flags.budgets).flatMap((budget) =>
     flags.policies.map((label): LmCell => ({ label, budget, policy: registry.parse(label) })),
   );
   const contents: string[] = [];
   for (const text of texts) contents.push(await readText(text));
+  const readings = await openReadings(flags.out);
   const signal = interruption();
   using progress = new Progress(flags.json);
   await using backend = await createBackend(flags);
@@ -78,7 +83,8 @@ async function run(path: string, texts: readonly string[], flags: LmFlags): Prom
   }
   const rows = await evaluateLm(model, chunks, cells, {
     prefill: flags.prefill,
-    ...(flags.out !== undefined && { file: flags.out }),
+    readings,
+    backend: backend.info,
     signal,
     onProgress: (text) => progress.update(text),
   });
@@ -87,25 +93,23 @@ async function run(path: string, texts: readonly string[], flags: LmFlags): Prom
   else console.log(table(rows));
 }
 
+const columns = ['policy', 'budget', 'perplexity', '95 % interval', 'accuracy', 'nats per token above full', 'cache'];
+
 function table(rows: readonly LmRow[]): string {
-  const out = new Table({
-    head: ['policy', 'budget', 'perplexity', '95 % interval', 'accuracy', 'nats per token above full', 'cache'],
-    colAligns: ['left', 'right', 'right', 'right', 'right', 'right', 'right'],
-    style: { head: [] },
-  });
-  for (const { label, budget, perplexity, accuracy, difference, cacheBytes } of rows) {
-    const above = difference === undefined ? '' : `${difference.mean.toFixed(4)}${difference.withinNoise ? ' ~' : ''}`;
-    const interval = `${perplexity.low.toFixed(2)} … ${perplexity.high.toFixed(2)}`;
-    out.push([
+  const [first] = rows;
+  return terminalTable({
+    columns: columns.map((title, index) => ({ title, align: index === 0 ? 'left' : 'right' })),
+    rows: rows.map(({ label, budget, perplexity, accuracy, difference, cacheBytes }) => [
       label,
       budget,
       perplexity.mean.toFixed(3),
-      interval,
+      `${perplexity.low.toFixed(2)} … ${perplexity.high.toFixed(2)}`,
       accuracy.toFixed(3),
-      above,
+      difference === undefined ? '' : `${difference.mean.toFixed(4)}${difference.withinNoise ? ' ~' : ''}`,
       `${(cacheBytes / 2 ** 20).toFixed(2)} MiB`,
-    ]);
-  }
-  const [first] = rows;
-  return `${out}\n${first?.chunks} chunks, ${first?.tokens} tokens predicted; intervals by bootstrap over ${first?.resampled}; ~ marks what is within noise.`;
+    ]),
+    notes: [
+      `${first?.chunks} chunks, ${first?.tokens} tokens predicted; intervals by bootstrap over ${first?.resampled}; ~ marks what is within noise.`,
+    ],
+  });
 }

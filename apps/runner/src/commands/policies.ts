@@ -31,7 +31,7 @@ function policies({ json }: { json?: boolean }): void {
     head: ['policy', 'parameters', 'observes', 'costs'],
     wordWrap: true,
     colWidths: [20, 34, 34, 30],
-    style: { head: [] },
+    style: { head: [], border: [] },
   });
   for (const { name, parameters, observes, costs } of list)
     table.push([name, Object.keys(parameters).join(', ') || '–', observes, costs]);

@@ -1,5 +1,6 @@
 import { readRun } from '@kvsift/eval';
 import { Command, Option } from 'commander';
+import { checkWritable } from '../output-paths.js';
 import { type ReportFormat, reportFormats, reportJson, reportOf, reportText } from '../run-report.js';
 import { writeReport } from '../write-report.js';
 
@@ -26,6 +27,7 @@ export function reportCommand(): Command {
       '\nExamples:\n  kvsift report runs/first\n  kvsift report runs/first --html first.html\n  kvsift report runs/* --format latex > table.tex',
     )
     .action(async (folders: string[], { format, html, mix = false, json = false }: ReportFlags) => {
+      if (html !== undefined) await checkWritable(html);
       const runs = [];
       for (const folder of folders) runs.push(await readRun(folder));
       const report = reportOf(runs, mix);

@@ -4,6 +4,7 @@ import { KvsiftError } from '@kvsift/tensor';
 import { Command, InvalidArgumentError } from 'commander';
 import { type BackendChoice, backendOptions, createBackend } from '../backends.js';
 import { modelPath } from '../model-path.js';
+import { checkWritable } from '../output-paths.js';
 import { retentionPage } from '../retention/html.js';
 import { readRetention, shares } from '../retention/retention.js';
 import { terminalText } from '../retention/terminal.js';
@@ -51,6 +52,7 @@ async function show(target: string, _: unknown, command: Command): Promise<void>
     throw new KvsiftError('policy_invalid', '--policy is needed: what shall choose? See kvsift policies');
   const text = prompt ?? (await readText(file ?? '-'));
   const options = await sessionOptions(flags);
+  if (flags.html !== undefined) await checkWritable(flags.html);
   await using backend = await createBackend(flags);
   using model = await load(modelPath(target), { backend, ...(flags.context && { contextLength: flags.context }) });
   const { layers, kvHeads } = model.decoder.config;

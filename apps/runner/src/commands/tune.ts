@@ -1,15 +1,15 @@
 import { load } from '@kvsift/engine';
 import { allPolicies, registryFor } from '@kvsift/policies';
+import { terminalTable } from '@kvsift/report';
 import { KvsiftError } from '@kvsift/tensor';
-import { parsePrompts, type Trial, type Tuning, tune } from '@kvsift/tune';
-import Table from 'cli-table3';
+import { parsePrompts, type Tuning, tune } from '@kvsift/tune';
 import { Command } from 'commander';
 import { type BackendChoice, backendOptions, createBackend } from '../backends.js';
 import { interruption } from '../interruption.js';
 import { modelPath } from '../model-path.js';
 import { number, whole } from '../number-option.js';
 import { Progress } from '../progress.js';
-import { readText } from '../run-options.js';
+import { budgetList, readText } from '../run-options.js';
 
 interface TuneFlags extends BackendChoice {
   readonly target: number;
@@ -22,7 +22,7 @@ interface TuneFlags extends BackendChoice {
 }
 
 const policies = ['snapkv', 'tova', 'h2o', 'adakv(snapkv)', 'keydiff', 'expected-attention', 'streaming-llm'];
-const budgets = ['5%', '10%', '20%', '35%', '50%', '75%'];
+const defaultBudgets = ['5%', '10%', '20%', '35%', '50%', '75%'];
 
 export function tuneCommand(): Command {
   const command = new Command('tune')
@@ -31,7 +31,7 @@ export function tuneCommand(): Command {
     .argument('<prompts>', 'JSON lines {"prompt": "…", "answer": "…"}, the answer may be missing; - reads standard input')
     .option('--target <share>', 'quality to keep, of the full cache’s', number(0, 1), 0.99)
     .option('--policies <expressions...>', 'policies to choose from', policies)
-    .option('--budgets <amounts...>', 'budgets to choose from', budgets)
+    .option('--budgets <amounts...>', 'budgets to choose from', defaultBudgets)
     .option('--max-tokens <n>', 'most tokens of an answer', whole(1, 1e6), 64)
     .option('--first <n>', 'prompts of the first round (default: by the number of candidates)', whole(1, 1e9))
     .option('--raw', 'take prompts as they are, without the chat template')
@@ -50,6 +50,7 @@ Examples:
 
 async function run(path: string, file: string, flags: TuneFlags): Promise<void> {
   const prompts = parsePrompts(await readText(file), file);
+  const budgets = budgetList(flags.budgets);
   const registry = await registryFor(flags.policies, allPolicies());
   const signal = interruption();
   using progress = new Progress(flags.json);
@@ -58,7 +59,7 @@ async function run(path: string, file: string, flags: TuneFlags): Promise<void> 
   using model = await load(modelPath(path), { backend, signal });
   const result = await tune(model, prompts, {
     policies: flags.policies.map((text) => registry.parse(text)),
-    budgets: flags.budgets,
+    budgets,
     target: flags.target,
     maxTokens: flags.maxTokens,
     chat: flags.raw !== true,
@@ -72,31 +73,36 @@ async function run(path: string, file: string, flags: TuneFlags): Promise<void> 
   if (result.best === undefined) {
     throw new KvsiftError(
       'score_error',
-      `nothing tried keeps ${percent(flags.target)} of the full cache’s quality: raise the budgets, or lower --target`,
+      result.tried.some(({ quality }) => quality >= flags.target)
+        ? `what keeps ${percent(flags.target)} of the full cache’s quality evicts nothing of these prompts: lower the budgets, or lower --target`
+        : `nothing tried keeps ${percent(flags.target)} of the full cache’s quality: raise the budgets, or lower --target`,
     );
   }
 }
 
+const columns = ['policy', 'budget', 'quality kept', 'prompts', 'cache', 'of full', 's per prompt'];
+
 function print({ best, tried, full }: Tuning, target: number, path: string): void {
-  const table = new Table({
-    head: ['policy', 'budget', 'quality kept', 'prompts', 'cache', 'of full', 's per prompt'],
-    colAligns: ['left', 'right', 'right', 'right', 'right', 'right', 'right'],
-    style: { head: [] },
+  const found = `The full cache finds ${full.found} of ${full.expected} answers; prompts that it misses are left out.`;
+  const table = terminalTable({
+    columns: columns.map((title, index) => ({ title, align: index === 0 ? 'left' : 'right' })),
+    rows: tried.map(({ policy, budget, quality, prompts, cacheBytes, cacheShare, secondsPerPrompt }) => [
+      policy,
+      budget,
+      quality.toFixed(3),
+      `${prompts}`,
+      `${(cacheBytes / 2 ** 20).toFixed(2)} MiB`,
+      percent(cacheShare),
+      secondsPerPrompt.toFixed(2),
+    ]),
+    notes: full.expected > 0 ? [found] : [],
   });
-  for (const trial of tried) table.push(row(trial, full.cacheBytes));
-  console.log(table.toString());
-  if (full.expected > 0)
-    console.log(`The full cache finds ${full.found} of ${full.expected} answers; prompts that it misses are left out.`);
+  console.log(table);
   if (best === undefined) return;
   console.log(
-    `Cheapest that keeps ${percent(target)}: ${best.policy} at ${best.budget}, ${percent(best.cacheBytes / full.cacheBytes)} of the cache.`,
+    `Cheapest that keeps ${percent(target)}: ${best.policy} at ${best.budget}, ${percent(best.cacheShare)} of the cache.`,
   );
   console.log(`Use it: kvsift generate ${path} --policy "${best.policy}" --budget ${best.budget} -p "…"`);
-}
-
-function row({ policy, budget, quality, prompts, cacheBytes, secondsPerPrompt }: Trial, full: number): string[] {
-  const megabytes = `${(cacheBytes / 2 ** 20).toFixed(2)} MiB`;
-  return [policy, budget, quality.toFixed(3), `${prompts}`, megabytes, percent(cacheBytes / full), secondsPerPrompt.toFixed(2)];
 }
 
 const percent = (share: number) => `${(100 * share).toFixed(share < 0.995 && share > 0.1 ? 0 : 1)} %`;

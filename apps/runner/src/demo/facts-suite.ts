@@ -1,5 +1,5 @@
 import { type FactDocumentOptions, factDocument } from '@kvsift/demo-model';
-import type { Suite } from '@kvsift/eval';
+import { chooseTasks, type Suite } from '@kvsift/eval';
 
 export interface FactsOptions extends Pick<FactDocumentOptions, 'facts' | 'digits'> {
   /** Tokens of each prompt: one task per length. */
@@ -13,14 +13,16 @@ const taskOf = (length: number) => `facts-${length}`;
 
 /** Facts hidden in generated texts, made for the embedded model: the answer must begin with the digits of the one that is asked for. */
 export function factsSuite({ lengths, samples, facts, digits }: FactsOptions): Suite {
+  const known = lengths.map(taskOf);
   return {
     name: 'facts',
-    tasks: lengths.map(taskOf),
+    tasks: known,
     profiles: ['first-number'],
-    async *samples({ tasks = lengths.map(taskOf), limit = samples, seed = 42, tokenizer } = {}) {
+    async *samples({ tasks, limit = samples, seed = 42, tokenizer } = {}) {
       // The begin token counts too.
       const countTokens = tokenizer && ((text: string) => tokenizer.encode(text).length + 1);
-      for (const length of lengths.filter((tokens) => tasks.includes(taskOf(tokens)))) {
+      const chosen = chooseTasks('facts', known, tasks);
+      for (const length of lengths.filter((tokens) => chosen.includes(taskOf(tokens)))) {
         for (let index = 0; index < limit; index++) {
           const document = factDocument({
             ...{ tokens: length, facts, digits, seed: seed + index },

@@ -1,4 +1,4 @@
-import { type Budget, type EvictionPolicy, formatPolicy, type PolicyRegistry, parseBudget } from '@kvsift/policy';
+import { type Budget, type EvictionPolicy, formatBudget, formatPolicy, type PolicyRegistry, parseBudget } from '@kvsift/policy';
 
 /** One way to treat the cache: a column of every table. */
 export interface Cell {
@@ -6,6 +6,7 @@ export interface Cell {
   readonly policy: string;
   /** As the user wrote it, for tables. */
   readonly label: string;
+  /** As `formatBudget` writes it. */
   readonly budget: string;
   readonly setting: { readonly policy?: EvictionPolicy; readonly budget?: Budget };
 }
@@ -22,10 +23,13 @@ export function expandCells(policies: readonly string[], budgets: readonly strin
   for (const label of policies) {
     const policy = registry.parse(label);
     if (policy.name === 'full') continue;
-    for (const budget of budgets) {
+    for (const written of budgets) {
       const text = formatPolicy(policy);
+      const parsed = parseBudget(written);
+      // One spelling: 20.0% is 20%.
+      const budget = formatBudget(parsed);
       const key = `${text} ${budget}`;
-      if (!cells.has(key)) cells.set(key, { policy: text, label, budget, setting: { policy, budget: parseBudget(budget) } });
+      if (!cells.has(key)) cells.set(key, { policy: text, label, budget, setting: { policy, budget: parsed } });
     }
   }
   return [...cells.values()];

@@ -21,6 +21,7 @@ describe('run files', () => {
     [{ ...least, models: [] }, 'models'],
     [{ ...least, seed: -1 }, 'seed'],
     [{ ...least, suites: [{ suite: 'facts', limit: 0 }] }, 'suites'],
+    [{ ...least, budgets: [0.2] }, 'budgets.0: expected 512 (tokens), 20% (of the prompt) or 64MiB (whole cache), got 0.2'],
     ['snapkv', 'run.yaml: the whole'],
   ])('names the field that is wrong: %j', (value, name) => {
     expect(() => parseRunConfig(value, 'run.yaml')).toThrow(name);

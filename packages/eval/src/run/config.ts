@@ -16,6 +16,12 @@ const modelSchema = z.union([
   }),
 ]);
 
+const budgetSchema = z
+  .union([z.string().min(1), z.int().min(1)], {
+    error: ({ input }) => `expected 512 (tokens), 20% (of the prompt) or 64MiB (whole cache), got ${JSON.stringify(input)}`,
+  })
+  .transform(String);
+
 const suiteSchema = z.union([
   z
     .string()
@@ -39,10 +45,7 @@ const suiteSchema = z.union([
 export const runConfigSchema = z.strictObject({
   models: z.array(modelSchema).min(1),
   policies: z.array(z.string().min(1)).min(1).describe('Expressions such as snapkv or adakv(snapkv(window=32)).'),
-  budgets: z
-    .array(z.union([z.string().min(1), z.int().min(1)]).transform(String))
-    .min(1)
-    .describe('512 (tokens), 20% (of the prompt) or 64MiB (whole cache).'),
+  budgets: z.array(budgetSchema).min(1).describe('512 (tokens), 20% (of the prompt) or 64MiB (whole cache).'),
   suites: z.array(suiteSchema).min(1),
   backend: z.enum(['cpu', 'reference', 'cuda']).default('cpu'),
   kvType: z.enum(['f32', 'f16', 'bf16', 'q8_0']).optional(),

@@ -30,8 +30,8 @@ export type RunEvent =
       readonly result: Result;
       readonly done: number;
       readonly total: number;
-      /** Expected seconds until the end, from the tokens per second so far. */
-      readonly remainingSeconds: number;
+      /** Expected seconds until the end, from the speeds so far; absent until enough is measured. */
+      readonly remainingSeconds?: number;
     };
 
 /** How a run ended. */

@@ -95,6 +95,20 @@ describe('runEvaluation', () => {
     expect(await runEvaluation(config, other, environment())).toMatchObject({ added: 0, done: 6 });
   });
 
+  it('tells how far it came also where the sample in flight was stopped', async () => {
+    const stop = new AbortController();
+    const stopping = { finish: stop.signal, signal: stop.signal };
+    const onEvent = ({ type }: RunEvent) => type === 'result' && setTimeout(() => stop.abort());
+    const outcome = await runEvaluation(config, folder, environment(factsSuite(), { ...stopping, onEvent }));
+    expect(outcome).toMatchObject({ interrupted: true, total: 6 });
+    expect((await readRun(folder)).results).toHaveLength(outcome.done);
+  });
+
+  it('takes budgets that are spelt differently for one', async () => {
+    const spelt = { ...config, policies: ['random'], budgets: ['50%', '50.0%'] };
+    expect(await runEvaluation(spelt, folder, environment())).toMatchObject({ total: 4 });
+  });
+
   it('refuses to go on under other circumstances, names them, and mixes when told to', async () => {
     const small = { ...config, policies: ['random'] };
     await runEvaluation(small, folder, environment());

@@ -1,6 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { PolicyRegistry } from '@kvsift/policy';
+import { isKvsiftError } from '@kvsift/tensor';
 import { stringify } from 'yaml';
 import type { EvalEngine } from '../engine/contract.js';
 import { takeLock } from '../store/lock.js';
@@ -43,7 +44,7 @@ export interface RunEnvironment {
   readonly retryFailed?: boolean;
   /** Answers to ask for at a time: 1 for a model in this process, more where workers share them. Default 1. */
   readonly concurrency?: number;
-  /** Stops at once: the sample in flight is lost. */
+  /** Stops at once with an error `aborted`, or as `finish` does where that has fired too: the sample in flight is lost. */
   readonly signal?: AbortSignal;
   /** Stops once the sample in flight is stored. */
   readonly finish?: AbortSignal;
@@ -139,7 +140,7 @@ async function work(
   const { onEvent = () => {}, signal, finish } = environment;
   const failures: TaskFailure[] = jobs.flatMap(({ plan }) => [...plan.failures]);
   const outlines = jobs.flatMap(({ plan, context }) => [...plan.tasks.values()].flat().map((outline) => ({ context, outline })));
-  const progress = new Progress(outlines.length * cells.length);
+  const progress = new Progress(outlines.length * cells.length, Math.max(...jobs.map(({ engine }) => engine.contextLength)));
   const stored = (context: SampleContext, cell: Cell, sample: Pick<Sample, 'task' | 'id'>) => {
     const key = keyFor(context, cell, sample);
     return store.has(key) || settled.has(keyOf(key));
@@ -191,7 +192,9 @@ async function work(
   } catch (error) {
     failed.abort(error);
     await pool.settle();
-    throw error;
+    // Whoever asked to stop is told how far the run came, also where nothing was left to finish.
+    if (!finish?.aborted || !isKvsiftError(error) || error.code !== 'aborted') throw error;
+    interrupted = true;
   }
   return progress.outcome(store, failures, interrupted);
 }
