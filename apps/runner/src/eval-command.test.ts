@@ -1,6 +1,6 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
@@ -18,7 +18,11 @@ beforeEach(async () => {
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
 function start(...args: readonly string[]) {
-  const child = spawn(process.execPath, [cli, ...args], { cwd: folder });
+  return startIn(folder, ...args);
+}
+
+function startIn(cwd: string, ...args: readonly string[]) {
+  const child = spawn(process.execPath, [cli, ...args], { cwd });
   let out = '';
   let err = '';
   child.stdout.on('data', (data: Buffer) => {
@@ -169,5 +173,50 @@ describe('kvsift eval', () => {
     ).ended;
     expect(code).toBe(1);
     expect(out).toContain('1 samples');
+    expect(out).toContain(
+      '1 result is an error, budget_invalid (facts facts-1024, sample 42, snapkv(window=64) 8): snapkv protects',
+    );
+    expect(out).toContain('eval resume failing --retry-failed');
+    const again = await start('eval', 'resume', 'failing', '--retry-failed').ended;
+    expect(again.err).toContain('1 of 2 results are stored already\n1 samples to run');
+    expect((await start('eval', 'resume', 'failing').ended).err).toContain('1 of them errors, which --retry-failed runs again');
+  }, 60_000);
+
+  it('reports runs together that have the full cache in common', async () => {
+    const short = (policy: string, out: string) =>
+      start(
+        ...['eval', 'run', '--model', 'demo', '--policy', policy, '--budget', '20%'],
+        ...['--suite', 'facts', '--limit', '1', '--out', out],
+      ).ended;
+    await short('snapkv', 'one');
+    await short('random', 'two');
+    const { code, out } = await start('report', 'one', 'two', '--json').ended;
+    expect(code).toBe(0);
+    const { rows } = JSON.parse(out) as { rows: { label: string; n: number }[] };
+    expect(rows.map(({ label, n }) => [label, n])).toEqual([
+      ['full', 1],
+      ['snapkv', 1],
+      ['random', 1],
+    ]);
+    expect((await start('report', 'one', 'two').ended).out).toMatch(/Manifest [0-9a-f]{12}: demo on facts, cpu backend/);
+  }, 60_000);
+
+  it("continues from any folder, and shows the suites' own numbers", async () => {
+    await mkdir(join(folder, 'data/elsewhere'), { recursive: true });
+    const rows = [100, 5000].map((length, index) => {
+      const row = { input: 'Who?', context: 'Ann.', answers: ['Ann'], length, dataset: 'hotpotqa', language: 'en' };
+      return JSON.stringify({ ...row, all_classes: null, _id: `${index}` });
+    });
+    await writeFile(join(folder, 'data/hotpotqa_e.jsonl'), rows.join('\n'));
+    const suite = '{ suite: longbench-e, tasks: [hotpotqa], options: { folder: data } }';
+    await writeFile(join(folder, 'run.yaml'), `{ models: [demo], policies: [random], budgets: [50%], suites: [${suite}] }`);
+    expect((await start('eval', 'run', 'run.yaml', '--out', 'own').ended).code).toBe(0);
+    const { code, out } = await start('report', 'own', '--format', 'markdown').ended;
+    expect(code).toBe(0);
+    expect(out).toMatch(/longbench-e as the suite reports it.*\n\n\| task \| policy \| budget \| 0-4k \| 4-8k \| 8k\+ \| n \|/);
+    const { suites } = JSON.parse((await start('report', 'own', '--json').ended).out) as { suites: { metrics: object }[] };
+    expect(suites[0]?.metrics).toMatchObject({ n: 2, '8k+': null });
+    const elsewhere = await startIn(join(folder, 'data/elsewhere'), 'eval', 'resume', '../../own').ended;
+    expect([elsewhere.code, elsewhere.err]).toEqual([0, expect.stringContaining('4 of 4 results are stored already')]);
   }, 60_000);
 });

@@ -15,12 +15,14 @@ import { modelPath } from './model-path.js';
 import { checkFolder } from './output-paths.js';
 import { Progress } from './progress.js';
 import { sharedRequests, shareRun } from './shared-evaluation.js';
-import { makeSuite } from './suites.js';
+import { dataOptions, makeSuite, withAbsolutePaths } from './suites.js';
 import { codeFolder, version } from './version.js';
 
 export interface EvaluationOptions {
   /** Go on although the stored results were made under other circumstances. */
   readonly mix?: boolean;
+  /** Run samples again that failed. */
+  readonly retryFailed?: boolean;
   /** Say nothing about progress. */
   readonly quiet?: boolean;
   readonly backend?: BackendChoice;
@@ -31,11 +33,14 @@ export interface EvaluationOptions {
 }
 
 /** Runs an evaluation into a folder: progress on standard error, Ctrl-C once finishes the sample, twice stops. */
-export async function evaluate(config: RunConfig, folder: string, options: EvaluationOptions = {}): Promise<RunOutcome> {
+export async function evaluate(settings: RunConfig, folder: string, options: EvaluationOptions = {}): Promise<RunOutcome> {
   await checkFolder(folder);
+  const config = withAbsolutePaths(settings);
   using progress = new Progress(options.quiet);
   const registry = await registryFor(config.policies, allPolicies());
-  await using shared = options.redis === undefined ? undefined : await shareRun(options.redis, folder, config, registry);
+  const onRefused = (worker: string, reason: string) => progress.remark(`worker ${worker} takes no part: ${reason}`);
+  await using shared =
+    options.redis === undefined ? undefined : await shareRun(options.redis, folder, config, registry, onRefused);
   if (shared) progress.remark(`${await shared.workers()} workers are there; more with: kvsift worker --redis ${options.redis}`);
   const finish = interruption();
   const outcome = await runEvaluation(config, folder, {
@@ -46,7 +51,9 @@ export async function evaluate(config: RunConfig, folder: string, options: Evalu
       return shared?.engine(model, engine) ?? engine;
     },
     code: { version: version(), folder: codeFolder },
+    dataOptions,
     mix: options.mix ?? false,
+    retryFailed: options.retryFailed ?? false,
     finish,
     // What is queued stays queued: there is nothing to finish here.
     ...(shared && { concurrency: sharedRequests, signal: finish }),
@@ -60,7 +67,10 @@ function show(event: RunEvent, progress: Progress): void {
   switch (event.type) {
     case 'planned':
       for (const { suite, task, message } of event.failures) progress.remark(`${suite} ${task}: left out: ${message}`);
-      if (event.done > 0) progress.remark(`${event.done} of ${event.total} results are stored already`);
+      if (event.done > 0) {
+        const errors = event.failed > 0 ? `, ${event.failed} of them errors, which --retry-failed runs again` : '';
+        progress.remark(`${event.done} of ${event.total} results are stored already${errors}`);
+      }
       progress.step(`${event.total - event.done} samples to run`);
       break;
     case 'memory': {

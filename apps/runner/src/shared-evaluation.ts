@@ -16,6 +16,7 @@ export async function shareRun(
   folder: string,
   { backend, kvType, policies }: RunConfig,
   registry: PolicyRegistry,
+  onRefused: (worker: string, reason: string) => void,
 ): Promise<SharedRun> {
   const facts = { kvsift: version(), commit: await currentCommit(codeFolder), backend, kvType: kvType ?? null };
   return SharedRun.open({
@@ -23,6 +24,7 @@ export async function shareRun(
     run: await runName(folder),
     facts,
     policies: policies.map((expression) => formatPolicy(registry.parse(expression))),
+    onRefused,
   });
 }
 

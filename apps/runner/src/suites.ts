@@ -1,10 +1,11 @@
-import type { Suite, SuiteSetting } from '@kvsift/eval';
+import { resolve } from 'node:path';
+import type { JsonValue, Manifest, RunConfig, Suite, SuiteSetting } from '@kvsift/eval';
 import { infiniteBench } from '@kvsift/eval-infinitebench';
 import { longBench, longBenchE } from '@kvsift/eval-longbench';
 import { needleInHaystack } from '@kvsift/eval-needle';
 import { passkeyRetrieval } from '@kvsift/eval-passkey';
 import { ruler } from '@kvsift/eval-ruler';
-import { KvsiftError } from '@kvsift/tensor';
+import { isKvsiftError, KvsiftError } from '@kvsift/tensor';
 import { z } from 'zod';
 import { factsSuite } from './demo/facts-suite.js';
 
@@ -93,6 +94,41 @@ export const suiteKinds: Readonly<Record<string, SuiteKind>> = {
     (options) => ruler(given(options) as Parameters<typeof ruler>[0]),
   ),
 };
+
+/** Options of suites that are paths of data. */
+export const dataOptions = ['essays', 'folder', 'hotpot', 'squad'];
+
+/** A run's settings with absolute paths: it is continued from wherever one is. */
+export function withAbsolutePaths(config: RunConfig): RunConfig {
+  return {
+    ...config,
+    models: config.models.map((model) => ({ ...model, path: model.path === 'demo' ? model.path : resolve(model.path) })),
+    suites: config.suites.map((suite: SuiteSetting) => {
+      const options = Object.entries(suite.options ?? {}).map(([name, value]) => [name, absolute(name, value)]);
+      return suite.options === undefined ? suite : { ...suite, options: Object.fromEntries(options) };
+    }),
+  };
+}
+
+function absolute(name: string, value: JsonValue): JsonValue {
+  return dataOptions.includes(name) && typeof value === 'string' && value !== '' ? resolve(value) : value;
+}
+
+/** The suite that a manifest names, for its own numbers; undefined where it is none of these, or of another version. */
+export function suiteOf({ suite: { name, options, data } }: Manifest): Suite | undefined {
+  const given = { ...(options as SuiteSetting['options']), ...data };
+  for (const suite of Object.keys(suiteKinds)) {
+    // Suites name themselves by what they are made with: ruler-4096.
+    if (name !== suite && !name.startsWith(`${suite}-`)) continue;
+    try {
+      const made = makeSuite({ suite, options: given });
+      if (made.name === name) return made;
+    } catch (error) {
+      if (!isKvsiftError(error)) throw error;
+    }
+  }
+  return undefined;
+}
 
 /** Makes the suite of a setting. @throws KvsiftError `config_invalid` naming the suite and the option */
 export function makeSuite({ suite: name, options = {} }: SuiteSetting): Suite {

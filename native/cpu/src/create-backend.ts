@@ -55,7 +55,7 @@ export function createCpuBackend(options: CpuBackendOptions = {}): Backend {
   const description = native.describe();
   return new AddonBackend(native, {
     name: 'cpu',
-    description: `${description.isa} kernels, ${compute}, ${description.threads} threads`,
+    description: `${description.isa} kernels, ${compute}`,
     threads: description.threads,
     compute,
     memoryBytes: memoryLimit,

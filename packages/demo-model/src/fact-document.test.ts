@@ -91,6 +91,18 @@ describe('factDocument', () => {
     expect((context + question).length).toBeGreaterThan(1850);
   });
 
+  test('counts a text few times: with a real tokenizer that is what takes long', () => {
+    for (let seed = 0; seed < 20; seed++) {
+      let counts = 0;
+      const countTokens = (text: string): number => {
+        counts += 1;
+        return estimateTokens(text);
+      };
+      factDocument({ ...example, tokens: 1000, seed, countTokens });
+      expect(counts).toBeLessThanOrEqual(7);
+    }
+  });
+
   test('takes keys of the caller, special characters and all', () => {
     const { context, question } = factDocument({ ...example, facts: 1, keys: ['$& {value}'] });
     expect(context).toContain('code for $& {value} is ');

@@ -87,7 +87,7 @@ export function factDocument(options: FactDocumentOptions): FactDocument {
     }
     return parts.join(' ');
   };
-  const sentences = largest(Math.ceil(tokens / 3), (n) => countTokens(context(n) + question) <= tokens);
+  const sentences = largest(Math.ceil(tokens / 3), tokens, (n) => countTokens(context(n) + question));
   if (sentences === undefined) {
     const needed = countTokens(context(0) + question);
     throw new KvsiftError(
@@ -99,16 +99,25 @@ export function factDocument(options: FactDocumentOptions): FactDocument {
   return { context: context(sentences), question, answer: asked?.value ?? '', facts, askedIndex };
 }
 
-/** The largest n in [0, limit] that fits, undefined when 0 does not. What does not fit is taken to stay so for every larger n. */
-function largest(limit: number, fits: (n: number) => boolean): number | undefined {
-  if (!fits(0)) return undefined;
-  let [low, high] = [0, limit + 1];
-  while (high - low > 1) {
-    const middle = (low + high) >>> 1;
-    if (fits(middle)) low = middle;
-    else high = middle;
+/** Tokens of a filler sentence, about. */
+const sentenceTokens = 12;
+
+/**
+ * The largest n in [0, limit] whose size is at most `most`, undefined when that of 0 is not. Sizes are taken to grow with n, and about evenly: each guess lies where a
+ * straight line between the two nearest known sizes reaches `most`.
+ */
+function largest(limit: number, most: number, size: (n: number) => number): number | undefined {
+  let low = { n: 0, size: size(0) };
+  let high = { n: limit + 1, size: low.size + (limit + 1) * sentenceTokens };
+  if (low.size > most) return undefined;
+  while (high.n - low.n > 1) {
+    const step = Math.floor(((most - low.size) / (high.size - low.size)) * (high.n - low.n));
+    const n = Math.min(high.n - 1, low.n + Math.max(1, step));
+    const tried = { n, size: size(n) };
+    if (tried.size <= most) low = tried;
+    else high = tried;
   }
-  return low;
+  return low.n;
 }
 
 /** `count` different entries of `from` in random order: the first steps of a Fisher–Yates shuffle. */

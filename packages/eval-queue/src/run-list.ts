@@ -13,7 +13,12 @@ export async function unsettled(queue: Queue): Promise<number> {
   return Object.values(counts).reduce((sum, count) => sum + count, 0);
 }
 
-/** The runs that wait for workers, in one hash. */
+/** Seconds that a refusal is kept, should it come after the end of its run. */
+const refusalLife = 24 * 60 * 60;
+
+const refusalKey = (run: string) => `${key}:refused:${run}`;
+
+/** The runs that wait for workers, in one hash, and for each the workers that take no part. */
 export class RunList {
   constructor(private readonly redis: Redis) {}
 
@@ -23,6 +28,18 @@ export class RunList {
 
   async remove(run: string): Promise<void> {
     await this.redis.hdel(key, run);
+    await this.redis.del(refusalKey(run));
+  }
+
+  /** Tells the run why a worker takes no part. */
+  async refuse(run: string, worker: string, reason: string): Promise<void> {
+    await this.redis.hset(refusalKey(run), worker, reason);
+    await this.redis.expire(refusalKey(run), refusalLife);
+  }
+
+  /** Reasons of the workers that take no part in a run, by name. */
+  refusals(run: string): Promise<Record<string, string>> {
+    return this.redis.hgetall(refusalKey(run));
   }
 
   async has(run: string): Promise<boolean> {

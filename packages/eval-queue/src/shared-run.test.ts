@@ -180,7 +180,9 @@ describe.skipIf(binary === undefined)(
 
     it('takes no part in a run of other code, and says why', async () => {
       const facts = { kvsift: 'another', commit: null, backend: 'reference', kvType: null };
-      await using run = await SharedRun.open({ url: server.url, run: 'foreign', facts });
+      const told: string[][] = [];
+      const onRefused = (worker: string, reason: string) => told.push([worker, reason]);
+      await using run = await SharedRun.open({ url: server.url, run: 'foreign', facts, sweep: 100, onRefused });
       await using engine = run.engine({ path: 'facts' }, await openEngine());
       const stop = new AbortController();
       const request = { context: 'a', addSpecial: true, questions: [], setting: { seed: 0, sequence: 0 }, signal: stop.signal };
@@ -203,9 +205,11 @@ describe.skipIf(binary === undefined)(
       });
       expect(await working).toBe(0);
       expect(refusals).toEqual(['kvsift: "another" and "test"']);
+      await expect.poll(() => told).toEqual([[expect.stringContaining(`:${process.pid}`), 'kvsift: "another" and "test"']]);
       stop.abort();
       await expect(answer).rejects.toMatchObject({ code: 'aborted' });
       await run.close();
+      expect((await leftovers()).filter((key) => key.includes('refused'))).toEqual([]);
     });
 
     it('leaves a run alone whose policy it lacks, and computes it where it has the policy', async () => {

@@ -19,6 +19,8 @@ export interface SharedRunOptions {
   readonly facts: Omit<RunRecord, 'run' | 'models' | 'policies'>;
   /** Policies of the run as `formatPolicy` writes them: a worker that lacks one takes no part. */
   readonly policies?: readonly string[];
+  /** Told once of each worker that takes no part, and why. */
+  readonly onRefused?: (worker: string, reason: string) => void;
   /** Milliseconds before the second try; doubled before the third. Default 1000. */
   readonly backoff?: number;
   /** Milliseconds between looks at what should have been announced. Default 5000. */
@@ -31,6 +33,7 @@ export interface SharedRunOptions {
  */
 export class SharedRun implements AsyncDisposable {
   readonly #models: RunRecord['models'] = [];
+  readonly #refused = new Set<string>();
   readonly #waiting = new Map<string, Set<(settled: QueuedJob) => void>>();
 
   private constructor(
@@ -138,7 +141,18 @@ export class SharedRun implements AsyncDisposable {
         models: this.#models,
       });
       if ((await this.#look(jobId)) === 'unknown') await this.queue.add('answer', data, { jobId, attempts: tries, backoff });
+      await this.#tellRefusals();
       await setTimeout(this.options.sweep ?? 5000, undefined, { signal });
+    }
+  }
+
+  async #tellRefusals(): Promise<void> {
+    const refusals = await new RunList(this.redis).refusals(this.options.run);
+    for (const [worker, reason] of Object.entries(refusals)) {
+      const name = `${worker} ${reason}`;
+      if (this.#refused.has(name)) continue;
+      this.#refused.add(name);
+      this.options.onRefused?.(worker, reason);
     }
   }
 }

@@ -77,8 +77,9 @@ class Board implements AsyncDisposable {
     this.#runs = new RunList(redis);
   }
 
-  refuse(run: string): void {
+  async refuse(run: string, worker: string, reason: string): Promise<void> {
     this.#refused.add(run);
+    await this.#runs.refuse(run, worker, reason);
   }
 
   async isEmpty(): Promise<boolean> {
@@ -126,24 +127,20 @@ async function takePart(
 ): Promise<void> {
   const { lease = 30_000, finish, onEvent = () => {} } = options;
   const engines: EvalEngine[] = [];
+  const id = `${hostname()}:${process.pid}`;
+  const refuse = async (reason: string, mixable: boolean) => {
+    await board.refuse(run.run, id, reason);
+    onEvent({ type: 'refused', run: run.run, reason, mixable });
+  };
   const lacking = run.policies.flatMap((policy) => lack(policy, options.registry));
-  if (lacking.length > 0) {
-    board.refuse(run.run);
-    onEvent({ type: 'refused', run: run.run, reason: lacking.join('; '), mixable: false });
-    return;
-  }
+  if (lacking.length > 0) return refuse(lacking.join('; '), false);
   try {
     for (const { facts: _facts, path, name, contextLength } of run.models) {
       const setting = { path, ...(name !== undefined && { name }), ...(contextLength !== undefined && { contextLength }) };
       engines.push(await options.openEngine(setting, run));
     }
     const differing = options.mix ? [] : disagreement(run, engines, options.code);
-    if (differing.length > 0) {
-      board.refuse(run.run);
-      onEvent({ type: 'refused', run: run.run, reason: differing.join('; '), mixable: true });
-      return;
-    }
-    const id = `${hostname()}:${process.pid}`;
+    if (differing.length > 0) return await refuse(differing.join('; '), true);
     // The worker closes what it opens, not what it is given; an open connection keeps the process alive.
     using connection = disposable(redis.duplicate());
     const worker = new Worker(queueName(run.run), (job) => answer(job, engines, options, id, count), {

@@ -19,11 +19,12 @@ export {
 } from './run/config.js';
 export { currentCommit } from './run/environment.js';
 export type { RunEvent, RunOutcome } from './run/events.js';
-export { differences, hashManifest, type Manifest } from './run/manifest.js';
+export { differences, hashManifest, type Manifest, manifestDifferences } from './run/manifest.js';
 export type { TaskFailure } from './run/plan.js';
 export { type RunEnvironment, runEvaluation } from './run/run.js';
 export { sampleErrors } from './run/sample.js';
 export { createResampler, type Estimate, estimateMean, type Resampler } from './statistics/bootstrap.js';
+export { type SuiteRow, suiteRows } from './statistics/suite-rows.js';
 export { type SummaryRow, summarize } from './statistics/summary.js';
 export { takeLock } from './store/lock.js';
 export { keyOf, type Result, type ResultKey, resultSchema } from './store/result.js';

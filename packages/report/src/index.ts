@@ -5,4 +5,5 @@ export { markdownTable } from './formats/markdown.js';
 export { terminalTable } from './formats/terminal.js';
 export * from './numbers.js';
 export { reportPage } from './page/page.js';
+export { suiteTables } from './suite-tables.js';
 export { summaryTable, type Table } from './table.js';

@@ -1,8 +1,12 @@
 import type { SummaryRow } from '@kvsift/eval';
+import type { ReportData } from './combine.js';
+import { runNotes } from './notes.js';
 import { formatBytes, formatDifference, formatRate, formatScore, formatSeconds } from './numbers.js';
 
 /** A table as text, before a format draws it. */
 export interface Table {
+  /** Above the table, where there are several. */
+  readonly title?: string;
   readonly columns: readonly { readonly title: string; readonly align: 'left' | 'right' }[];
   readonly rows: readonly (readonly string[])[];
   /** Sentences below the table. */
@@ -28,6 +32,7 @@ const columns: readonly Column[] = [
   { title: 'task', align: 'left', text: ({ task }) => task, shown: several(({ task }) => task) },
   { title: 'policy', align: 'left', text: ({ label }) => label, shown: () => true },
   { title: 'budget', align: 'right', text: ({ budget }) => budget, shown: () => true },
+  { title: 'manifest', align: 'left', text: ({ manifests }) => manifests.join(', '), shown: areMixed },
   { title: 'accuracy', align: 'right', text: ({ score }) => formatScore(score.mean), shown: () => true },
   {
     title: '95 % interval',
@@ -48,13 +53,23 @@ const columns: readonly Column[] = [
   { title: 'failed', align: 'right', text: ({ failed }) => `${failed}`, shown: (rows) => rows.some(({ failed }) => failed > 0) },
 ];
 
-/** The table of a summary: accuracy with n and interval, cache bytes as held, times. */
-export function summaryTable(rows: readonly SummaryRow[]): Table {
+/** Whether rows of one model and suite come from several manifests. */
+function areMixed(rows: readonly SummaryRow[]): boolean {
+  const sets = new Set(rows.map(({ model, suite }) => JSON.stringify([model, suite])));
+  return new Set(rows.map(({ model, suite, manifests }) => JSON.stringify([model, suite, manifests]))).size > sets.size;
+}
+
+/**
+ * The table of a summary: accuracy with n and interval, cache bytes as held, times.
+ * @param data what the rows were made of: notes then say why samples failed, what was left out, and under which circumstances it ran
+ */
+export function summaryTable(rows: readonly SummaryRow[], data?: Pick<ReportData, 'results' | 'manifests'>): Table {
   const shown = columns.filter((column) => column.shown(rows));
   const notes = ['Accuracy is the mean of n samples, its interval from 1,000 bootstrap resamples.'];
   if (rows.some(({ difference }) => difference !== undefined)) {
     notes.push('"Against full" compares sample by sample with the full cache; ~ marks what is within noise.');
   }
+  if (data !== undefined) notes.push(...runNotes(data));
   return {
     columns: shown.map(({ title, align }) => ({ title, align })),
     rows: rows.map((row) => shown.map(({ text }) => text(row))),

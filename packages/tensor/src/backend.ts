@@ -50,7 +50,7 @@ export interface ChunkSize {
 
 export interface BackendInfo {
   readonly name: 'reference' | 'cpu' | 'cuda' | (string & {});
-  /** What computes: kernel path, threads, device. Goes into manifests. */
+  /** What computes: kernel path, device; the same for any number of threads. Goes into manifests. */
   readonly description: string;
   readonly threads: number;
   /** 'f32': products in float32 (float64 in the reference). 'int8': activations quantised per block for integer dot products. */

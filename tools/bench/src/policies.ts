@@ -97,13 +97,13 @@ for (const expression of options.policies) {
 if (options.page) {
   const path = join(root, 'docs/benchmarks/policies.md');
   const commit = execFileSync('git', ['rev-parse', '--short=12', 'HEAD'], { cwd: root, encoding: 'utf8' }).trim();
-  const { description } = backend.info;
+  const { description, threads } = backend.info;
   const facts = {
     tokens,
     budget: options.budget,
     repeat: options.repeat,
     commit,
-    machine: `${cpus()[0]?.model}, ${description}`,
+    machine: `${cpus()[0]?.model}, ${description}, ${threads} threads`,
   };
   writeFileSync(path, costPage(rows, facts));
   console.log(`wrote ${path}`);

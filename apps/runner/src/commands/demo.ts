@@ -1,8 +1,8 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { parseRunConfig, readRun, summarize } from '@kvsift/eval';
-import { combineRuns, summaryTable, terminalTable } from '@kvsift/report';
+import { parseRunConfig, readRun } from '@kvsift/eval';
+import { summaryTable, terminalTable } from '@kvsift/report';
 import { Command } from 'commander';
 import { type BackendChoice, backendOptions } from '../backends.js';
 import { demoBudgets, demoPolicies } from '../demo/demo-policies.js';
@@ -10,6 +10,7 @@ import { evaluate } from '../evaluation.js';
 import { exitCodes } from '../exit-codes.js';
 import { whole } from '../number-option.js';
 import { checkWritable } from '../output-paths.js';
+import { reportOf } from '../run-report.js';
 import { writeReport } from '../write-report.js';
 
 interface DemoFlags extends BackendChoice {
@@ -67,13 +68,12 @@ async function demo(flags: DemoFlags): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'kvsift-demo-'));
   try {
     const outcome = await evaluate(config, folder, { quiet: json, backend: flags, warmUp: true });
-    const data = combineRuns([await readRun(folder)]);
-    const rows = summarize(data.results);
+    const { data, rows } = reportOf([await readRun(folder)]);
     await writeReport(report, data, `kvsift demo: ${setting}`);
     if (json) console.log(JSON.stringify({ setting, rows, report: resolve(report) }, null, 2));
     else {
       const seconds = ((performance.now() - started) / 1000).toFixed(0);
-      console.log(`${setting}\n${terminalTable(summaryTable(rows))}`);
+      console.log(`${setting}\n${terminalTable(summaryTable(rows, data))}`);
       console.log(`${seconds} s. Report with the tokens that each layer kept: ${resolve(report)}`);
     }
     if (outcome.interrupted) process.exitCode = exitCodes.interrupted;

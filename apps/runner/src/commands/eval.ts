@@ -1,6 +1,5 @@
 import { readFile, writeFile } from 'node:fs/promises';
-import { parseRunConfig, type RunConfig, type RunOutcome, readRun, readRunConfig, runFolder, summarize } from '@kvsift/eval';
-import { combineRuns, summaryTable, terminalTable } from '@kvsift/report';
+import { parseRunConfig, type RunConfig, type RunOutcome, readRun, readRunConfig, runFolder } from '@kvsift/eval';
 import { KvsiftError } from '@kvsift/tensor';
 import { Command, Option } from 'commander';
 import { deviationLines } from '../deviations.js';
@@ -9,10 +8,19 @@ import { exitCodes } from '../exit-codes.js';
 import { whole } from '../number-option.js';
 import { collect } from '../repeated-option.js';
 import { readText, redisUrl } from '../run-options.js';
+import { reportJson, reportOf, reportText } from '../run-report.js';
 import { suiteKinds } from '../suites.js';
 import { exampleConfig } from './eval-example.js';
 
-interface RunFlags {
+/** Flags of `run` and `resume`. */
+interface GoOnFlags {
+  readonly redis?: string;
+  readonly mix?: boolean;
+  readonly retryFailed?: boolean;
+  readonly json?: boolean;
+}
+
+interface RunFlags extends GoOnFlags {
   readonly out: string;
   readonly model?: readonly string[];
   readonly policy?: readonly string[];
@@ -23,14 +31,11 @@ interface RunFlags {
   readonly question?: string;
   readonly backend?: string;
   readonly seed?: number;
-  readonly redis?: string;
-  readonly mix?: boolean;
-  readonly json?: boolean;
 }
 
 const redisHelp = 'have the answers computed by workers at this Redis or Valkey: see kvsift worker';
+const retryHelp = 'run samples again whose stored results are errors';
 
-/** Collects an option that may be given several times. */
 export function evalCommand(): Command {
   const listed = Object.entries(suiteKinds).map(([name, { description }]) => `  ${name.padEnd(14)} ${description}`);
   return new Command('eval')
@@ -85,6 +90,7 @@ function runCommand(): Command {
     .option('--seed <number>', 'seed of samples and random policies', whole(0))
     .option('--redis <url>', redisHelp, redisUrl)
     .option('--mix', 'go on although code, machine or data have changed since the stored results were made')
+    .option('--retry-failed', retryHelp)
     .option('--json', 'print the summary as JSON')
     .addHelpText(
       'after',
@@ -107,12 +113,13 @@ function resumeCommand(): Command {
     .argument('<folder>', 'folder of the run')
     .option('--redis <url>', redisHelp, redisUrl)
     .option('--mix', 'go on although code, machine or data have changed since the stored results were made')
+    .option('--retry-failed', retryHelp)
     .option('--json', 'print the summary as JSON')
     .addHelpText(
       'after',
-      '\nExamples:\n  kvsift eval resume runs/first\n  kvsift eval resume runs/shared --redis redis://10.0.0.5:6379',
+      '\nExamples:\n  kvsift eval resume runs/first\n  kvsift eval resume runs/first --retry-failed\n  kvsift eval resume runs/shared --redis redis://10.0.0.5:6379',
     )
-    .action(async (folder: string, flags: { redis?: string; mix?: boolean; json?: boolean }) => {
+    .action(async (folder: string, flags: GoOnFlags) => {
       const path = runFolder(folder).config;
       const text = await readFile(path, 'utf8').catch((cause) => {
         throw new KvsiftError('file_not_found', `${folder}: expected the folder of a run (with run.yaml)`, { path }, { cause });
@@ -146,13 +153,13 @@ async function configOf(file: string | undefined, flags: RunFlags): Promise<RunC
 async function runInto(
   config: RunConfig,
   folder: string,
-  { mix = false, json = false, redis }: { readonly mix?: boolean; readonly json?: boolean; readonly redis?: string },
+  { mix = false, retryFailed = false, json = false, redis }: GoOnFlags,
 ): Promise<void> {
-  const outcome = await evaluate(config, folder, { mix, quiet: json, ...(redis !== undefined && { redis }) });
-  const rows = summarize(combineRuns([await readRun(folder)], mix).results);
-  if (json) console.log(JSON.stringify({ outcome, rows }, null, 2));
+  const outcome = await evaluate(config, folder, { mix, retryFailed, quiet: json, ...(redis !== undefined && { redis }) });
+  const report = reportOf([await readRun(folder)], mix);
+  if (json) console.log(JSON.stringify({ outcome, ...reportJson(report) }, null, 2));
   else {
-    console.log(terminalTable(summaryTable(rows)));
+    console.log(reportText(report));
     for (const line of deviationLines(config.policies)) console.log(`differs from the publication: ${line}`);
     console.log(closingLine(outcome, folder, redis));
   }
@@ -167,6 +174,8 @@ function closingLine(
 ): string {
   const trouble = failed + failures.length > 0 ? `, ${failed} samples and ${failures.length} data rows or tasks failed` : '';
   const shared = redis === undefined ? '' : ` --redis ${redis}`;
-  const onward = `; ${shared && 'its workers go on; '}continue with: kvsift eval resume ${folder}${shared}`;
-  return `${done} of ${total} results in ${folder}${trouble}${interrupted ? onward : ''}`;
+  const resume = `kvsift eval resume ${folder}${shared}`;
+  const onward = `; ${shared && 'its workers go on; '}continue with: ${resume}`;
+  const again = failed > 0 ? `; try those samples again with: ${resume} --retry-failed` : '';
+  return `${done} of ${total} results in ${folder}${trouble}${interrupted ? onward : again}`;
 }

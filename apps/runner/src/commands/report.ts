@@ -1,11 +1,11 @@
-import { readRun, summarize } from '@kvsift/eval';
-import { combineRuns, csvTable, latexTable, markdownTable, summaryTable, terminalTable } from '@kvsift/report';
+import { readRun } from '@kvsift/eval';
 import { Command, Option } from 'commander';
 import { checkWritable } from '../output-paths.js';
+import { type ReportFormat, reportFormats, reportJson, reportOf, reportText } from '../run-report.js';
 import { writeReport } from '../write-report.js';
 
 interface ReportFlags {
-  readonly format: 'terminal' | 'markdown' | 'csv' | 'latex';
+  readonly format: ReportFormat;
   readonly html?: string;
   readonly mix?: boolean;
   readonly json?: boolean;
@@ -15,11 +15,12 @@ export function reportCommand(): Command {
   return new Command('report')
     .description('Shows the results of runs as a table, or writes them as one self-contained HTML page.')
     .argument('<folders...>', 'folders of runs')
-    .addOption(
-      new Option('--format <format>', 'of the table').choices(['terminal', 'markdown', 'csv', 'latex']).default('terminal'),
-    )
+    .addOption(new Option('--format <format>', 'of the tables').choices(reportFormats).default('terminal'))
     .option('--html <file>', 'write a page with charts, kept tokens and failures')
-    .option('--mix', 'allow results that were made under different circumstances in one table')
+    .option(
+      '--mix',
+      'allow results that were made under different circumstances: in rows of their own where samples are the same',
+    )
     .option('--json', 'print the summary as JSON')
     .addHelpText(
       'after',
@@ -29,23 +30,11 @@ export function reportCommand(): Command {
       if (html !== undefined) await checkWritable(html);
       const runs = [];
       for (const folder of folders) runs.push(await readRun(folder));
-      const data = combineRuns(runs, mix);
-      const rows = summarize(data.results);
+      const report = reportOf(runs, mix);
       if (html !== undefined) {
-        await writeReport(html, data, folders.join(', '));
+        await writeReport(html, report.data, folders.join(', '));
         console.error(`wrote ${html}`);
       }
-      if (json) {
-        console.log(JSON.stringify({ rows, manifests: Object.fromEntries(data.manifests) }, null, 2));
-        return;
-      }
-      const table = summaryTable(rows);
-      const formats = {
-        terminal: () => terminalTable(table),
-        markdown: () => markdownTable(table),
-        csv: () => csvTable(rows),
-        latex: () => latexTable(table),
-      };
-      console.log(formats[format]());
+      console.log(json ? JSON.stringify(reportJson(report), null, 2) : reportText(report, format));
     });
 }

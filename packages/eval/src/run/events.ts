@@ -3,8 +3,14 @@ import type { TaskFailure } from './plan.js';
 
 /** What a run tells while it works. */
 export type RunEvent =
-  /** Everything has been counted; `done` results are stored already. */
-  | { readonly type: 'planned'; readonly total: number; readonly done: number; readonly failures: readonly TaskFailure[] }
+  /** Everything has been counted; `done` results are stored already, of which `failed` are errors that are not tried again. */
+  | {
+      readonly type: 'planned';
+      readonly total: number;
+      readonly done: number;
+      readonly failed: number;
+      readonly failures: readonly TaskFailure[];
+    }
   /** What the longest sample of a suite needs, weights included, and what there is where that is known; bytes. */
   | {
       readonly type: 'memory';

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { jsonSchema } from '../store/json.js';
 
-/** Everything that must agree between results that one table compares: one for each model and suite of a run. */
+/** Everything that must agree between results that one table compares, one for each model and suite of a run; what need not agree says so. */
 export const manifestSchema = z.object({
   kvsift: z.string(),
   /** Commit of the working tree, with `+changes` where files differ from it; null outside a repository. */
@@ -15,11 +15,15 @@ export const manifestSchema = z.object({
     tasks: z.array(z.string()),
     profile: z.string(),
     options: jsonSchema,
+    /** Options that say where data lie, as absolute paths. They may differ: `samples` tells what lay there. */
+    data: z.record(z.string(), jsonSchema).optional(),
     promptTokens: z.number().nullable(),
     /** Hash of all samples: prompts, limits and expected answers. */
     samples: z.string(),
     stops: z.array(z.string()),
   }),
+  /** Data rows and whole tasks that could not be used. They may differ: `samples` tells what could. */
+  leftOut: z.array(z.object({ task: z.string(), message: z.string() })).optional(),
   question: z.enum(['aware', 'agnostic']),
   chat: z.boolean(),
   seed: z.number(),
@@ -27,12 +31,24 @@ export const manifestSchema = z.object({
 
 export type Manifest = z.output<typeof manifestSchema>;
 
-/** Hash of a manifest, 12 hex digits; the order of its fields does not matter. */
+/** Hash of what must agree, 12 hex digits; the order of fields does not matter. */
 export function hashManifest(manifest: Manifest): string {
-  return createHash('sha256').update(canonical(manifest)).digest('hex').slice(0, 12);
+  return createHash('sha256')
+    .update(canonical(identityOf(manifest)))
+    .digest('hex')
+    .slice(0, 12);
 }
 
-/** Fields in which manifests differ, as dotted paths with both values. */
+/** Fields that must agree and differ, as dotted paths with both values. */
+export function manifestDifferences(a: Manifest, b: Manifest): string[] {
+  return differences(identityOf(a), identityOf(b));
+}
+
+function identityOf({ leftOut: _leftOut, suite: { data: _data, ...suite }, ...rest }: Manifest) {
+  return { ...rest, suite };
+}
+
+/** Fields in which two values differ, as dotted paths with both values. */
 export function differences(a: unknown, b: unknown, path = ''): string[] {
   if (canonical(a) === canonical(b)) return [];
   if (isRecord(a) && isRecord(b)) {

@@ -10,24 +10,37 @@ export interface TaskFailure {
   readonly message: string;
 }
 
+/** What is known of a sample without its text. */
+export interface SampleOutline {
+  readonly id: string;
+  readonly task: string;
+  readonly characters: number;
+  readonly maxNewTokens: number;
+}
+
 /** What a suite will ask of one model, known before its weights are loaded. */
 export interface SuitePlan {
   readonly setting: SuiteSetting;
   readonly suite: Suite;
   readonly profile: string;
-  /** Tasks whose data are sound, with the number of samples. */
-  readonly tasks: ReadonlyMap<string, number>;
+  /** Tasks whose data are sound, with their samples in order. */
+  readonly tasks: ReadonlyMap<string, readonly SampleOutline[]>;
   readonly failures: readonly TaskFailure[];
   readonly samplesHash: string;
   /** The sample with the longest text; undefined where there is none. */
   readonly longest: Sample | undefined;
   readonly stops: readonly string[];
   /** The samples of one task, again from the start. */
-  samples(task: string): AsyncIterable<Sample>;
+  samples(task: string): AsyncIterable<Sample> | Iterable<Sample>;
+}
+
+/** Characters of samples that plans may keep, so that they need not be made again to run. */
+export interface SampleRoom {
+  characters: number;
 }
 
 /**
- * Reads all samples of a suite once: counts them, takes their fingerprint, and finds data that cannot be used.
+ * Reads all samples of a suite once: counts them, takes their fingerprint, finds data that cannot be used, and keeps what there is room for.
  * @throws KvsiftError of the suite where `onError` is 'stop'; `data_malformed` for two samples with one id
  */
 export async function planSuite(
@@ -35,6 +48,7 @@ export async function planSuite(
   setting: SuiteSetting,
   tokenizer: TextTokenizer,
   options: { readonly seed: number; readonly onError: 'continue' | 'stop' },
+  room: SampleRoom,
 ): Promise<SuitePlan> {
   const { limit, promptTokens, profile = suite.profiles[0] ?? '' } = setting;
   if (!suite.profiles.includes(profile)) {
@@ -54,27 +68,37 @@ export async function planSuite(
     suite.samples({ ...shared, tasks: [task], ...(skip && { onMalformed }) });
   const hash = createHash('sha256');
   const stops = new Set<string>();
-  const tasks = new Map<string, number>();
+  const tasks = new Map<string, readonly SampleOutline[]>();
+  const held = new Map<string, readonly Sample[]>();
   const failures: TaskFailure[] = [];
   let longest: Sample | undefined;
   const report = (task: string) => (error: Error) => {
     failures.push({ suite: suite.name, task, message: error.message });
   };
   for (const task of setting.tasks ?? suite.tasks) {
-    const ids = new Set<string>();
+    const outlines = new Map<string, SampleOutline>();
+    const kept: Sample[] = [];
+    let keptCharacters = 0;
     try {
       for await (const sample of samples(task, report(task))) {
-        if (ids.has(sample.id)) {
-          throw new KvsiftError('data_malformed', `${suite.name} ${task}: two samples have the id "${sample.id}"`, {
-            id: sample.id,
-          });
+        const { id, maxNewTokens } = sample;
+        if (outlines.has(id)) {
+          throw new KvsiftError('data_malformed', `${suite.name} ${task}: two samples have the id "${id}"`, { id });
         }
-        ids.add(sample.id);
-        if (longest === undefined || lengthOf(sample) > lengthOf(longest)) longest = sample;
+        const characters = lengthOf(sample);
+        outlines.set(id, { id, task, characters, maxNewTokens });
+        keptCharacters += characters;
+        if (keptCharacters <= room.characters) kept.push(sample);
+        else kept.length = 0;
+        if (longest === undefined || characters > lengthOf(longest)) longest = sample;
         hash.update(JSON.stringify(sample));
         for (const stop of sample.stop) stops.add(stop);
       }
-      tasks.set(task, ids.size);
+      tasks.set(task, [...outlines.values()]);
+      if (keptCharacters <= room.characters) {
+        held.set(task, kept);
+        room.characters -= keptCharacters;
+      }
     } catch (error) {
       if (!skip || !isKvsiftError(error) || error.code === 'config_invalid') throw error;
       report(task)(error);
@@ -89,7 +113,7 @@ export async function planSuite(
     longest,
     samplesHash: hash.digest('hex').slice(0, 16),
     stops: [...stops],
-    samples: (task) => samples(task),
+    samples: (task) => held.get(task) ?? samples(task),
   };
 }
 

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { Progress } from './progress.js';
 
-const text = (characters: number, maxNewTokens = 10) => ({ context: 'x'.repeat(characters), question: '', maxNewTokens });
+const text = (characters: number, maxNewTokens = 10) => ({ characters, maxNewTokens });
 const contextLength = 10_000;
 const refused = { prefillSeconds: 0, decodeSeconds: 0 };
 

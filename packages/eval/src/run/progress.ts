@@ -1,11 +1,10 @@
 import type { Result } from '../store/result.js';
 import type { ResultStore } from '../store/results.js';
-import type { Sample } from '../suite.js';
 import type { RunOutcome } from './events.js';
-import type { TaskFailure } from './plan.js';
+import type { SampleOutline, TaskFailure } from './plan.js';
 
 /** What a sample asks for: characters to read, tokens to write at most. */
-type Work = Pick<Sample, 'context' | 'question' | 'maxNewTokens'>;
+type Work = Pick<SampleOutline, 'characters' | 'maxNewTokens'>;
 
 /** Before so many results, and for so many seconds, loading and the first pages of memory take more time than the work. */
 const least = { results: 3, seconds: 30 };
@@ -78,8 +77,7 @@ export class Progress {
     return (elapsed / measured) * (reading + writing);
   }
 
-  #charactersOf({ context, question }: Work): number {
-    const characters = context.length + question.length;
+  #charactersOf({ characters }: Work): number {
     return characters > mostCharactersPerToken * this.contextLength ? 0 : characters;
   }
 }

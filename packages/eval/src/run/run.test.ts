@@ -233,19 +233,19 @@ describe('trouble', () => {
 
   it('refuses a second writer, and wrong policies and budgets before it makes anything', async () => {
     let second: Promise<unknown> | undefined;
-    const onEvent = () => {
-      second ??= runEvaluation(config, folder, environment()).catch((error: unknown) => error);
+    const onEvent = ({ type }: RunEvent) => {
+      if (type === 'planned') second = runEvaluation(config, folder, environment()).catch((error: unknown) => error);
     };
-    const facts = factsSuite();
-    const slow: Suite = {
-      ...facts,
-      async *samples(wanted) {
+    const openEngine = async () => {
+      const engine = await openLanguageModel(demoModelPath(), { backend: createReferenceBackend() });
+      const answer: typeof engine.answer = async function* (request) {
         // The first run goes on when the second one has had its answer.
         await second;
-        yield* facts.samples(wanted);
-      },
+        yield* engine.answer(request);
+      };
+      return { ...engine, answer };
     };
-    await runEvaluation({ ...config, policies: ['random'] }, folder, environment(slow, { onEvent }));
+    await runEvaluation({ ...config, policies: ['random'] }, folder, environment(factsSuite(), { onEvent, openEngine }));
     expect(await second).toMatchObject({ code: 'run_mismatch', message: expect.stringContaining(`process ${process.pid}`) });
     const untouched = join(folder, 'untouched');
     await expect(runEvaluation({ ...config, policies: ['snap'] }, untouched, environment())).rejects.toMatchObject({

@@ -1,23 +1,28 @@
 import { mkdir, writeFile } from 'node:fs/promises';
-import { basename, dirname } from 'node:path';
+import { dirname } from 'node:path';
 import type { PolicyRegistry } from '@kvsift/policy';
-import { formatBytes, isKvsiftError, KvsiftError } from '@kvsift/tensor';
+import { isKvsiftError } from '@kvsift/tensor';
 import { stringify } from 'yaml';
 import type { EvalEngine } from '../engine/contract.js';
 import { takeLock } from '../store/lock.js';
+import { keyOf } from '../store/result.js';
 import { ResultStore } from '../store/results.js';
 import { type RunFolder, runFolder } from '../store/run-folder.js';
 import type { Sample, Suite } from '../suite.js';
 import { type Cell, expandCells } from './cells.js';
 import type { ModelSetting, RunConfig, SuiteSetting } from './config.js';
-import { currentCommit, describeMachine } from './environment.js';
+import { contextOf } from './context.js';
 import type { RunEvent, RunOutcome } from './events.js';
-import { hashManifest, type Manifest } from './manifest.js';
+import { checkMemory } from './memory.js';
+import { checkNames } from './names.js';
+import { settledBefore } from './older.js';
 import { planSuite, type SuitePlan, type TaskFailure } from './plan.js';
 import { Pool } from './pool.js';
 import { Progress } from './progress.js';
-import { buildPrompt } from './prompt.js';
-import { runGroup, type SampleContext, sampleErrors } from './sample.js';
+import { keyFor, runGroup, type SampleContext } from './sample.js';
+
+/** Characters of prompts that are kept between planning and running. */
+const heldCharacters = 2 ** 26;
 
 /** What the loop is given instead of importing it. */
 export interface RunEnvironment {
@@ -28,8 +33,15 @@ export interface RunEnvironment {
   readonly openEngine: (model: ModelSetting) => Promise<EvalEngine>;
   /** Version of kvsift and a folder of its code, for the manifest. */
   readonly code: { readonly version: string; readonly folder: string };
-  /** Go on where results of another manifest are stored (other code, machine or data): they count as done. Default: refuse. */
+  /** Options of suites that are paths of data: those belong to no manifest's identity. Default: none. */
+  readonly dataOptions?: readonly string[];
+  /**
+   * Go on where results of another manifest are stored (other code, machine or data): those with the same prompt, expected answer, seed, place of the question and
+   * scoring rules count as done. Default: refuse.
+   */
   readonly mix?: boolean;
+  /** Take samples of this run that failed out of the results and run them again. Default: they count as done. */
+  readonly retryFailed?: boolean;
   /** Answers to ask for at a time: 1 for a model in this process, more where workers share them. Default 1. */
   readonly concurrency?: number;
   /** Stops at once with an error `aborted`, or as `finish` does where that has fired too: the sample in flight is lost. */
@@ -49,77 +61,41 @@ interface Job {
 /**
  * Runs models × (full cache and policies × budgets) × suites and stores each result in `folder` as it finishes. Results that the folder has are not made again, so
  * calling it again continues an interrupted run.
- * @throws KvsiftError `config_invalid`, `policy_unknown`, `budget_invalid`, `file_not_found`, ... before any weights are loaded; `run_mismatch` where another process
+ * @throws KvsiftError `config_invalid` (two models or suites of one name, too), `policy_unknown`, `budget_invalid`, `file_not_found`, ... before any weights are loaded; `run_mismatch` where another process
  * writes to the folder, or what it holds was made with another manifest
  */
 export async function runEvaluation(config: RunConfig, folder: string, environment: RunEnvironment): Promise<RunOutcome> {
   const cells = expandCells(config.policies, config.budgets, environment.registry);
   const suites = config.suites.map((setting) => ({ setting, suite: environment.suite(setting) }));
+  checkNames(
+    config.models,
+    suites.map(({ suite }) => suite),
+  );
   const files = runFolder(folder);
   const engines: EvalEngine[] = [];
+  const room = { characters: heldCharacters };
   try {
     const jobs: Job[] = [];
     for (const model of config.models) {
       const engine = await environment.openEngine(model);
       engines.push(engine);
       for (const { setting, suite } of suites) {
-        const plan = await planSuite(suite, setting, engine.tokenizer, config);
+        const plan = await planSuite(suite, setting, engine.tokenizer, config, room);
         jobs.push({ engine, plan, context: await contextOf(config, model, engine, plan, files, environment) });
       }
     }
     for (const job of jobs) checkMemory(job, cells, config, environment.onEvent);
     return await writing(files, environment, async (store) => {
       const contexts = jobs.map(({ context }) => context);
-      const known = await files.checkManifests(store.results, contexts, environment.mix ?? false);
+      const older = await files.checkManifests(store.results, contexts, environment.mix ?? false);
       await writeFile(files.config, stringify(config));
-      return work(config, jobs, cells, store, files, known, environment);
+      if (environment.retryFailed) await removeFailed(store, jobs, cells, older);
+      const settled = await settledBefore(jobs, cells, store.results, older);
+      return work(config, jobs, cells, store, files, settled, environment);
     });
   } finally {
     for (const engine of engines) await engine[Symbol.asyncDispose]();
   }
-}
-
-/**
- * Estimates what the longest sample needs, under the cell that needs most.
- * @throws KvsiftError `out_of_memory` where that is more than there is and the run stops at errors
- */
-function checkMemory(
-  { engine, plan, context }: Job,
-  cells: readonly Cell[],
-  { question, onError, seed }: RunConfig,
-  onEvent: RunEnvironment['onEvent'],
-): void {
-  const { longest } = plan;
-  if (longest === undefined || engine.memoryNeeded === undefined) return;
-  const prompt = buildPrompt(longest, question, context.chat);
-  const read = engine.tokenizer.encode(prompt.context + prompt.question.text).length;
-  const tokens = Math.min(engine.contextLength, read + longest.maxNewTokens);
-  const needs = ({ setting }: Cell): number => {
-    try {
-      return engine.memoryNeeded?.(tokens, { ...setting, seed, sequence: 0 }) ?? 0;
-    } catch (error) {
-      // A budget that does not fit its policy: the samples will say so.
-      if (isKvsiftError(error) && sampleErrors.has(error.code)) return 0;
-      throw error;
-    }
-  };
-  const needed = Math.max(...cells.map(needs));
-  const available = engine.memoryBytes;
-  onEvent?.({
-    type: 'memory',
-    model: context.model,
-    suite: plan.suite.name,
-    tokens,
-    needed,
-    ...(available !== undefined && { available }),
-  });
-  if (available === undefined || needed <= available || onError === 'continue') return;
-  const { task, id } = longest;
-  throw new KvsiftError(
-    'out_of_memory',
-    `${plan.suite.name} ${task}: sample ${id} of ${tokens} tokens needs about ${formatBytes(needed)}, and there are ${formatBytes(available)}: shorten the prompts (promptTokens), or go on without such samples (onError: continue)`,
-    { task, sample: id, tokens, neededBytes: needed, availableBytes: available },
-  );
 }
 
 /** Makes the folder, locks it, and opens its results for the time of `work`. */
@@ -135,47 +111,21 @@ async function writing<T>(files: RunFolder, environment: RunEnvironment, work: (
   }
 }
 
-async function contextOf(
-  config: RunConfig,
-  model: ModelSetting,
-  engine: EvalEngine,
-  plan: SuitePlan,
-  files: RunFolder,
-  { code }: RunEnvironment,
-): Promise<SampleContext> {
-  const { setting, suite, profile, samplesHash, stops } = plan;
-  const chat = config.chat && engine.chat !== undefined;
-  const manifest: Manifest = {
-    kvsift: code.version,
-    commit: await currentCommit(code.folder),
-    node: process.versions.node,
-    machine: describeMachine(),
-    model: { ...engine.facts, contextLength: engine.contextLength },
-    suite: {
-      name: suite.name,
-      tasks: [...plan.tasks.keys()],
-      profile,
-      options: setting.options ?? {},
-      promptTokens: setting.promptTokens ?? null,
-      samples: samplesHash,
-      stops: [...stops],
-    },
-    question: config.question,
-    chat,
-    seed: config.seed,
-  };
-  return {
-    model: model.name ?? basename(model.path),
-    manifest,
-    manifestHash: hashManifest(manifest),
-    suite,
-    profile,
-    mode: config.question,
-    chat: chat ? engine.chat : undefined,
-    seed: config.seed,
-    onError: config.onError,
-    saveRetention: (key, retention) => files.writeRetention(key, retention),
-  };
+/** Takes what failed out of the store, as far as this run can make it again. */
+async function removeFailed(
+  store: ResultStore,
+  jobs: readonly Job[],
+  cells: readonly Cell[],
+  older: ReadonlySet<string>,
+): Promise<void> {
+  const planned = new Map<string, ReadonlySet<string>>();
+  for (const { plan, context } of jobs) {
+    const manifests = new Set([...older, context.manifestHash]);
+    for (const outline of [...plan.tasks.values()].flat()) {
+      for (const cell of cells) planned.set(keyOf({ ...keyFor(context, cell, outline), manifest: '' }), manifests);
+    }
+  }
+  await store.removeFailed((result) => planned.get(keyOf({ ...result, manifest: '' }))?.has(result.manifest) === true);
 }
 
 async function work(
@@ -184,25 +134,21 @@ async function work(
   cells: readonly Cell[],
   store: ResultStore,
   files: RunFolder,
-  known: ReadonlySet<string>,
+  settled: ReadonlySet<string>,
   environment: RunEnvironment,
 ): Promise<RunOutcome> {
   const { onEvent = () => {}, signal, finish } = environment;
   const failures: TaskFailure[] = jobs.flatMap(({ plan }) => [...plan.failures]);
-  const perCell = jobs.reduce((sum, { plan }) => sum + [...plan.tasks.values()].reduce((a, b) => a + b, 0), 0);
-  const progress = new Progress(perCell * cells.length, Math.max(...jobs.map(({ engine }) => engine.contextLength)));
-  const stored = (context: SampleContext, cell: Cell, sample: Sample) =>
-    [...known, context.manifestHash].some((manifest) =>
-      store.has({ ...cell, manifest, model: context.model, suite: context.suite.name, task: sample.task, sample: sample.id }),
-    );
-  for (const { plan, context } of jobs) {
-    for (const task of plan.tasks.keys()) {
-      for await (const sample of plan.samples(task)) {
-        progress.plan(sample, cells.length, cells.filter((cell) => stored(context, cell, sample)).length);
-      }
-    }
+  const outlines = jobs.flatMap(({ plan, context }) => [...plan.tasks.values()].flat().map((outline) => ({ context, outline })));
+  const progress = new Progress(outlines.length * cells.length, Math.max(...jobs.map(({ engine }) => engine.contextLength)));
+  const stored = (context: SampleContext, cell: Cell, sample: Pick<Sample, 'task' | 'id'>) => {
+    const key = keyFor(context, cell, sample);
+    return store.has(key) || settled.has(keyOf(key));
+  };
+  for (const { context, outline } of outlines) {
+    progress.plan(outline, cells.length, cells.filter((cell) => stored(context, cell, outline)).length);
   }
-  onEvent({ type: 'planned', total: progress.total, done: progress.done, failures });
+  onEvent({ type: 'planned', total: progress.total, done: progress.done, failed: store.failed, failures });
   const failed = new AbortController();
   const pool = new Pool(environment.concurrency ?? 1);
   const stopping = () => finish?.aborted === true || signal?.aborted === true;
@@ -221,7 +167,8 @@ async function work(
       await store.append(result);
       const sample = missing.find(({ id }) => id === result.sample);
       if (sample === undefined) throw new Error(`nobody asked for sample ${result.sample}`);
-      onEvent({ type: 'result', result, ...progress.add(result, sample) });
+      const characters = sample.context.length + sample.question.length;
+      onEvent({ type: 'result', result, ...progress.add(result, { ...sample, characters }) });
       interrupted ||= finish?.aborted === true;
       if (interrupted) return;
     }
@@ -229,7 +176,9 @@ async function work(
   try {
     for (const job of jobs) {
       await files.writeManifest(job.context.manifestHash, job.context.manifest);
-      for (const task of job.plan.tasks.keys()) {
+      for (const [task, outlines] of job.plan.tasks) {
+        // Nothing to run: then its samples need not even be made.
+        if (outlines.every((outline) => cells.every((cell) => stored(job.context, cell, outline)))) continue;
         let index = 0;
         for await (const group of groups(job.plan.samples(task), config.question)) {
           const retention = index < config.retention;
@@ -251,7 +200,7 @@ async function work(
 }
 
 /** Samples that can share one prefill: neighbours with one context, where the question is not part of what is compressed. */
-async function* groups(samples: AsyncIterable<Sample>, mode: RunConfig['question']): AsyncGenerator<Sample[]> {
+async function* groups(samples: ReturnType<SuitePlan['samples']>, mode: RunConfig['question']): AsyncGenerator<Sample[]> {
   let group: Sample[] = [];
   for await (const sample of samples) {
     const [first] = group;

@@ -87,23 +87,28 @@ export async function* runGroup(
   }
 }
 
-function keyFor(context: SampleContext, cell: Cell, sample: Sample): ResultKey {
+/** The key under which a sample's result is stored. */
+export function keyFor(context: SampleContext, cell: Cell, sample: Pick<Sample, 'task' | 'id'>): ResultKey {
   const { manifestHash: manifest, model, suite } = context;
   return { manifest, model, policy: cell.policy, budget: cell.budget, suite: suite.name, task: sample.task, sample: sample.id };
 }
 
 function commonFields(cell: Cell, sample: Sample, prompt: Prompt) {
-  const text = prompt.context + prompt.question.text;
-  const characters = [...text];
   return {
     label: cell.label,
     expected: sample.expected,
     ...(sample.meta && { meta: sample.meta }),
-    prompt: {
-      start: characters.slice(0, shownCharacters).join(''),
-      end: characters.slice(Math.max(shownCharacters, characters.length - shownCharacters)).join(''),
-      characters: characters.length,
-    },
+    prompt: shownPrompt(prompt),
+  };
+}
+
+/** What a result holds of its prompt. */
+export function shownPrompt({ context, question }: Prompt): Result['prompt'] {
+  const characters = [...(context + question.text)];
+  return {
+    start: characters.slice(0, shownCharacters).join(''),
+    end: characters.slice(Math.max(shownCharacters, characters.length - shownCharacters)).join(''),
+    characters: characters.length,
   };
 }
 

@@ -80,6 +80,31 @@ describe('summarize', () => {
     expect(row).toMatchObject({ n: 1, failed: 1, cacheBytes: 1000, prefillSeconds: 1, decodeTokensPerSecond: 2 });
   });
 
+  it('takes no other prompt for a pair, though its sample has the same name', () => {
+    const other = { manifest: 'n', expected: '7' };
+    const [, snapkv, tova] = summarize([result('full', 1, 1), result('snapkv', 1, 0), result('tova', 1, 1, other)]);
+    expect(snapkv?.difference).toMatchObject({ mean: -1, n: 1 });
+    expect(tova).toMatchObject({ policy: 'tova', manifests: ['n'] });
+    expect(tova).not.toHaveProperty('difference');
+  });
+
+  it('puts what went on under another manifest into one row, and keeps what was run under both apart', () => {
+    const on = { manifest: 'n' };
+    const wentOn = [result('full', 1, 1), result('snapkv', 1, 0), result('full', 2, 1, on), result('snapkv', 2, 1, on)];
+    expect(summarize(wentOn).map(({ policy, n, manifests }) => [policy, n, manifests])).toEqual([
+      ['full', 2, ['m', 'n']],
+      ['snapkv', 2, ['m', 'n']],
+    ]);
+    const both = summarize([...wentOn, result('full', 1, 0, on), result('tova', 1, 1, on)]);
+    expect(both.map(({ policy, apart, n, difference }) => [policy, apart, n, difference?.mean])).toEqual([
+      ['full', 'm', 1, undefined],
+      ['snapkv', 'm', 1, -1],
+      ['full', 'n', 2, undefined],
+      ['snapkv', 'n', 1, 0],
+      ['tova', 'n', 1, 1],
+    ]);
+  });
+
   it('keeps models and tasks apart', () => {
     const rows = summarize([result('full', 1, 1), result('full', 1, 0, { task: 'u' }), result('full', 1, 0, { model: 'other' })]);
     expect(rows.map(({ model, task, score }) => [model, task, score.mean])).toEqual([

@@ -1,5 +1,6 @@
-import type { Result } from '../store/result.js';
+import { questionOf, type Result } from '../store/result.js';
 import { createResampler, type Estimate, estimateMean, meanOf, type Resampler } from './bootstrap.js';
+import { groupRows } from './rows.js';
 
 /** One row of a table: a task under one policy and budget. */
 export interface SummaryRow {
@@ -10,12 +11,16 @@ export interface SummaryRow {
   readonly policy: string;
   readonly label: string;
   readonly budget: string;
+  /** Manifests of its results. */
+  readonly manifests: readonly string[];
+  /** The manifest that the row is kept apart by: present where a sample of its model and suite has results under several. */
+  readonly apart?: string;
   /** Samples with a score. */
   readonly n: number;
   /** Samples that ended in an error. */
   readonly failed: number;
   readonly score: Estimate;
-  /** Score minus that of the full cache, over the samples that both have; absent for the full cache and where it was not run. */
+  /** Score minus that of the full cache, over the samples that both have with the same prompt and expected answer; absent for the full cache and where it was not run. */
   readonly difference?: Estimate & { readonly n: number /** True where the interval holds 0. */; readonly withinNoise: boolean };
   /** Means over the samples with a score. */
   readonly cacheBytes: number;
@@ -30,16 +35,22 @@ export interface SummaryRow {
 /** Rows in the order of first appearance, each task of each model with its full cache first. */
 export function summarize(results: readonly Result[], seed = 0): SummaryRow[] {
   const resampler = createResampler(seed);
-  const tasks = groupBy(results, ({ model, suite, task }) => JSON.stringify([model, suite, task]));
-  return [...tasks.values()].flatMap((task) => {
-    const cells = groupBy(task, ({ policy, budget }) => JSON.stringify([policy, budget]));
+  return groupRows(results).flatMap(({ apart, cells }) => {
     const full = new Map(
-      task.filter(({ policy, score }) => policy === 'full' && score !== null).map((result) => [result.sample, result]),
+      cells
+        .flat()
+        .filter(({ policy, score }) => policy === 'full' && score !== null)
+        .map((result) => [pairName(result), result]),
     );
-    return [...cells.values()]
-      .map((cell) => summarizeCell(cell, full, resampler))
+    return cells
+      .map((cell) => ({ ...summarizeCell(cell, full, resampler), ...(apart !== undefined && { apart }) }))
       .sort((a, b) => Number(b.policy === 'full') - Number(a.policy === 'full'));
   });
+}
+
+/** Samples of one name may have other prompts under another manifest: those are no pair. */
+function pairName(result: Result): string {
+  return JSON.stringify([result.sample, questionOf(result)]);
 }
 
 function summarizeCell(cell: readonly Result[], full: ReadonlyMap<string, Result>, resampler: Resampler): SummaryRow {
@@ -48,13 +59,14 @@ function summarizeCell(cell: readonly Result[], full: ReadonlyMap<string, Result
   const scored = cell.filter((result) => result.score !== null);
   const scores = scored.map(({ score }) => score ?? 0);
   const pairs = scored.flatMap((result) => {
-    const other = full.get(result.sample);
+    const other = full.get(pairName(result));
     return other === undefined ? [] : [{ result, other }];
   });
   const { model, suite, task, policy, label, budget } = first;
   const compared = policy !== 'full' && pairs.length > 0;
   return {
     ...{ model, suite, task, policy, label, budget, n: scored.length, failed: cell.length - scored.length },
+    manifests: [...new Set(cell.map(({ manifest }) => manifest))],
     score: estimateMean(scores, resampler),
     ...(compared && { difference: compare(pairs, resampler) }),
     cacheBytes: meanOf(scored.map(({ cacheBytes }) => cacheBytes)),
@@ -73,14 +85,4 @@ function compare(pairs: readonly { readonly result: Result; readonly other: Resu
   const differences = pairs.map(({ result, other }) => (result.score ?? 0) - (other.score ?? 0));
   const estimate = estimateMean(differences, resampler);
   return { ...estimate, n: pairs.length, withinNoise: estimate.low <= 0 && estimate.high >= 0 };
-}
-
-function groupBy<T>(values: readonly T[], key: (value: T) => string): Map<string, T[]> {
-  const groups = new Map<string, T[]>();
-  for (const value of values) {
-    const group = groups.get(key(value));
-    if (group === undefined) groups.set(key(value), [value]);
-    else group.push(value);
-  }
-  return groups;
 }

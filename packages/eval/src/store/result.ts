@@ -36,6 +36,11 @@ export type Result = z.output<typeof resultSchema>;
 /** What names a result within its run. */
 export type ResultKey = Pick<Result, 'manifest' | 'model' | 'policy' | 'budget' | 'suite' | 'task' | 'sample'>;
 
+/** What a result answers, as one string: another prompt or expected answer gives another one, whatever the name of the sample. */
+export function questionOf({ expected, prompt }: Pick<Result, 'expected' | 'prompt'>): string {
+  return JSON.stringify([expected, prompt.start, prompt.end, prompt.characters]);
+}
+
 /** The key as one string; equal keys give equal strings and no others do. */
 export function keyOf({ manifest, model, policy, budget, suite, task, sample }: ResultKey): string {
   return JSON.stringify([manifest, model, policy, budget, suite, task, sample]);

@@ -1,4 +1,4 @@
-import { type FileHandle, open } from 'node:fs/promises';
+import { type FileHandle, open, readFile, rename, writeFile } from 'node:fs/promises';
 import { KvsiftError } from '@kvsift/tensor';
 import { keyOf, type Result, type ResultKey, resultSchema } from './result.js';
 
@@ -21,16 +21,19 @@ export async function readResults(path: string): Promise<StoredResults> {
 /** Results as they come, one fsynced JSON line each. One writer at a time: see `takeLock`. */
 export class ResultStore implements AsyncDisposable {
   readonly #keys: Set<string>;
+  #results: readonly Result[];
   #failed: number;
 
   private constructor(
-    private readonly file: FileHandle,
-    readonly results: readonly Result[],
+    private readonly path: string,
+    private file: FileHandle,
+    results: readonly Result[],
     /** Bytes of a torn last line that were removed. */
     readonly repairedBytes: number,
   ) {
     this.#keys = new Set(results.map(keyOf));
-    this.#failed = results.filter(({ error }) => error !== undefined).length;
+    this.#results = results;
+    this.#failed = results.filter(hasFailed).length;
   }
 
   /** Opens or makes a results file and removes a torn last line. @throws KvsiftError as `readResults` */
@@ -46,7 +49,12 @@ export class ResultStore implements AsyncDisposable {
       await file.close();
       throw error;
     }
-    return new ResultStore(file, results, tornBytes);
+    return new ResultStore(path, file, results, tornBytes);
+  }
+
+  /** What was there when the file was opened and has not been taken out since. */
+  get results(): readonly Result[] {
+    return this.#results;
   }
 
   /** Stored results that are errors. */
@@ -63,14 +71,39 @@ export class ResultStore implements AsyncDisposable {
     const key = keyOf(result);
     if (this.#keys.has(key)) throw new KvsiftError('data_malformed', `this result is stored already: ${key}`, { key });
     this.#keys.add(key);
-    if (result.error !== undefined) this.#failed += 1;
+    if (hasFailed(result)) this.#failed += 1;
     await this.file.write(`${JSON.stringify(result)}\n`);
     await this.file.datasync();
+  }
+
+  /**
+   * Takes failed results out, so that they can be made again; before anything is appended. A process that is killed leaves the file as it was or as it
+   * shall be.
+   */
+  async removeFailed(which: (result: Result) => boolean): Promise<void> {
+    const removed = new Set(this.#results.filter((result) => hasFailed(result) && which(result)));
+    if (removed.size === 0) return;
+    const lines = (await readFile(this.path, 'utf8')).split('\n').filter((_, index) => {
+      const result = this.#results[index];
+      return result === undefined || !removed.has(result);
+    });
+    const draft = `${this.path}.draft`;
+    await writeFile(draft, lines.join('\n'), { flush: true });
+    await this.file.close();
+    await rename(draft, this.path);
+    this.file = await open(this.path, 'a');
+    this.#results = this.#results.filter((result) => !removed.has(result));
+    for (const result of removed) this.#keys.delete(keyOf(result));
+    this.#failed -= removed.size;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.file.close();
   }
+}
+
+function hasFailed({ error }: Result): boolean {
+  return error !== undefined;
 }
 
 async function scan(path: string): Promise<StoredResults & { readonly wholeBytes: number }> {

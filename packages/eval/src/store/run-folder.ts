@@ -2,10 +2,30 @@ import { createHash } from 'node:crypto';
 import { mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { KvsiftError } from '@kvsift/tensor';
+import { z } from 'zod';
 import type { Retention } from '../engine/contract.js';
-import { differences, type Manifest, manifestSchema } from '../run/manifest.js';
-import type { Result, ResultKey } from './result.js';
+import { type Manifest, manifestDifferences, manifestSchema } from '../run/manifest.js';
+import { type Result, type ResultKey, resultSchema } from './result.js';
 import { readResults } from './results.js';
+
+const keySchema = resultSchema.pick({
+  manifest: true,
+  model: true,
+  policy: true,
+  budget: true,
+  suite: true,
+  task: true,
+  sample: true,
+}) satisfies z.ZodType<ResultKey>;
+
+const retentionSchema = z.object({
+  key: keySchema,
+  retention: z.object({
+    kvHeads: z.number(),
+    tokens: z.array(z.string()),
+    layers: z.array(z.array(z.number())),
+  }) satisfies z.ZodType<Retention>,
+});
 
 /** Which tokens a stored result kept. */
 export interface StoredRetention {
@@ -37,8 +57,9 @@ export interface RunFolder {
   writeManifest(hash: string, manifest: Manifest): Promise<void>;
   writeRetention(key: ResultKey, retention: Retention): Promise<void>;
   /**
-   * Hashes of older manifests whose results count as done: none, unless `mix`.
-   * @throws KvsiftError `run_mismatch` naming the fields that differ
+   * Hashes of older manifests whose results may count as done: none, unless `mix`, and none that another seed, another place of the question or other scoring rules
+   * were used for.
+   * @throws KvsiftError `run_mismatch` naming the fields that differ, `data_malformed` where a manifest has gone
    */
   checkManifests(results: readonly Result[], writers: readonly Writer[], mix: boolean): Promise<Set<string>>;
 }
@@ -58,22 +79,42 @@ export function runFolder(folder: string): RunFolder {
     },
     async checkManifests(results, writers, mix) {
       const stored = await readManifests(folder);
-      const others = new Set<string>();
+      const seen = new Set<string>();
+      const older = new Set<string>();
       for (const { manifest: hash, model, suite } of results) {
         const writer = writers.find((candidate) => candidate.model === model && candidate.suite.name === suite);
-        if (writer === undefined || hash === writer.manifestHash || others.has(hash)) continue;
-        others.add(hash);
-        if (mix) continue;
-        const differing = differences(stored.get(hash), writer.manifest).join('; ');
+        if (writer === undefined || hash === writer.manifestHash || seen.has(hash)) continue;
+        seen.add(hash);
+        const before = stored.get(hash);
+        if (mix) {
+          if (before === undefined || isSameTest(before, writer.manifest)) older.add(hash);
+          continue;
+        }
+        if (before === undefined) throw manifestGone(folder, hash, model, suite);
+        const differing = manifestDifferences(before, writer.manifest).join('; ');
         throw new KvsiftError(
           'run_mismatch',
           `${folder} holds results of ${model} on ${suite} made under other circumstances (${differing}): use a new folder, or --mix to go on all the same`,
           { folder, differing },
         );
       }
-      return others;
+      return older;
     },
   };
+}
+
+/** Whether what differs is no more than code, machine, model files and data. */
+function isSameTest(a: Manifest, b: Manifest): boolean {
+  return a.seed === b.seed && a.question === b.question && a.suite.profile === b.suite.profile;
+}
+
+function manifestGone(folder: string, hash: string, model: string, suite: string): KvsiftError {
+  const path = join(folder, 'manifests', `${hash}.json`);
+  return new KvsiftError(
+    'data_malformed',
+    `${path} is missing: it says under which circumstances results of ${model} on ${suite} were made; put it back, use a new folder, or --mix to go on all the same`,
+    { path },
+  );
 }
 
 /**
@@ -91,7 +132,17 @@ export async function readRun(folder: string): Promise<StoredRun> {
     folder,
     results,
     manifests: await readManifests(folder),
-    retentions: retentions.map(([, value]) => value as StoredRetention),
+    retentions: retentions.map(([path, value]) => {
+      const checked = retentionSchema.safeParse(value);
+      if (checked.success) return checked.data;
+      const [issue] = checked.error.issues;
+      const where = issue === undefined || issue.path.length === 0 ? 'the whole' : issue.path.join('.');
+      throw new KvsiftError(
+        'data_malformed',
+        `${path}: expected the kept tokens of a sample, ${where}: ${issue?.message}; delete the file to go on without them`,
+        { path },
+      );
+    }),
   };
 }
 

@@ -1,5 +1,6 @@
-import type { SummaryRow } from '@kvsift/eval';
+import type { SuiteRow, SummaryRow } from '@kvsift/eval';
 import { describe, expect, it } from 'vitest';
+import { suiteTables } from '../suite-tables.js';
 import { summaryTable } from '../table.js';
 import { csvTable } from './csv.js';
 import { latexTable } from './latex.js';
@@ -7,7 +8,17 @@ import { markdownTable } from './markdown.js';
 import { terminalTable } from './terminal.js';
 
 const row = (label: string, extra: Partial<SummaryRow> = {}): SummaryRow => ({
-  ...{ model: 'demo', suite: 'facts', task: 'facts', policy: `${label}(window=16)`, label, budget: '20%', n: 20, failed: 0 },
+  ...{
+    model: 'demo',
+    suite: 'facts',
+    task: 'facts',
+    policy: `${label}(window=16)`,
+    label,
+    budget: '20%',
+    n: 20,
+    failed: 0,
+    manifests: ['m1'],
+  },
   ...{ score: { mean: 0.456, low: 0.25, high: 0.7 }, cacheBytes: 209_715.2, contextTokens: 1024 },
   ...{ prefillSeconds: 0.0421, decodeTokensPerSecond: 1234.5, ...extra },
 });
@@ -30,11 +41,57 @@ describe('summaryTable', () => {
     expect(titles).not.toContain('task');
   });
 
+  it('names manifests where rows of one model and suite have several', () => {
+    const titles = (rows: readonly SummaryRow[]) => summaryTable(rows).columns.map(({ title }) => title);
+    expect(titles([full, row('x', { model: 'other', manifests: ['m2'] })])).not.toContain('manifest');
+    const mixed = [full, row('x', { manifests: ['m1', 'm2'] })];
+    expect(titles(mixed)).toContain('manifest');
+    expect(summaryTable(mixed).rows[1]).toContain('m1, m2');
+  });
+
   it('has dashes, not NaN, where nothing was measured', () => {
     const nothing = { mean: Number.NaN, low: Number.NaN, high: Number.NaN };
     const empty = row('x', { n: 0, failed: 3, score: nothing, cacheBytes: Number.NaN, decodeTokensPerSecond: Number.NaN });
     expect(summaryTable([empty]).rows.flat().join(' ')).not.toContain('NaN');
     expect(csvTable([empty])).not.toContain('NaN');
+  });
+});
+
+describe('suiteTables', () => {
+  const suiteRow = (task: string, label: string, metrics: SuiteRow['metrics']): SuiteRow => ({
+    ...{ model: 'demo', suite: 'longbench-e', task, policy: label, label, budget: '20%', profile: 'reference', metrics },
+  });
+
+  it("holds each suite's own numbers, a table per suite", () => {
+    const rows = [
+      suiteRow('hotpotqa', 'full', { '0-4k': 33.33, '4-8k': null, n: 4 }),
+      suiteRow('trec', 'full', { '0-4k': 1 / 3, n: 4 }),
+      { ...suiteRow('vt', 'full', { empty: 1 }), suite: 'ruler-4096' },
+    ];
+    expect(suiteTables(rows)).toEqual([
+      {
+        title: 'longbench-e as the suite reports it, profile reference',
+        columns: ['task', 'policy', 'budget', '0-4k', '4-8k', 'n'].map((title, index) => ({
+          title,
+          align: index < 2 ? 'left' : 'right',
+        })),
+        rows: [
+          ['hotpotqa', 'full', '20%', '33.33', '–', '4'],
+          ['trec', 'full', '20%', '0.3333', '–', '4'],
+        ],
+        notes: [],
+      },
+      expect.objectContaining({ title: 'ruler-4096 as the suite reports it, profile reference' }),
+    ]);
+  });
+
+  it('has its title in every format', () => {
+    const [table] = suiteTables([suiteRow('a_b', 'full', { n: 1 })]);
+    if (table === undefined) throw new Error('no table');
+    const title = 'longbench-e as the suite reports it';
+    expect(terminalTable(table).split('\n')[0]).toContain(title);
+    expect(markdownTable(table)).toMatch(new RegExp(`^\\*\\*${title}`));
+    expect(latexTable(table)).toMatch(new RegExp(`^% ${title}`));
   });
 });
 
@@ -61,10 +118,20 @@ describe('formats', () => {
     const at = (name: string) => line.split(',')[head.split(',').indexOf(name)];
     expect(at('score')).toBe('0.456');
     expect(at('within_noise')).toBe('true');
+    expect(at('difference_n')).toBe('20');
+    expect(at('manifest')).toBe('m1');
     expect(csvTable([hostile])).toContain('"x,""y""\nz"');
   });
 
   it('the terminal gets no control characters from names', () => {
     expect(terminalTable(summaryTable([hostile]))).not.toContain('\u001b');
+  });
+
+  it('notes stay one line each, whatever they quote', () => {
+    const table = { ...summaryTable([full]), notes: ['error <b>\n\\end{tabular} \u001b[2J'] };
+    expect(terminalTable(table).split('\n').at(-1)).toContain('\\end');
+    expect(terminalTable(table)).not.toContain('\u001b');
+    expect(latexTable(table).split('\n').at(-1)).toMatch(/^% error .*end/);
+    expect(markdownTable(table).split('\n').at(-1)).toMatch(/^error \\<b.*end/);
   });
 });

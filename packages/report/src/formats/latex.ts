@@ -1,9 +1,11 @@
 import type { Table } from '../table.js';
 
 /** A LaTeX tabular (needs the booktabs package). */
-export function latexTable({ columns, rows, notes }: Table): string {
+export function latexTable({ title, columns, rows, notes }: Table): string {
   const line = (cells: readonly string[]) => `${cells.map(escaped).join(' & ')} \\\\`;
+  const comment = (text: string) => `% ${text.replace(/[\s\p{Cc}]+/gu, ' ')}`;
   return [
+    ...(title === undefined ? [] : [comment(title)]),
     `\\begin{tabular}{${columns.map(({ align }) => (align === 'right' ? 'r' : 'l')).join('')}}`,
     '\\toprule',
     line(columns.map(({ title }) => title)),
@@ -11,7 +13,7 @@ export function latexTable({ columns, rows, notes }: Table): string {
     ...rows.map(line),
     '\\bottomrule',
     '\\end{tabular}',
-    ...notes.map((note) => `% ${note}`),
+    ...notes.map(comment),
   ].join('\n');
 }
 

@@ -1,10 +1,12 @@
 import type { Table } from '../table.js';
 
 /** A GitHub-flavoured Markdown table. */
-export function markdownTable({ columns, rows, notes }: Table): string {
+export function markdownTable({ title, columns, rows, notes }: Table): string {
   const line = (cells: readonly string[]) => `| ${cells.map(escaped).join(' | ')} |`;
   const rule = `| ${columns.map(({ align }) => (align === 'right' ? '--:' : ':--')).join(' | ')} |`;
-  return [line(columns.map(({ title }) => title)), rule, ...rows.map(line), '', ...notes.map((note) => `${note}  `)].join('\n');
+  const heading = title === undefined ? [] : [`**${escaped(title)}**`, ''];
+  const below = ['', ...notes.map((note) => `${escaped(note)}  `)];
+  return [...heading, line(columns.map(({ title: name }) => name)), rule, ...rows.map(line), ...below].join('\n');
 }
 
 function escaped(text: string): string {

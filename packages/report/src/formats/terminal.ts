@@ -11,7 +11,8 @@ export function terminalTable(table: Table, color = false): string {
     style: { head: [], border: [], compact: true },
   });
   drawn.push(...table.rows.map((row) => row.map(oneLine)));
-  return [drawn.toString(), ...table.notes].join('\n');
+  const title = table.title === undefined ? [] : [bold(oneLine(table.title))];
+  return [...title, drawn.toString(), ...table.notes.map(oneLine)].join('\n');
 }
 
 /** Control characters would move the cursor: names come from files. */

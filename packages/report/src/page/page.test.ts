@@ -3,17 +3,19 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import type { Manifest, Result } from '@kvsift/eval';
+import { type Manifest, type Result, summarize } from '@kvsift/eval';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ReportData } from '../combine.js';
 import { reportPage } from './page.js';
+import { explorerData } from './payload.js';
 
 const injection = '</script><script>document.title="owned"</script><img src=x onerror="document.title=\'owned\'">\u2028&amp;';
 
 const manifest: Manifest = {
   ...{ kvsift: '1', commit: 'abc', node: '20', machine: { cpu: injection }, model: {}, question: 'aware', chat: false, seed: 1 },
   suite: { name: 'facts', tasks: ['t'], profile: 'p', options: {}, promptTokens: null, samples: '', stops: [] },
+  leftOut: [{ task: 't', message: `rows.jsonl, line 3: ${injection}` }],
 };
 
 const result = (policy: string, budget: string, sample: number, score: number | null): Result => ({
@@ -40,8 +42,14 @@ const data: ReportData = {
     Array.from({ length: 8 }, (_, sample) => result(policy, budget, sample, sample < 8 - 2 * cell ? 1 : 0)),
   ),
   manifests: new Map([['m1', manifest]]),
+  suites: [
+    {
+      ...{ model: 'demo', suite: 'facts', task: 't', policy: 'snapkv', label: `snapkv${injection}`, budget: '20%', profile: 'p' },
+      metrics: { '4-8k': 66.67 },
+    },
+  ],
   retentions: cells.slice(1).map(([policy, budget], cell) => ({
-    key: { manifest: 'm1', model: 'demo', policy, budget, suite: 'facts', task: 't', sample: '0' },
+    key: { manifest: 'm1', model: `demo${injection}`, policy, budget, suite: 'facts', task: 't', sample: '0' },
     retention: {
       kvHeads: 2,
       tokens: ['The', ' code', injection, ' 4821'],
@@ -68,7 +76,43 @@ describe('reportPage', () => {
   });
 
   it('makes a page of no results at all', () => {
-    expect(reportPage({ results: [], manifests: new Map(), retentions: [] }, 'empty')).toContain('0 results');
+    expect(reportPage({ results: [], manifests: new Map(), retentions: [], suites: [] }, 'empty')).toContain('0 results');
+  });
+
+  it("shows the suites' own numbers and what was left out", () => {
+    expect(page).toContain('facts as the suite reports it, profile p');
+    expect(page).toContain('66.67');
+    expect(page).toContain(`rows.jsonl, line 3`);
+  });
+
+  it('carries contexts of any length', () => {
+    const tokens = Array.from({ length: 130_048 }, () => 'a');
+    const [first] = data.retentions;
+    if (first === undefined) throw new Error('no retention');
+    const long = { ...first, retention: { kvHeads: 2, tokens, layers: [tokens.map((_, index) => index % 3)] } };
+    const { retentions } = explorerData({ ...data, retentions: [long] }, []);
+    expect(retentions[0]?.layers[0]?.slice(-4)).toBe('0120');
+    expect(retentions[0]?.layers[0]).toHaveLength(130_048);
+  });
+
+  it('takes failures evenly from all policies and budgets where there are too many, and says so', () => {
+    const many = {
+      ...data,
+      results: cells.flatMap(([policy, budget]) => Array.from({ length: 600 }, (_, sample) => result(policy, budget, sample, 0))),
+    };
+    const { failures, failed } = explorerData(many, []);
+    expect([failures.length, failed]).toEqual([1000, 2400]);
+    expect(failures.filter(({ cell }) => cell === 'snapkv 5%')).toHaveLength(250);
+    expect(reportPage(many, 'many')).toContain('1000 of 2400 answers below a full score');
+    expect(page).toContain('12 answers below a full score.');
+  });
+
+  it('keeps manifests apart that have samples in common', () => {
+    const twice = { ...data, results: [...data.results, ...data.results.map((one) => ({ ...one, manifest: 'm2' }))] };
+    const both = reportPage(twice, 'both');
+    expect(both).toContain('facts t, manifest m1</h2>');
+    expect(both).toContain('facts t, manifest m2</h2>');
+    expect(explorerData(twice, summarize(twice.results)).retentions[0]?.name).toContain(', manifest m1');
   });
 });
 

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { type Manifest, type Result, type SummaryRow, summarize } from '@kvsift/eval';
 import type { ReportData } from '../combine.js';
-import { summaryTable } from '../table.js';
+import { suiteTables } from '../suite-tables.js';
+import { summaryTable, type Table } from '../table.js';
 import { budgetLegend, bytesChart, qualityChart, timeChart } from './charts.js';
 import { explorer } from './explorer.js';
 import { heatMaps } from './heat.js';
@@ -10,7 +11,7 @@ import { explorerData } from './payload.js';
 import { style } from './style.js';
 
 /**
- * One self-contained HTML page: table, charts, heat maps, the tokens that each layer kept, failures, manifests. It loads nothing, and its content security policy lets
+ * One self-contained HTML page: tables, charts, heat maps, the tokens that each layer kept, failures, what was left out, manifests. It loads nothing, and its content security policy lets
  * no script run but its own.
  */
 export function reportPage(data: ReportData, title: string): string {
@@ -18,7 +19,8 @@ export function reportPage(data: ReportData, title: string): string {
   const script = `(${explorer.toString()})();`;
   const hash = createHash('sha256').update(script).digest('base64');
   const policy = `default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-${hash}'; img-src data:`;
-  const explored = explorerData(data);
+  const { failed, ...explored } = explorerData(data, rows);
+  const suites = suiteTables(data.suites);
   const page = html`<!doctype html>
 <html lang="en">
 <head>
@@ -31,10 +33,12 @@ export function reportPage(data: ReportData, title: string): string {
 <body>
 <h1>${title}</h1>
 <p class="soft">${counted(data.results.length, 'result')}, ${counted(new Set(data.results.map(({ model }) => model)).size, 'model')}, ${counted(data.manifests.size, 'manifest')}</p>
-${table(rows)}
+${tableOf(summaryTable(rows), 'summary')}
 ${groups(rows).map((group) => taskSection(group, data.results))}
 ${explored.retentions.length > 0 ? retentionSection() : undefined}
-${explored.failures.length > 0 ? failureSection(explored.failures.length) : undefined}
+${suites.length > 0 ? html`<section id="suites"><h2>As the suites report it</h2>${suites.map((suite) => html`<h3>${suite.title}</h3>${tableOf(suite)}`)}</section>` : undefined}
+${failed > 0 ? failureSection(explored.failures.length, failed) : undefined}
+${leftOutSection(data.manifests)}
 ${manifestSection(data.manifests)}
 <script type="application/json" id="data">${scriptJson(explored)}</script>
 <script>${trusted(script)}</script>
@@ -44,23 +48,22 @@ ${manifestSection(data.manifests)}
   return page.markup;
 }
 
-const counted = (count: number, noun: string) => `${count} ${noun}${count === 1 ? '' : 's'}`;
+const counted = (count: number, noun: string, nouns = `${noun}s`) => `${count} ${count === 1 ? noun : nouns}`;
 
-function table(rows: readonly SummaryRow[]): Html {
-  const { columns, rows: lines, notes } = summaryTable(rows);
+function tableOf({ columns, rows: lines, notes }: Table, id?: string): Html {
   const side = (index: number) => (columns[index]?.align === 'right' ? 'right' : 'left');
-  return html`<div class="scroll"><table id="summary">
+  return html`<div class="scroll"><table${id === undefined ? undefined : html` id="${id}"`}>
 <thead><tr>${columns.map(({ title }, index) => html`<th class="${side(index)}" scope="col">${title}</th>`)}</tr></thead>
 <tbody>${lines.map((cells) => html`<tr>${cells.map((cell, index) => html`<td class="${side(index)}">${cell}</td>`)}</tr>`)}</tbody>
 </table></div>
 ${notes.map((note) => html`<p class="soft">${note}</p>`)}`;
 }
 
-/** Rows of one task of one model. */
+/** Rows of one task of one model; of one manifest where these are kept apart. */
 function groups(rows: readonly SummaryRow[]): SummaryRow[][] {
   const found = new Map<string, SummaryRow[]>();
   for (const row of rows) {
-    const key = JSON.stringify([row.model, row.suite, row.task]);
+    const key = JSON.stringify([row.model, row.suite, row.task, row.apart]);
     found.set(key, [...(found.get(key) ?? []), row]);
   }
   return [...found.values()];
@@ -69,13 +72,15 @@ function groups(rows: readonly SummaryRow[]): SummaryRow[][] {
 function taskSection(rows: readonly SummaryRow[], results: readonly Result[]): Html | undefined {
   const [first] = rows;
   if (first === undefined || rows.length < 2) return undefined;
-  const { model, suite, task } = first;
-  const own = results.filter((result) => result.model === model && result.suite === suite && result.task === task);
+  const { model, suite, task, apart } = first;
+  const isOwn = (result: Result) =>
+    result.model === model && result.suite === suite && result.task === task && (apart ?? result.manifest) === result.manifest;
+  const own = results.filter(isOwn);
   const heats = heatMaps(own);
   const figure = (chart: Html, caption: string) =>
     html`<figure><div class="scroll">${chart}</div><figcaption>${caption}</figcaption></figure>`;
   return html`<section>
-<h2>${model}: ${suite} ${task}</h2>
+<h2>${model}: ${suite} ${task}${apart === undefined ? undefined : `, manifest ${apart}`}</h2>
 <ul class="legend">${budgetLegend(rows).map(({ name, color }) => html`<li><i style="background:${color}"></i>${name}</li>`)}</ul>
 <h3>Quality against budget</h3>
 ${figure(qualityChart(rows), 'Accuracy with 95 % intervals, best policy first. The dashed line is the full cache.')}
@@ -104,12 +109,25 @@ function retentionSection(): Html {
 </section>`;
 }
 
-function failureSection(count: number): Html {
+function failureSection(shown: number, all: number): Html {
+  const count = shown < all ? `${shown} of ${all} answers` : counted(all, 'answer');
+  const share = shown < all ? ': as many of each policy and budget as there is room for' : '';
   return html`<section>
 <h2>What went wrong</h2>
-<p class="soft">${count} answers below a full score.</p>
+<p class="soft" id="failure-count">${count} below a full score${share}.</p>
 <div class="controls"><label>policy and budget <select id="failing"></select></label></div>
 <div id="failures"></div>
+</section>`;
+}
+
+function leftOutSection(manifests: ReadonlyMap<string, Manifest>): Html | undefined {
+  const all = [...manifests].flatMap(([hash, { suite, leftOut = [] }]) =>
+    leftOut.map(({ task, message }) => html`<li>${suite.name} ${task}, manifest ${hash}: ${message}</li>`),
+  );
+  if (all.length === 0) return undefined;
+  return html`<section id="left-out">
+<h2>What was left out</h2>
+<details><summary>${counted(all.length, 'data row or task', 'data rows or tasks')}</summary><ul>${all}</ul></details>
 </section>`;
 }
 
