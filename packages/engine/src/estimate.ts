@@ -2,6 +2,7 @@ import { entryBytes } from '@kvsift/cache';
 import type { ModelConfig } from '@kvsift/models';
 import type { Budget, EvictionPolicy, Observation, ObservedRows } from '@kvsift/policy';
 import { type BackendInfo, byteLength, type KvType, type StoredTensor } from '@kvsift/tensor';
+import { hidesUnreachable } from './layer-pass.js';
 import { modelShape } from './layer-view.js';
 import { answerRoom, chunkRows } from './prefill.js';
 
@@ -52,9 +53,14 @@ export function estimateMemory(input: EstimateInput): MemoryEstimate {
         })
       : undefined;
   const full = config.layers.map((_, layer) => context * config.kvHeads * perEntry(layer));
-  const kept = full.map((bytes, layer) =>
-    Math.min(bytes, (run?.budgets[layer]?.total ?? Number.POSITIVE_INFINITY) * perEntry(layer)),
-  );
+  const hides = run !== undefined && hidesUnreachable(run);
+  /** Entries per head that later tokens can see. */
+  const reach = config.layers.map(({ window }) => Math.min(context, (hides ? window : undefined) ?? context));
+  const seenLater = reach.map((entries, layer) => entries * config.kvHeads * perEntry(layer));
+  const kept = full.map((bytes, layer) => {
+    const budget = (run?.budgets[layer]?.total ?? Number.POSITIVE_INFINITY) * perEntry(layer);
+    return budget >= bytes ? bytes : Math.min(budget, seenLater[layer] ?? bytes);
+  });
   const rows = Math.min(chunkRows(config, input.info.chunk), context);
   const chunk = chunkBytes(config, input.info.wholeProducts ?? false);
   const observed = run === undefined ? 0 : observedBytes(config, run.observe, context, input.info);
@@ -78,12 +84,15 @@ export function estimateMemory(input: EstimateInput): MemoryEstimate {
             rows * (float * config.hidden + chunk.whole),
           );
     const seen = evicts ? observed : 0;
-    prefillCache = Math.max(prefillCache, done + bytes + free + (evicts ? own : 0));
+    const within = seenLater[layer] ?? bytes;
+    const others = done + seen + (layer < last ? context * float * config.hidden : 0);
+    prefillCache = Math.max(prefillCache, done + bytes + free + (within < bytes && evicts ? within : evicts ? own : 0));
     activations = Math.max(activations, reading + seen);
     peak = Math.max(
       peak,
       done + bytes + free + seen + reading,
-      evicts ? done + bytes + own + seen + scoreBytes(config, context) + (layer < last ? context * float * config.hidden : 0) : 0,
+      evicts && within < bytes ? others + bytes + within : 0,
+      own < within ? others + within + own + scoreBytes(config, reach[layer] ?? context) : 0,
     );
     done += own + free;
   }

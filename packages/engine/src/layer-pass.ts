@@ -1,11 +1,16 @@
 import type { KvCache, LayerCache } from '@kvsift/cache';
 import type { DecoderLayer, DecoderModel } from '@kvsift/models';
-import { type Compensation, type LayerView, narrowView, type Observation } from '@kvsift/policy';
+import { type Compensation, type LayerView, narrowView, type Observation, type PolicyRun } from '@kvsift/policy';
 import type { Backend, Tensor } from '@kvsift/tensor';
 import { applyDecision, attentionShape, describeLayer } from './layer-view.js';
 import { RowCollector } from './observed-rows.js';
 import type { Branch } from './prefill.js';
 import { type Scope, scoped } from './scope.js';
+
+/** Whether what lies outside a sliding window is lost to later tokens: a second reading, and renumbered positions, see it. */
+export function hidesUnreachable({ reread, nextPosition }: PolicyRun): boolean {
+  return reread === undefined && nextPosition !== 'kept';
+}
 
 /** One layer reading the chunks of one sequence. */
 export class LayerPass implements Disposable {
@@ -96,9 +101,7 @@ export class LayerPass implements Disposable {
       follower?.window.push(this.#backend, this.index, observed);
       if (budget === undefined) continue;
       using scope = scoped(this.#backend);
-      // A second reading and renumbered positions see what the window hides now.
-      const hides = evicts && run.reread === undefined && run.nextPosition !== 'kept';
-      const seen = hides ? await this.#forgetUnreachable(storage, observed, scope) : observed;
+      const seen = evicts && hidesUnreachable(run) ? await this.#forgetUnreachable(storage, observed, scope) : observed;
       if (evicts && budget.total >= storage.entries) continue;
       const whole: LayerView = {
         ...describeLayer(this.model, cache, this.index, this.length, scope, reader),
