@@ -189,20 +189,27 @@ describe('failures', () => {
 });
 
 describe('a second turn', () => {
-  it.each(['h2o(window=4)', 'scissorhands(recent=4)', 'snapkv(window=4)', 'tova', 'expected-attention', 'keydiff(blockSize=8)'])(
-    'is to decoding(%s) what its tokens one by one are',
-    async (scorer) => {
-      const open = (interval: number) =>
-        model.session({ policy: registry.parse(`decoding(${scorer}, interval=${interval})`), budget, trackPositions: true });
-      using atOnce = open(1);
-      using oneByOne = open(6);
-      await Promise.all([atOnce.prefill(prompt), oneByOne.prefill(prompt)]);
-      const turn = [7, 3, 11, 2, 5];
-      await atOnce.prefill(turn);
-      for (const id of turn) await oneByOne.force(id);
-      for (const session of [atOnce, oneByOne]) await session.force(9);
-      expect(atOnce.statistics().entries).toBe(oneByOne.statistics().entries);
-      expect(await atOnce.retained(1)).toEqual(await oneByOne.retained(1));
-    },
-  );
+  it.each([
+    'decoding(h2o(window=4), interval=N)',
+    'decoding(scissorhands(recent=4), interval=N)',
+    'decoding(snapkv(window=4), interval=N)',
+    'decoding(tova, interval=N)',
+    'decoding(expected-attention, interval=N)',
+    'decoding(keydiff(blockSize=8), interval=N)',
+    'ratchet(decoding(scissorhands(recent=4), interval=N))',
+    'rerotate(decoding(scissorhands(recent=4), interval=N))',
+  ])('is to %s what its tokens one by one are', async (expression) => {
+    const open = (interval: number) =>
+      model.session({ policy: registry.parse(expression.replace('N', `${interval}`)), budget, trackPositions: true });
+    using atOnce = open(1);
+    const turn = Array.from({ length: 20 }, (_, index) => (index * 7 + 3) % 60);
+    using oneByOne = open(turn.length + 1);
+    await Promise.all([atOnce.prefill(prompt), oneByOne.prefill(prompt)]);
+    await atOnce.prefill(turn);
+    for (const id of turn) await oneByOne.force(id);
+    for (const session of [atOnce, oneByOne]) await session.force(9);
+    expect(atOnce.statistics().entries).toBe(oneByOne.statistics().entries);
+    for (const layer of model.decoder.config.layers.keys())
+      expect(await atOnce.retained(layer)).toEqual(await oneByOne.retained(layer));
+  });
 });

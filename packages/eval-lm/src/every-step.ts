@@ -82,6 +82,7 @@ function run(
     ...scoredRun(policy.name, scoring, budgets, choose),
     decode: {
       observe: decode.observe,
+      ...(decode.step && { read: decode.step }),
       async step(view) {
         await decode.step?.(view);
         const perHead = kept(view.layer, view.length);

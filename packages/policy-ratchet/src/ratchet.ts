@@ -146,7 +146,7 @@ function compensated(inner: PolicyRun, features: Loading, rule: SafeRule, states
     ...inner,
     select: async (view) => absorb(view, await inner.select(view)),
     ...(decode && {
-      decode: { observe: decode.observe, step: async (view: LayerView) => absorb(view, await decode.step(view)) },
+      decode: { ...decode, step: async (view: LayerView) => absorb(view, await decode.step(view)) },
     }),
     ...(revise && {
       async revise(done: number, earlier: (layer: number) => LayerView) {

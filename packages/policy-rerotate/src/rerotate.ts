@@ -34,7 +34,7 @@ function rotated(inner: PolicyRun): PolicyRun {
     nextPosition: 'kept',
     select: async (view) => rotateSurvivors(view, await inner.select(view)),
     ...(decode && {
-      decode: { observe: decode.observe, step: async (view: LayerView) => rotateSurvivors(view, await decode.step(view)) },
+      decode: { ...decode, step: async (view: LayerView) => rotateSurvivors(view, await decode.step(view)) },
     }),
     ...(revise && {
       revise: async (done: number, earlier: (layer: number) => LayerView) =>
