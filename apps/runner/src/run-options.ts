@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import type { GenerateOptions, SessionOptions } from '@kvsift/engine';
 import { allPolicies, policyOf } from '@kvsift/policies';
 import { formatBudget, parseBudget } from '@kvsift/policy';
-import { KvsiftError, type KvType } from '@kvsift/tensor';
+import { KvsiftError, type KvType, kvTypes } from '@kvsift/tensor';
 import { InvalidArgumentError, Option } from 'commander';
 import { number, whole } from './number-option.js';
 
@@ -31,7 +31,7 @@ export function redisUrl(text: string): string {
 export const cacheOptions = (): Option[] => [
   new Option('--policy <expression>', 'what to keep, e.g. "snapkv(window=32)" or "adakv(snapkv())"; see kvsift policies'),
   new Option('--budget <amount>', 'how much: 512 (tokens per KV head), 20% (of the prompt) or 64MiB (whole cache)'),
-  new Option('--kv-type <type>', 'storage of keys and values').choices(['f16', 'bf16', 'f32', 'q8_0']),
+  new Option('--kv-type <type>', 'storage of keys and values').choices(kvTypes),
   new Option('--layout <kind>', 'how the cache is laid out').choices(['dense', 'flattened', 'paged']),
   new Option('--context <tokens>', 'longest text in tokens (default: what the model was made for)').argParser(whole(1)),
 ];

@@ -4,7 +4,8 @@ import type { LayerCache, LayerShape } from './layer.js';
 import { PagedLayer } from './paged.js';
 
 /** How a cache stores its entries. `dense` refuses ragged heads; `flattened` and `paged` take them. */
-export type LayoutKind = 'dense' | 'flattened' | 'paged';
+export type LayoutKind = (typeof layoutKinds)[number];
+export const layoutKinds = ['dense', 'flattened', 'paged'] as const;
 
 export interface CacheOptions {
   readonly storage: KvStorage;

@@ -1,16 +1,14 @@
-import type { LayoutKind } from '@kvsift/cache';
+import { layoutKinds } from '@kvsift/cache';
 import type { Budget } from '@kvsift/policy';
-import { KvsiftError, type KvType } from '@kvsift/tensor';
+import { KvsiftError, kvTypes } from '@kvsift/tensor';
 import type { SessionOptions } from './session-options.js';
 
-const kvTypes: Readonly<Record<KvType, true>> = { f32: true, f16: true, bf16: true, q8_0: true };
-const layouts: Readonly<Record<LayoutKind, true>> = { dense: true, flattened: true, paged: true };
-const budgetKinds: Readonly<Record<Budget['kind'], true>> = { tokens: true, share: true, bytes: true };
+const budgetKinds: readonly Budget['kind'][] = ['tokens', 'share', 'bytes'];
 
 /** What callers without types may get wrong. @throws KvsiftError `invalid_argument` naming the option, `budget_invalid` */
 export function checkSessionOptions({ policy, budget, kvType, layout }: SessionOptions): void {
   demandOneOf('kvType', kvType, kvTypes);
-  demandOneOf('layout', layout, layouts);
+  demandOneOf('layout', layout, layoutKinds);
   if (policy !== undefined && typeof policy?.begin !== 'function') {
     throw new KvsiftError(
       'invalid_argument',
@@ -26,10 +24,7 @@ export function checkSessionOptions({ policy, budget, kvType, layout }: SessionO
   throw new KvsiftError('budget_invalid', `a budget has numbers above 0, not ${JSON.stringify(numbers)}`);
 }
 
-function demandOneOf(name: string, value: string | undefined, known: Readonly<Record<string, true>>): void {
-  if (value === undefined || Object.hasOwn(known, value)) return;
-  throw new KvsiftError(
-    'invalid_argument',
-    `${name} must be one of ${Object.keys(known).join(', ')}, not ${JSON.stringify(value)}`,
-  );
+function demandOneOf(name: string, value: string | undefined, known: readonly string[]): void {
+  if (value === undefined || known.includes(value)) return;
+  throw new KvsiftError('invalid_argument', `${name} must be one of ${known.join(', ')}, not ${JSON.stringify(value)}`);
 }

@@ -126,8 +126,9 @@ export async function prefill(model: DecoderModel, cache: KvCache, ids: Int32Arr
     if (last === undefined) throw new Error('no rows');
     const lastRows = last.shape[0] ?? 0;
     const result = backend.slice(last, 0, lastRows - 1, lastRows);
-    const caches = readers.map((reader) => reader.cache);
-    await demandSound([result], caches).catch((error: unknown) => {
+    // Where nothing was evicted the last row comes from all that was read.
+    const evicted = readers.filter((reader) => reader.run !== undefined).map((reader) => reader.cache);
+    await demandSound([result], evicted).catch((error: unknown) => {
       result.dispose();
       throw error;
     });

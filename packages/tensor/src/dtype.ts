@@ -21,7 +21,8 @@ export type BlockType =
 export type DType = ElementType | BlockType;
 
 /** Storage types of a key/value cache. `q8_0` needs heads of whole blocks (32 channels), and halves a cache of 16 bits. */
-export type KvType = 'f32' | 'f16' | 'bf16' | 'q8_0';
+export type KvType = (typeof kvTypes)[number];
+export const kvTypes = ['f32', 'f16', 'bf16', 'q8_0'] as const;
 
 /** Values in one block and bytes of one block; an element type is a block of one value. */
 export interface BlockLayout {

@@ -1,4 +1,4 @@
-import { KvsiftError } from '@kvsift/tensor';
+import { KvsiftError, kvTypes } from '@kvsift/tensor';
 import { parse, YAMLError } from 'yaml';
 import { z } from 'zod';
 import { jsonSchema } from '../store/json.js';
@@ -48,7 +48,7 @@ export const runConfigSchema = z.strictObject({
   budgets: z.array(budgetSchema).min(1).describe('512 (tokens), 20% (of the prompt) or 64MiB (whole cache).'),
   suites: z.array(suiteSchema).min(1),
   backend: z.enum(['cpu', 'reference', 'cuda']).default('cpu'),
-  kvType: z.enum(['f32', 'f16', 'bf16', 'q8_0']).optional(),
+  kvType: z.enum(kvTypes).optional(),
   question: z
     .enum(['aware', 'agnostic'])
     .default('aware')
