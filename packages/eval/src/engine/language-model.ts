@@ -50,6 +50,13 @@ export async function openLanguageModel(path: string, options: LanguageModelOpti
     kvType: kvType ?? 'default',
   };
   let model: Promise<LanguageModel> | undefined;
+  // Every policy and budget reads the same context in turn.
+  let latest: { readonly context: string; readonly addSpecial: boolean; readonly ids: Int32Array } | undefined;
+  const idsOf = ({ context, addSpecial }: AnswerRequest): Int32Array => {
+    if (latest?.context !== context || latest.addSpecial !== addSpecial)
+      latest = { context, addSpecial, ids: tokenizer.encode(context, { addSpecial }) };
+    return latest.ids;
+  };
   const { chatTemplate } = tokenizer;
   return {
     facts,
@@ -74,7 +81,7 @@ export async function openLanguageModel(path: string, options: LanguageModelOpti
     }),
     async *answer(request) {
       model ??= loadModel(path, options, request);
-      yield* answers(await model, files, tokenizer, request, kvType);
+      yield* answers(await model, files, tokenizer, request, idsOf(request), kvType);
     },
     async [Symbol.asyncDispose]() {
       // A model that failed to load has nothing to release; its error went to whoever asked for an answer.
@@ -101,10 +108,10 @@ async function* answers(
   files: ModelFiles,
   tokenizer: Tokenizer,
   request: AnswerRequest,
+  ids: Int32Array,
   kvType: KvType | undefined,
 ): AsyncGenerator<EngineAnswer> {
   const { setting, questions, signal, onProgress, retention = false } = request;
-  const ids = tokenizer.encode(request.context, { addSpecial: request.addSpecial });
   using session = model.session({ ...setting, ...(kvType && { kvType }), trackPositions: retention });
   const started = performance.now();
   await session.prefill(ids, {
