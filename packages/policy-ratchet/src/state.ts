@@ -1,20 +1,25 @@
 import { type LayerView, sumOverEntries } from '@kvsift/policy';
 import type { Backend, KvView, Tensor } from '@kvsift/tensor';
-import { type FeatureMap, featureRows } from './features.js';
+import { type FeatureMap, featureRows, valuesOf } from './features.js';
 
 /** Entries whose features exist at one time: of some maps they are a hundred times as wide as a key. */
 const most = 512;
 
-/** Σ φ(k) ⊗ [v, 1] over all entries of a uniform cache: f32 [kvHeads, F, headDim + 1]; the last column sums the features. */
-export function stateOf(view: LayerView, cache: KvView, features: FeatureMap): Tensor {
+/**
+ * Σ weight · φ(k) ⊗ [v, 1] over the entries of a uniform cache, all of weight 1 where no weights f32 [kvHeads, n] are given: f32
+ * [kvHeads, F, headDim + 1]; the last column sums the features.
+ */
+export function stateOf(view: LayerView, cache: KvView, features: FeatureMap, weights?: Tensor): Tensor {
   const sumOf = (backend: Backend, start: number, end: number) => {
     const blocks = features(backend, backend.kvRead(cache, 'keys', start, end));
+    const own = weights && backend.reshape(backend.slice(weights, 1, start, end), [cache.kvHeads, end - start, 1]);
     // [v, 1]ᵀ φ(k): to turn the values round is half the work of turning the features.
     const values = backend.transpose(backend.kvRead(cache, 'values', start, end), [0, 2, 1]);
     const parts = blocks.map((block) => {
-      const [heads = 0, , width = 0] = block.shape;
-      const sums = backend.reshape(backend.reduce(block, 1, 'sum'), [heads, 1, width]);
-      return backend.concat([backend.matmul(values, block), sums], 1);
+      const rows = valuesOf(backend, own === undefined ? block : ['mul', block, own]);
+      const [heads = 0, , width = 0] = rows.shape;
+      const sums = backend.reshape(backend.reduce(rows, 1, 'sum'), [heads, 1, width]);
+      return backend.concat([backend.matmul(values, rows), sums], 1);
     });
     return backend.concat(parts, 2);
   };
