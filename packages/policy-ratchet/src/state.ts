@@ -1,5 +1,5 @@
-import { type LayerView, sumOverEntries } from '@kvsift/policy';
-import type { Backend, KvView, Tensor } from '@kvsift/tensor';
+import { type LayerView, norms, sumOverEntries } from '@kvsift/policy';
+import type { Backend, Formula, KvView, Tensor } from '@kvsift/tensor';
 import { type FeatureMap, featureRows, valuesOf } from './features.js';
 
 /** Entries whose features exist at one time: of some maps they are a hundred times as wide as a key. */
@@ -62,24 +62,17 @@ export function mixed(
   const numerator = backend.slice(sums, 2, 0, headDim);
   const denominator = backend.slice(sums, 2, headDim, width);
   // A state that sums to nothing or less says nothing: weight 0.
-  const present = backend.zip(backend.zip(denominator, 0, 'mul'), denominator, 'less');
-  const safe = backend.zip(
-    backend.zip(denominator, present, 'mul'),
-    backend.zip(backend.zip(present, 1, 'sub'), -1, 'mul'),
-    'add',
-  );
-  const linear = backend.map(safe, 'log');
+  const present: Formula = ['less', ['mul', denominator, 0], denominator];
+  const safe: Formula = ['add', ['mul', denominator, present], ['mul', ['sub', present, 1], -1]];
+  const linear: Formula = ['log', safe];
   const lse = byHead(logSumExp, 1);
-  const most = backend.zip(lse, linear, 'max');
-  const exactWeight = backend.map(backend.zip(lse, most, 'sub'), 'exp');
-  const linearWeight = backend.zip(backend.map(backend.zip(linear, most, 'sub'), 'exp'), present, 'mul');
-  const total = backend.zip(exactWeight, linearWeight, 'add');
-  const sum = backend.zip(
-    backend.zip(own, exactWeight, 'mul'),
-    backend.zip(backend.zip(numerator, safe, 'div'), linearWeight, 'mul'),
-    'add',
-  );
-  const output = trusted(backend, backend.zip(sum, total, 'div'), own, rule);
+  const most: Formula = ['max', lse, linear];
+  const exactWeight = backend.evaluate(['exp', ['sub', lse, most]]);
+  const linearWeight = backend.evaluate(['mul', ['exp', ['sub', linear, most]], present]);
+  const total = backend.evaluate(['add', exactWeight, linearWeight]);
+  const divisor = backend.evaluate(safe);
+  const joined: Formula = ['div', ['add', ['mul', own, exactWeight], ['mul', ['div', numerator, divisor], linearWeight]], total];
+  const output = trusted(backend, joined, own, rule);
   return backend.reshape(backend.transpose(backend.reshape(output, [kvHeads, rows, group, headDim]), [1, 0, 2, 3]), [
     rows,
     columns,
@@ -87,18 +80,18 @@ export function mixed(
 }
 
 /** The mixed output where the rule trusts it, the exact part elsewhere. */
-function trusted(backend: Backend, output: Tensor, exact: Tensor, { kind, limit }: SafeRule): Tensor {
-  if (kind === 'none') return output;
-  const change = backend.zip(output, exact, 'sub');
+function trusted(backend: Backend, output: Formula, exact: Tensor, { kind, limit }: SafeRule): Tensor {
+  if (kind === 'none') return backend.evaluate(output);
   if (kind === 'element') {
-    const ratio = backend.map(backend.zip(backend.zip(output, exact, 'div'), 1, 'sub'), 'abs');
-    return backend.zip(exact, backend.zip(backend.zip(ratio, limit - 1, 'less'), change, 'mul'), 'add');
+    const ratio: Formula = ['abs', ['sub', ['div', output, exact], 1]];
+    return backend.evaluate(['add', exact, ['mul', ['less', ratio, limit - 1], ['sub', output, exact]]]);
   }
+  const change = backend.evaluate(['sub', output, exact]);
   const length = (x: Tensor) => {
     const [heads = 0, rows = 0] = x.shape;
-    return backend.reshape(backend.map(backend.reduce(backend.map(x, 'square'), 2, 'sum'), 'sqrt'), [heads, rows, 1]);
+    return backend.reshape(norms(backend, x), [heads, rows, 1]);
   };
   // Not less than the limit's length: trusted up to and including it.
-  const far = backend.zip(backend.zip(length(exact), limit, 'mul'), length(change), 'less');
-  return backend.zip(exact, backend.zip(backend.zip(backend.zip(far, 1, 'sub'), -1, 'mul'), change, 'mul'), 'add');
+  const far: Formula = ['less', ['mul', length(exact), limit], length(change)];
+  return backend.evaluate(['add', exact, ['mul', ['mul', ['sub', far, 1], -1], change]]);
 }
