@@ -13,6 +13,7 @@ namespace {
 constexpr std::size_t panel = 16;       // columns of one panel of b
 constexpr std::size_t depth = 256;      // inner steps of one block
 constexpr std::size_t row_block = 256;  // rows of one task
+constexpr std::size_t few_columns = 512;
 
 /** A block of b as [inner][panel], missing columns 0. */
 void pack(const float* b, const MatmulShape& shape, std::size_t k, std::size_t inner, std::size_t column, std::size_t width, float* out) {
@@ -79,6 +80,16 @@ void matmul_few(Context& context, const MatmulShape& shape, const float* a, cons
   });
 }
 
+/** Few rows times matrices that are too small to be brought into another form for them. */
+void matmul_few_plain(Context& context, const MatmulShape& shape, const float* a, const float* b, float* out) {
+  context.parallel_for(shape.lead.count(), 16384 / (shape.inner * shape.columns + 1) + 1, [&](std::size_t begin, std::size_t end, std::size_t thread) {
+    for (std::size_t index = begin; index < end; index++) {
+      const Item item = item_of(shape, index, a, b);
+      multiply_few_plain(context, thread, item.a, shape.rows, shape.inner, item.b, shape.columns, out + index * shape.rows * shape.columns);
+    }
+  });
+}
+
 }  // namespace
 
 void matmul(Context& context, Compute compute, bool coarse, const MatmulShape& shape, const float* a, const float* b, float* out) {
@@ -90,7 +101,8 @@ void matmul(Context& context, Compute compute, bool coarse, const MatmulShape& s
     std::fill(out, out + batch * shape.rows * shape.columns, 0.0f);
     return;
   }
-  if (shape.transpose_b && shape.rows <= few_product_rows && shape.inner % panel == 0) return matmul_few(context, shape, a, b, out);
+  if (shape.rows <= few_product_rows && shape.transpose_b) return matmul_few(context, shape, a, b, out);
+  if (shape.rows <= few_product_rows && !shape.transpose_b && shape.columns <= few_columns) return matmul_few_plain(context, shape, a, b, out);
   if (coarse && rounds_activations(context, compute)) return matmul_rounded(context, shape, a, b, out);
   context.parallel_for(batch * blocks * tiles, 1, [&](std::size_t begin, std::size_t end, std::size_t thread) {
     auto* packed = static_cast<float*>(context.thread_scratch(thread, depth * wide * sizeof(float)));

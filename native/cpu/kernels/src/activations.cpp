@@ -38,14 +38,53 @@ void multiply_rounded(Context& context, std::size_t thread, const RoundedProduct
   kernels.products.pair_tile(tile, panel_bytes, (columns + panel_rows - 1) / panel_rows, even(depth) / 2, halves, even(depth), rows, target);
 }
 
+namespace {
+
+/** Rows with zeros behind them up to whole vectors. */
+const float* padded(const float* x, std::size_t rows, std::size_t depth, std::size_t wide, float* room) {
+  if (wide == depth) return x;
+  for (std::size_t row = 0; row < rows; row++) std::fill_n(std::copy_n(x + row * depth, depth, room + row * wide), wide - depth, 0.0F);
+  return room;
+}
+
+}  // namespace
+
 void multiply_few(Context& context, std::size_t thread, const float* x, std::size_t rows, std::size_t depth, const float* b, std::size_t columns, float* out,
                   std::size_t out_stride) {
   const std::size_t stride = (columns + 31) / 32 * 32;
-  auto* products = static_cast<float*>(context.thread_scratch(thread, rows * stride * sizeof(float) + columns * sizeof(const std::byte*)));
-  auto* rows_of_b = reinterpret_cast<const std::byte**>(products + rows * stride);
-  for (std::size_t column = 0; column < columns; column++) rows_of_b[column] = reinterpret_cast<const std::byte*>(b + column * depth);
-  context.kernels().attention.few_scores(DType::f32, {rows_of_b, columns}, {}, depth, x, rows, products, stride);
+  const std::size_t wide = (depth + panel_rows - 1) / panel_rows * panel_rows;
+  const std::size_t copied = wide == depth ? 0 : (rows + columns) * wide;
+  auto* products = static_cast<float*>(context.thread_scratch(thread, (rows * stride + copied) * sizeof(float) + columns * sizeof(const std::byte*)));
+  float* room = products + rows * stride;
+  auto* rows_of_b = reinterpret_cast<const std::byte**>(room + copied);
+  const float* queries = padded(x, rows, depth, wide, room);
+  const float* keys = padded(b, columns, depth, wide, room + rows * wide);
+  for (std::size_t column = 0; column < columns; column++) rows_of_b[column] = reinterpret_cast<const std::byte*>(keys + column * wide);
+  context.kernels().attention.few_scores(DType::f32, {rows_of_b, columns}, {}, wide, queries, rows, products, stride);
   for (std::size_t row = 0; row < rows; row++) std::copy_n(products + row * stride, columns, out + row * out_stride);
+}
+
+void multiply_few_plain(Context& context, std::size_t thread, const float* x, std::size_t rows, std::size_t depth, const float* b, std::size_t columns, float* out) {
+  constexpr std::size_t block = 256;  // sums of so many products are added up: they lose less than one long sum
+  const std::size_t whole = columns / panel_rows * panel_rows;
+  auto* sums = static_cast<float*>(context.thread_scratch(thread, rows * whole * sizeof(float) + block * sizeof(const std::byte*)));
+  auto* rows_of_b = reinterpret_cast<const std::byte**>(sums + rows * whole);
+  std::fill_n(out, rows * columns, 0.0F);
+  for (std::size_t first = 0; first < depth; first += block) {
+    const std::size_t count = std::min(block, depth - first);
+    for (std::size_t k = 0; k < count; k++) rows_of_b[k] = reinterpret_cast<const std::byte*>(b + (first + k) * columns);
+    std::fill_n(sums, rows * whole, 0.0F);
+    if (whole > 0) context.kernels().attention.few_values(DType::f32, {rows_of_b, count}, {}, whole, x + first, depth, rows, sums);
+    for (std::size_t row = 0; row < rows; row++) {
+      float* to = out + row * columns;
+      for (std::size_t column = 0; column < whole; column++) to[column] += sums[row * whole + column];
+      for (std::size_t column = whole; column < columns; column++) {
+        float sum = 0;
+        for (std::size_t k = first; k < first + count; k++) sum += x[row * depth + k] * b[k * columns + column];
+        to[column] += sum;
+      }
+    }
+  }
 }
 
 }  // namespace kvsift

@@ -35,10 +35,12 @@ inline constexpr std::size_t few_product_rows = 8;
 /**
  * out [rows, columns] = x [rows, depth] · bᵀ in f32, on the calling thread.
  * @param rows at most `few_product_rows`
- * @param depth a multiple of 16
  * @param b [columns, depth]
  */
 void multiply_few(Context& context, std::size_t thread, const float* x, std::size_t rows, std::size_t depth, const float* b, std::size_t columns, float* out,
                   std::size_t out_stride);
+
+/** out [rows, columns] = x [rows, depth] · b [depth, columns] in f32, likewise, of any sizes. */
+void multiply_few_plain(Context& context, std::size_t thread, const float* x, std::size_t rows, std::size_t depth, const float* b, std::size_t columns, float* out);
 
 }  // namespace kvsift
