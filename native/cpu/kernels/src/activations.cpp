@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "kernel_table.h"
+#include "kv_rows.h"
 #include "kvsift/activations.h"
 
 namespace kvsift {
@@ -40,48 +41,67 @@ void multiply_rounded(Context& context, std::size_t thread, const RoundedProduct
 
 namespace {
 
-/** Rows with zeros behind them up to whole vectors. */
-const float* padded(const float* x, std::size_t rows, std::size_t depth, std::size_t wide, float* room) {
-  if (wide == depth) return x;
-  for (std::size_t row = 0; row < rows; row++) std::fill_n(std::copy_n(x + row * depth, depth, room + row * wide), wide - depth, 0.0F);
-  return room;
+std::size_t size_of(DType type) { return type == DType::f32 ? 4 : 2; }
+
+/** Rows in f32 with zeros behind them up to whole vectors. */
+void widen_rows(const Context& context, const MatrixRows& from, std::size_t rows, std::size_t depth, std::size_t wide, float* to) {
+  for (std::size_t row = 0; row < rows; row++, to += wide) {
+    widen(context.kernels().rows, from.type, from.data + row * depth * size_of(from.type), depth, to);
+    std::fill_n(to + depth, wide - depth, 0.0F);
+  }
 }
 
 }  // namespace
 
-void multiply_few(Context& context, std::size_t thread, const float* x, std::size_t rows, std::size_t depth, const float* b, std::size_t columns, float* out,
+void multiply_few(Context& context, std::size_t thread, const float* x, std::size_t rows, std::size_t depth, const MatrixRows& b, std::size_t columns, float* out,
                   std::size_t out_stride) {
-  const std::size_t stride = (columns + 31) / 32 * 32;
+  const auto& attention = context.kernels().attention;
   const std::size_t wide = (depth + panel_rows - 1) / panel_rows * panel_rows;
-  const std::size_t copied = wide == depth ? 0 : (rows + columns) * wide;
-  auto* products = static_cast<float*>(context.thread_scratch(thread, (rows * stride + copied) * sizeof(float) + columns * sizeof(const std::byte*)));
-  float* room = products + rows * stride;
-  auto* rows_of_b = reinterpret_cast<const std::byte**>(room + copied);
-  const float* queries = padded(x, rows, depth, wide, room);
-  const float* keys = padded(b, columns, depth, wide, room + rows * wide);
-  for (std::size_t column = 0; column < columns; column++) rows_of_b[column] = reinterpret_cast<const std::byte*>(keys + column * wide);
-  context.kernels().attention.few_scores(DType::f32, {rows_of_b, columns}, {}, wide, queries, rows, products, stride);
-  for (std::size_t row = 0; row < rows; row++) std::copy_n(products + row * stride, columns, out + row * out_stride);
+  // Rows that are no whole vectors are widened a few at a time: they stay in the first-level cache.
+  const std::size_t step = wide == depth ? columns : 64;
+  const std::size_t stride = (step + 31) / 32 * 32;
+  const std::size_t widened = wide == depth ? 0 : (rows + step) * wide;
+  auto* products = static_cast<float*>(context.thread_scratch(thread, (rows * stride + widened) * sizeof(float) + step * sizeof(const std::byte*)));
+  float* queries = products + rows * stride;
+  float* keys = queries + rows * wide;
+  auto* rows_of_b = reinterpret_cast<const std::byte**>(products + rows * stride + widened);
+  if (widened > 0) widen_rows(context, {reinterpret_cast<const std::byte*>(x), DType::f32}, rows, depth, wide, queries);
+  const std::size_t row_bytes = depth * size_of(b.type);
+  for (std::size_t first = 0; first < columns; first += step) {
+    const std::size_t count = std::min(step, columns - first);
+    const std::byte* from = b.data + first * row_bytes;
+    if (widened > 0) widen_rows(context, {from, b.type}, count, depth, wide, keys);
+    for (std::size_t column = 0; column < count; column++) {
+      rows_of_b[column] = widened > 0 ? reinterpret_cast<const std::byte*>(keys + column * wide) : from + column * row_bytes;
+    }
+    attention.few_scores(widened > 0 ? DType::f32 : b.type, {rows_of_b, count}, {}, wide, widened > 0 ? queries : x, rows, products, stride);
+    for (std::size_t row = 0; row < rows; row++) std::copy_n(products + row * stride, count, out + row * out_stride + first);
+  }
 }
 
-void multiply_few_plain(Context& context, std::size_t thread, const float* x, std::size_t rows, std::size_t depth, const float* b, std::size_t columns, float* out) {
+void multiply_few_plain(Context& context, std::size_t thread, const float* x, std::size_t rows, std::size_t depth, const MatrixRows& b, std::size_t columns,
+                        float* out) {
   constexpr std::size_t block = 256;  // sums of so many products are added up: they lose less than one long sum
   const std::size_t whole = columns / panel_rows * panel_rows;
-  auto* sums = static_cast<float*>(context.thread_scratch(thread, rows * whole * sizeof(float) + block * sizeof(const std::byte*)));
-  auto* rows_of_b = reinterpret_cast<const std::byte**>(sums + rows * whole);
+  const std::size_t row_bytes = columns * size_of(b.type);
+  auto* sums = static_cast<float*>(context.thread_scratch(thread, (rows * whole + columns) * sizeof(float) + block * sizeof(const std::byte*)));
+  float* tail = sums + rows * whole;
+  auto* rows_of_b = reinterpret_cast<const std::byte**>(tail + columns);
   std::fill_n(out, rows * columns, 0.0F);
   for (std::size_t first = 0; first < depth; first += block) {
     const std::size_t count = std::min(block, depth - first);
-    for (std::size_t k = 0; k < count; k++) rows_of_b[k] = reinterpret_cast<const std::byte*>(b + (first + k) * columns);
-    std::fill_n(sums, rows * whole, 0.0F);
-    if (whole > 0) context.kernels().attention.few_values(DType::f32, {rows_of_b, count}, {}, whole, x + first, depth, rows, sums);
-    for (std::size_t row = 0; row < rows; row++) {
-      float* to = out + row * columns;
-      for (std::size_t column = 0; column < whole; column++) to[column] += sums[row * whole + column];
-      for (std::size_t column = whole; column < columns; column++) {
-        float sum = 0;
-        for (std::size_t k = first; k < first + count; k++) sum += x[row * depth + k] * b[k * columns + column];
-        to[column] += sum;
+    for (std::size_t k = 0; k < count; k++) rows_of_b[k] = b.data + (first + k) * row_bytes;
+    if (whole > 0) {
+      std::fill_n(sums, rows * whole, 0.0F);
+      context.kernels().attention.few_values(b.type, {rows_of_b, count}, {}, whole, x + first, depth, rows, sums);
+      for (std::size_t row = 0; row < rows; row++) {
+        for (std::size_t column = 0; column < whole; column++) out[row * columns + column] += sums[row * whole + column];
+      }
+    }
+    for (std::size_t k = 0; k < count && whole < columns; k++) {
+      widen(context.kernels().rows, b.type, rows_of_b[k] + whole * size_of(b.type), columns - whole, tail);
+      for (std::size_t row = 0; row < rows; row++) {
+        for (std::size_t column = whole; column < columns; column++) out[row * columns + column] += x[row * depth + first + k] * tail[column - whole];
       }
     }
   }
