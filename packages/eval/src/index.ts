@@ -9,6 +9,7 @@ export type {
 } from './engine/contract.js';
 export { type LanguageModelOptions, openLanguageModel } from './engine/language-model.js';
 export { type Cell, expandCells } from './run/cells.js';
+export type { RunSeconds } from './run/clock.js';
 export {
   type ModelSetting,
   parseRunConfig,

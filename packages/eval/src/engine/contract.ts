@@ -53,6 +53,8 @@ export interface EngineAnswer {
   readonly cacheBytes: number;
   /** Seconds from the first token of the context to its eviction in the last layer. */
   readonly prefillSeconds: number;
+  /** Seconds from there to the first generated token: reading a question that follows the context is among them. */
+  readonly firstTokenSeconds: number;
   /** Seconds from the first generated token to the last, and how many tokens lie between: speed without the first token's latency. */
   readonly decodeSeconds: number;
   readonly decodedTokens: number;
@@ -74,6 +76,8 @@ export interface EvalEngine extends AsyncDisposable {
   memoryNeeded?(tokens: number, setting: CacheSetting): number;
   /** Bytes that there are for it; absent where nobody knows. */
   readonly memoryBytes?: number;
+  /** Seconds that loading the weights took; absent until that has happened here. */
+  readonly loadSeconds?: number | undefined;
   /** A user's turn in the model's chat format, ready for the answer; absent where the model has no template. */
   readonly chat?: (content: string) => string;
   /** Reads the context once and answers its questions in order. @throws KvsiftError `context_length_exceeded`, `budget_invalid`, `aborted`, ... */

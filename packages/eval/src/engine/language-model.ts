@@ -50,6 +50,13 @@ export async function openLanguageModel(path: string, options: LanguageModelOpti
     kvType: kvType ?? 'default',
   };
   let model: Promise<LanguageModel> | undefined;
+  let loadSeconds: number | undefined;
+  const loadNow = async (request: AnswerRequest): Promise<LanguageModel> => {
+    const started = performance.now();
+    const loaded = await loadModel(path, options, request);
+    loadSeconds = (performance.now() - started) / 1000;
+    return loaded;
+  };
   // Every policy and budget reads the same context in turn.
   let latest: { readonly context: string; readonly addSpecial: boolean; readonly ids: Int32Array } | undefined;
   const idsOf = ({ context, addSpecial }: AnswerRequest): Int32Array => {
@@ -61,6 +68,9 @@ export async function openLanguageModel(path: string, options: LanguageModelOpti
   return {
     facts,
     contextLength: options.contextLength ?? config.contextLength,
+    get loadSeconds() {
+      return loadSeconds;
+    },
     ...(backend.info.memoryBytes !== undefined && { memoryBytes: backend.info.memoryBytes }),
     memoryNeeded: (context, { policy, budget }) =>
       estimateMemory({
@@ -80,7 +90,7 @@ export async function openLanguageModel(path: string, options: LanguageModelOpti
       chat: (content: string) => tokenizer.chat([{ role: 'user', content }], { addGenerationPrompt: true }),
     }),
     async *answer(request) {
-      model ??= loadModel(path, options, request);
+      model ??= loadNow(request);
       yield* answers(await model, files, tokenizer, request, idsOf(request), kvType);
     },
     async [Symbol.asyncDispose]() {
@@ -139,6 +149,7 @@ async function* answers(
 async function generate(session: Session, question: Question, signal: AbortSignal | undefined) {
   const { text: input, maxNewTokens, minNewTokens = 0, stop } = question;
   const limits = { stop, ...(signal && { signal }) };
+  const started = performance.now();
   if (input !== '') await session.prefill(input, { addSpecial: false, ...(signal && { signal }) });
   const forced = Math.min(minNewTokens, maxNewTokens);
   const parts = [
@@ -148,8 +159,8 @@ async function generate(session: Session, question: Question, signal: AbortSigna
   let text = '';
   let generatedTokens = 0;
   let finishReason = 'length';
-  let first = 0;
-  let last = 0;
+  let first = started;
+  let last = started;
   for (const options of parts) {
     for await (const chunk of session.generate(options)) {
       last = performance.now();
@@ -161,7 +172,8 @@ async function generate(session: Session, question: Question, signal: AbortSigna
     if (finishReason !== 'length') break;
   }
   const decodedTokens = Math.max(0, generatedTokens - 1);
-  return { text, generatedTokens, decodedTokens, decodeSeconds: (last - first) / 1000, finishReason };
+  const seconds = { firstTokenSeconds: (first - started) / 1000, decodeSeconds: (last - first) / 1000 };
+  return { text, generatedTokens, decodedTokens, ...seconds, finishReason };
 }
 
 async function readRetention(session: Session, files: ModelFiles, tokenizer: Tokenizer, ids: Int32Array): Promise<Retention> {

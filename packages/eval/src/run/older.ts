@@ -1,8 +1,8 @@
 import { keyOf, questionOf, type Result } from '../store/result.js';
 import type { Cell } from './cells.js';
 import type { SuitePlan } from './plan.js';
-import { buildPrompt } from './prompt.js';
-import { keyFor, type SampleContext, shownPrompt } from './sample.js';
+import { buildPrompt, shownPrompt } from './prompt.js';
+import { keyFor, type SampleContext } from './sample.js';
 
 /**
  * What need not run because older manifests have it, as keys under the present ones: results for the very prompt and expected answer. Samples of one name may differ from

@@ -54,13 +54,25 @@ const environment = (suite = factsSuite(), more: Partial<RunEnvironment> = {}): 
 });
 
 /** What must be the same in two runs: everything but times. */
-const lasting = ({ prefillSeconds: _prefill, decodeSeconds: _decode, ...rest }: Result) => rest;
+const lasting = ({ prefillSeconds: _prefill, firstTokenSeconds: _first, decodeSeconds: _decode, ...rest }: Result) => rest;
 const sorted = (results: readonly Result[]) => results.map((result) => JSON.stringify(lasting(result))).sort();
 
 describe('runEvaluation', () => {
   it('stores every sample under every cell, the full cache too, with what was measured', async () => {
-    expect(await runEvaluation(config, folder, environment())).toMatchObject({ added: 6, done: 6, total: 6, interrupted: false });
+    const outcome = await runEvaluation(config, folder, environment());
+    expect(outcome).toMatchObject({ added: 6, done: 6, total: 6, interrupted: false });
     const { results, manifests, retentions } = await readRun(folder);
+    const { total = 0, loading = 0, model = 0 } = outcome.seconds ?? {};
+    const measured = results.map(({ prefillSeconds, firstTokenSeconds = 0, decodeSeconds }) => {
+      expect(firstTokenSeconds).toBeGreaterThan(0);
+      return prefillSeconds + firstTokenSeconds + decodeSeconds;
+    });
+    expect(model).toBeCloseTo(
+      measured.reduce((sum, seconds) => sum + seconds, 0),
+      6,
+    );
+    expect(loading).toBeGreaterThan(0);
+    expect(total).toBeGreaterThan(loading + model);
     expect(new Set(results.map(({ label, budget }) => `${label} ${budget}`))).toEqual(
       new Set(['full 100%', 'snapkv(window=8) 50%', 'random 50%']),
     );

@@ -10,6 +10,7 @@ import { ResultStore } from '../store/results.js';
 import { type RunFolder, runFolder } from '../store/run-folder.js';
 import type { Sample, Suite } from '../suite.js';
 import { type Cell, expandCells } from './cells.js';
+import { RunClock } from './clock.js';
 import type { ModelSetting, RunConfig, SuiteSetting } from './config.js';
 import { contextOf } from './context.js';
 import type { RunEvent, RunOutcome } from './events.js';
@@ -19,6 +20,7 @@ import { settledBefore } from './older.js';
 import { planSuite, type SuitePlan, type TaskFailure } from './plan.js';
 import { Pool } from './pool.js';
 import { Progress } from './progress.js';
+import { PromptedSample } from './prompt.js';
 import { keyFor, runGroup, type SampleContext } from './sample.js';
 
 /** Characters of prompts that are kept between planning and running. */
@@ -150,14 +152,24 @@ async function work(
   }
   onEvent({ type: 'planned', total: progress.total, done: progress.done, failed: store.failed, failures });
   const failed = new AbortController();
-  const pool = new Pool(environment.concurrency ?? 1);
+  const { concurrency = 1 } = environment;
+  const pool = new Pool(concurrency);
+  const clock = new RunClock();
   const stopping = () => finish?.aborted === true || signal?.aborted === true;
   let interrupted = false;
-  const run = async ({ engine, context }: Job, cell: Cell, samples: readonly Sample[], task: string, retention: boolean) => {
-    const missing = samples.filter((sample) => !stored(context, cell, sample));
+  const run = async (
+    { engine, context }: Job,
+    cell: Cell,
+    group: readonly PromptedSample[],
+    task: string,
+    retention: boolean,
+  ) => {
+    const missing = group.filter(({ sample }) => !stored(context, cell, sample));
     if (missing.length === 0) return;
     interrupted ||= stopping();
     if (interrupted) return;
+    clock.start();
+    let read = true;
     const results = runGroup(engine, context, cell, missing, {
       retention,
       signal: signal === undefined ? failed.signal : AbortSignal.any([signal, failed.signal]),
@@ -165,7 +177,9 @@ async function work(
     });
     for await (const result of results) {
       await store.append(result);
-      const sample = missing.find(({ id }) => id === result.sample);
+      clock.add(result, read);
+      read = false;
+      const sample = missing.find(({ sample: { id } }) => id === result.sample)?.sample;
       if (sample === undefined) throw new Error(`nobody asked for sample ${result.sample}`);
       const characters = sample.context.length + sample.question.length;
       onEvent({ type: 'result', result, ...progress.add(result, { ...sample, characters }) });
@@ -180,7 +194,9 @@ async function work(
         // Nothing to run: then its samples need not even be made.
         if (outlines.every((outline) => cells.every((cell) => stored(job.context, cell, outline)))) continue;
         let index = 0;
-        for await (const group of groups(job.plan.samples(task), config.question)) {
+        const { mode, chat } = job.context;
+        for await (const samples of groups(job.plan.samples(task), config.question)) {
+          const group = samples.map((sample) => new PromptedSample(sample, mode, chat));
           const retention = index < config.retention;
           for (const cell of cells) await pool.add(() => run(job, cell, group, task, retention));
           if (interrupted) break;
@@ -196,7 +212,15 @@ async function work(
     if (!finish?.aborted || !isKvsiftError(error) || error.code !== 'aborted') throw error;
     interrupted = true;
   }
-  return progress.outcome(store, failures, interrupted);
+  await store.settle();
+  clock.end();
+  const seconds = concurrency === 1 ? clock.seconds(loadingOf(jobs)) : undefined;
+  return { ...progress.outcome(store, failures, interrupted), ...(seconds && { seconds }) };
+}
+
+/** Seconds that loading weights took: each engine once. */
+function loadingOf(jobs: readonly Job[]): number {
+  return [...new Set(jobs.map(({ engine }) => engine))].reduce((sum, { loadSeconds = 0 }) => sum + loadSeconds, 0);
 }
 
 /** Samples that can share one prefill: neighbours with one context, where the question is not part of what is compressed. */

@@ -27,7 +27,14 @@ const engine = (upset: (context: string) => boolean = () => false): EvalEngine =
     const numbers = { contextTokens: 10, generatedTokens: 1, decodedTokens: 0, cacheBytes: 10 };
     const kept = { kvHeads: 1, tokens: ['a', 'b'], layers: [[1, 0]] };
     yield {
-      ...{ text: /\d+/.exec(context)?.[0] ?? '', prefillSeconds: 1, decodeSeconds: 0, finishReason: 'eos', ...numbers },
+      ...{
+        text: /\d+/.exec(context)?.[0] ?? '',
+        prefillSeconds: 1,
+        firstTokenSeconds: 0,
+        decodeSeconds: 0,
+        finishReason: 'eos',
+        ...numbers,
+      },
       ...(retention && { retention: kept }),
     };
   },

@@ -27,6 +27,8 @@ export const resultSchema = z.object({
   decodedTokens: z.number(),
   cacheBytes: z.number(),
   prefillSeconds: z.number(),
+  /** Absent in results that were stored before it was measured. */
+  firstTokenSeconds: z.number().optional(),
   decodeSeconds: z.number(),
   finishReason: z.string(),
 });
