@@ -43,7 +43,9 @@ const run = (out: string, limit = 4) => ['eval', 'run', ...flags, '--limit', `${
 /** Results without what time decides. */
 async function lasting(out: string) {
   const { results } = await readRun(join(folder, out));
-  return results.map(({ prefillSeconds: _prefill, firstTokenSeconds: _first, decodeSeconds: _decode, ...rest }) => JSON.stringify(rest)).sort();
+  return results
+    .map(({ prefillSeconds: _prefill, firstTokenSeconds: _first, decodeSeconds: _decode, ...rest }) => JSON.stringify(rest))
+    .sort();
 }
 
 async function stored(out: string): Promise<number> {
