@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import type { JsonValue, Manifest, RunConfig, Suite, SuiteSetting } from '@kvsift/eval';
-import { infiniteBench } from '@kvsift/eval-infinitebench';
+import { INFINITE_BENCH_TEMPLATES, infiniteBench } from '@kvsift/eval-infinitebench';
 import { longBench, longBenchE } from '@kvsift/eval-longbench';
 import { needleInHaystack } from '@kvsift/eval-needle';
 import { passkeyRetrieval } from '@kvsift/eval-passkey';
@@ -43,7 +43,12 @@ export const suiteKinds: Readonly<Record<string, SuiteKind>> = {
   ),
   infinitebench: kind(
     'InfiniteBench: TASK.jsonl files in a folder',
-    z.strictObject({ folder, normalize: z.boolean().default(false), rounding: z.enum(['floor', 'ceil']).default('floor') }),
+    z.strictObject({
+      folder,
+      normalize: z.boolean().default(false),
+      rounding: z.enum(['floor', 'ceil']).default('floor'),
+      templates: z.enum(INFINITE_BENCH_TEMPLATES).default('reference'),
+    }),
     infiniteBench,
   ),
   longbench: kind(
