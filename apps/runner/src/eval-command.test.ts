@@ -211,7 +211,15 @@ describe('kvsift eval', () => {
     });
     await writeFile(join(folder, 'data/hotpotqa_e.jsonl'), rows.join('\n'));
     const suite = '{ suite: longbench-e, tasks: [hotpotqa], options: { folder: data } }';
-    await writeFile(join(folder, 'run.yaml'), `{ models: [demo], policies: [random], budgets: [50%], suites: [${suite}] }`);
+    const random = fileURLToPath(new URL('../../../packages/policy-random/dist/index.js', import.meta.url));
+    const wrapped = `import { random } from '${random}';
+      const definition = { ...random.definition, name: 'mine' };
+      export const mine = Object.assign((options) => ({ ...random(options), name: 'mine' }), { definition });`;
+    await writeFile(join(folder, 'data/mine.mjs'), wrapped);
+    await writeFile(
+      join(folder, 'run.yaml'),
+      `{ models: [demo], policies: [./data/mine.mjs], budgets: [50%], suites: [${suite}] }`,
+    );
     expect((await start('eval', 'run', 'run.yaml', '--out', 'own').ended).code).toBe(0);
     const { code, out } = await start('report', 'own', '--format', 'markdown').ended;
     expect(code).toBe(0);
@@ -220,5 +228,6 @@ describe('kvsift eval', () => {
     expect(suites[0]?.metrics).toMatchObject({ n: 2, '8k+': null });
     const elsewhere = await startIn(join(folder, 'data/elsewhere'), 'eval', 'resume', '../../own').ended;
     expect([elsewhere.code, elsewhere.err]).toEqual([0, expect.stringContaining('4 of 4 results are stored already')]);
+    expect(new Set((await readRun(join(folder, 'own'))).results.map(({ label }) => label))).toEqual(new Set(['full', 'mine']));
   }, 60_000);
 });

@@ -5,6 +5,7 @@ import { longBench, longBenchE } from '@kvsift/eval-longbench';
 import { needleInHaystack } from '@kvsift/eval-needle';
 import { passkeyRetrieval } from '@kvsift/eval-passkey';
 import { ruler } from '@kvsift/eval-ruler';
+import { withAbsoluteSource } from '@kvsift/policies';
 import { isKvsiftError, KvsiftError } from '@kvsift/tensor';
 import { z } from 'zod';
 import { factsSuite } from './demo/facts-suite.js';
@@ -107,6 +108,7 @@ export const dataOptions = ['essays', 'folder', 'hotpot', 'squad'];
 export function withAbsolutePaths(config: RunConfig): RunConfig {
   return {
     ...config,
+    policies: config.policies.map((expression) => withAbsoluteSource(expression)),
     models: config.models.map((model) => ({ ...model, path: model.path === 'demo' ? model.path : resolve(model.path) })),
     suites: config.suites.map((suite: SuiteSetting) => {
       const options = Object.entries(suite.options ?? {}).map(([name, value]) => [name, absolute(name, value)]);

@@ -8,7 +8,7 @@ export const resultSchema = z.object({
   model: z.string(),
   /** Expression with all parameters; `full` keeps everything. */
   policy: z.string(),
-  /** The policy as the user wrote it. */
+  /** The policy as the user wrote it, one from outside by its name. */
   label: z.string(),
   budget: z.string(),
   suite: z.string(),
