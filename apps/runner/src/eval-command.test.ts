@@ -1,4 +1,4 @@
-import { spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -39,6 +39,18 @@ function startIn(cwd: string, ...args: readonly string[]) {
 
 const flags = ['--model', 'demo', '--policy', 'snapkv(window=16)', '--policy', 'random', '--budget', '20%', '--suite', 'facts'];
 const run = (out: string, limit = 4) => ['eval', 'run', ...flags, '--limit', `${limit}`, '--out', out];
+
+/** Waits until a process has said something on standard error. */
+function said(child: ChildProcess, text: string): Promise<void> {
+  let all = '';
+  return new Promise((resolve, reject) => {
+    child.stderr?.on('data', (data: Buffer) => {
+      all += data;
+      if (all.includes(text)) resolve();
+    });
+    child.on('close', () => reject(new Error(`ended before it said "${text}": ${all}`)));
+  });
+}
 
 /** Results without what time decides. */
 async function lasting(out: string) {
@@ -99,6 +111,32 @@ describe('kvsift eval', () => {
     expect(again.code).toBe(0);
     expect(again.out).toContain('12 of 12 results');
   }, 120_000);
+
+  it('stops soon at Ctrl-C while samples are still planned, and at once at the second', async () => {
+    const planned = async (name: string, length: number) => {
+      const suite = `{ suite: ruler, tasks: [niah_multikey_3], options: { length: ${length} } }`;
+      const settings = `{ models: [demo], policies: [random], budgets: [50%], suites: [${suite}] }`;
+      await writeFile(join(folder, `${name}.yaml`), settings);
+      const started = start('eval', 'run', `${name}.yaml`, '--out', name);
+      await said(started.child, 'looking at models and samples');
+      await setTimeout(500);
+      started.child.kill('SIGINT');
+      return started;
+    };
+    // 500 samples, which take many seconds.
+    const before = performance.now();
+    const { code, err } = await (await planned('many', 16_384)).ended;
+    expect([code, err]).toEqual([4, expect.stringContaining('error: stopped before the first sample')]);
+    expect(performance.now() - before).toBeLessThan(10_000);
+    // One sample, which takes seconds to find its size.
+    const long = await planned('long', 3_000_000);
+    const asked = performance.now();
+    await said(long.child, 'once more to stop at once');
+    long.child.kill('SIGINT');
+    const ended = await long.ended;
+    expect([ended.code, ended.err]).toEqual([4, expect.not.stringContaining('stopped before')]);
+    expect(performance.now() - asked).toBeLessThan(5000);
+  }, 60_000);
 
   it('writes a run file that runs as it is, and reports of it', async () => {
     expect((await start('eval', 'init', 'run.yaml').ended).code).toBe(0);

@@ -22,6 +22,7 @@ import { Pool } from './pool.js';
 import { Progress } from './progress.js';
 import { PromptedSample } from './prompt.js';
 import { keyFor, runGroup, type SampleContext } from './sample.js';
+import { Turns } from './turns.js';
 
 /** Characters of prompts that are kept between planning and running. */
 const heldCharacters = 2 ** 26;
@@ -48,7 +49,7 @@ export interface RunEnvironment {
   readonly concurrency?: number;
   /** Stops at once with an error `aborted`, or as `finish` does where that has fired too: the sample in flight is lost. */
   readonly signal?: AbortSignal;
-  /** Stops once the sample in flight is stored. */
+  /** Stops once the sample in flight is stored; with an error `aborted` while there is none because samples are still being planned. */
   readonly finish?: AbortSignal;
   readonly onEvent?: (event: RunEvent) => void;
 }
@@ -76,13 +77,14 @@ export async function runEvaluation(config: RunConfig, folder: string, environme
   const files = runFolder(folder);
   const engines: EvalEngine[] = [];
   const room = { characters: heldCharacters };
+  const turns = new Turns(() => environment.finish?.aborted === true || environment.signal?.aborted === true);
   try {
     const jobs: Job[] = [];
     for (const model of config.models) {
       const engine = await environment.openEngine(model);
       engines.push(engine);
       for (const { setting, suite } of suites) {
-        const plan = await planSuite(suite, setting, engine.tokenizer, config, room);
+        const plan = await planSuite(suite, setting, engine.tokenizer, config, room, turns);
         jobs.push({ engine, plan, context: await contextOf(config, model, engine, plan, files, environment) });
       }
     }
@@ -92,8 +94,8 @@ export async function runEvaluation(config: RunConfig, folder: string, environme
       const older = await files.checkManifests(store.results, contexts, environment.mix ?? false);
       await writeFile(files.config, stringify(config));
       if (environment.retryFailed) await removeFailed(store, jobs, cells, older);
-      const settled = await settledBefore(jobs, cells, store.results, older);
-      return work(config, jobs, cells, store, files, settled, environment);
+      const settled = await settledBefore(jobs, cells, store.results, older, turns);
+      return work(config, jobs, cells, store, files, settled, environment, turns);
     });
   } finally {
     for (const engine of engines) await engine[Symbol.asyncDispose]();
@@ -138,6 +140,7 @@ async function work(
   files: RunFolder,
   settled: ReadonlySet<string>,
   environment: RunEnvironment,
+  turns: Turns,
 ): Promise<RunOutcome> {
   const { onEvent = () => {}, signal, finish } = environment;
   const failures: TaskFailure[] = jobs.flatMap(({ plan }) => [...plan.failures]);
@@ -199,8 +202,10 @@ async function work(
           const group = samples.map((sample) => new PromptedSample(sample, mode, chat));
           const retention = index < config.retention;
           for (const cell of cells) await pool.add(() => run(job, cell, group, task, retention));
+          interrupted ||= stopping();
           if (interrupted) break;
           index += group.length;
+          await turns.pass();
         }
       }
     }
