@@ -133,6 +133,20 @@ describe('a stored run', () => {
     expect(await runEvaluation(lenient, folder, newer)).toMatchObject({ added: 6, done: 6 });
   });
 
+  it('is refused by name of the file where its data have gone since', async () => {
+    await runEvaluation(config(), folder, environment());
+    const gone: Suite = {
+      ...numbers(),
+      samples() {
+        throw new KvsiftError('file_not_found', '/data/t.jsonl does not exist');
+      },
+    };
+    await expect(runEvaluation(config(), folder, environment({ suite: () => gone }))).rejects.toMatchObject({
+      code: 'run_mismatch',
+      message: expect.stringContaining('no longer usable: /data/t.jsonl does not exist'),
+    });
+  });
+
   it('does not care where the data lie, as long as they are the same', async () => {
     const at = (essays: string) => config({ suites: [{ suite: 'numbers', tasks: ['t'], options: { essays, length: 3 } }] });
     const known = environment({ dataOptions: ['essays'] });
