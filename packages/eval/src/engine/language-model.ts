@@ -47,7 +47,7 @@ export async function openLanguageModel(path: string, options: LanguageModelOpti
     kernels: backend.info.description,
     compute: backend.info.compute,
     threads: backend.info.threads,
-    kvType: kvType ?? 'default',
+    kvType: kvType ?? defaultKvType(backend),
   };
   let model: Promise<LanguageModel> | undefined;
   let loadSeconds: number | undefined;

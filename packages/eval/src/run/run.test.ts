@@ -85,6 +85,8 @@ describe('runEvaluation', () => {
       suite: { stops: ['.'], profile: 'exact' },
       question: 'aware',
       seed: 42,
+      // What the cache holds, also where nobody chose it.
+      model: { kvType: 'f32' },
     });
     const shown = retentions.find(({ key }) => key.policy.startsWith('snapkv'))?.retention;
     expect(shown?.tokens).toHaveLength(full?.contextTokens ?? 0);
