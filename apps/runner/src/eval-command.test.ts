@@ -97,6 +97,24 @@ describe('kvsift eval', () => {
     expect(await lasting('killed')).toEqual(await lasting('whole'));
   }, 480_000);
 
+  it('shares one reading among policies with --share-prefill, when it goes on, too', async () => {
+    expect((await start(...run('alone', 2)).ended).code).toBe(0);
+    expect((await start(...run('shared', 1), '--share-prefill').ended).code).toBe(0);
+    const more = await readFile(join(folder, 'shared/run.yaml'), 'utf8');
+    await writeFile(join(folder, 'more.yaml'), more.replace('limit: 1', 'limit: 2'));
+    expect((await start('eval', 'run', 'more.yaml', '--out', 'shared', '--mix').ended).code).toBe(0);
+    // What a reading leaves of a long prompt to the full cache has no room for the answer.
+    const nameless = (lines: readonly string[]) =>
+      lines.map((line) => {
+        const result = JSON.parse(line) as { readonly policy: string };
+        return JSON.stringify({ ...result, manifest: '', ...(result.policy === 'full' && { cacheBytes: 0 }) });
+      });
+    expect(nameless(await lasting('shared')).sort()).toEqual(nameless(await lasting('alone')).sort());
+    const { results } = await readRun(join(folder, 'shared'));
+    expect(new Set(results.map(({ prefillSeconds }) => prefillSeconds)).size).toBe(2);
+    expect((await start('report', 'shared', '--mix').ended).out).toContain('policies shared one reading of each prompt');
+  }, 60_000);
+
   it('finishes the sample in flight at Ctrl-C, says how to go on, and goes on', async () => {
     const { child, ended } = start(...run('stopped'));
     await untilStored('stopped', 0, ended);

@@ -62,6 +62,15 @@ export interface EngineAnswer {
   readonly retention?: Retention;
 }
 
+/** One of the answers under several settings. */
+export interface SharedAnswer {
+  /** Index of the setting. */
+  readonly setting: number;
+  /** True for the first answer after each reading: `prefillSeconds` is that of the reading, for all answers that share it. */
+  readonly read: boolean;
+  readonly answer: EngineAnswer;
+}
+
 /** Facts about a model and what computes it; they go into the manifest as they are. */
 export type EngineFacts = Readonly<Record<string, JsonValue>>;
 
@@ -82,4 +91,9 @@ export interface EvalEngine extends AsyncDisposable {
   readonly chat?: (content: string) => string;
   /** Reads the context once and answers its questions in order. @throws KvsiftError `context_length_exceeded`, `budget_invalid`, `aborted`, ... */
   answer(request: AnswerRequest): AsyncIterable<EngineAnswer>;
+  /**
+   * `answer` for several settings that share one reading as far as their caches are laid out alike, all of a setting's answers in a row; absent where the engine cannot. Where one setting cannot
+   * be read under, none that shares its reading is.
+   */
+  answerAll?(request: Omit<AnswerRequest, 'setting'>, settings: readonly CacheSetting[]): AsyncIterable<SharedAnswer>;
 }

@@ -45,6 +45,7 @@ export async function contextOf(
     question: config.question,
     chat,
     seed: config.seed,
+    ...(config.sharePrefill && engine.answerAll !== undefined && { prefill: 'shared' as const }),
     ...(failures.length > 0 && { leftOut: failures.map(({ task, message }) => ({ task, message })) }),
   };
   return {

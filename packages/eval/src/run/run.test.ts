@@ -139,6 +139,50 @@ describe('runEvaluation', () => {
     expect(await runEvaluation(config, folder, environment())).toMatchObject({ added: 2, done: 6 });
   });
 
+  it('shares one reading of a prompt among policies where it is told to, with the results of one at a time', async () => {
+    const cells = {
+      ...config,
+      policies: ['snapkv(window=8)', 'random', 'adakv(snapkv(window=8))', 'kvzip'],
+      budgets: ['50%', '20%'],
+    };
+    await runEvaluation(cells, folder, environment());
+    const alone = (await readRun(folder)).results;
+    const other = join(folder, 'shared');
+    const outcome = await runEvaluation({ ...cells, sharePrefill: true }, other, environment());
+    const { results, manifests } = await readRun(other);
+    const named = (all: readonly Result[]) => sorted(all.map((result) => ({ ...result, manifest: '' })));
+    expect(named(results)).toEqual(named(alone));
+    expect([...manifests.values()]).toEqual([expect.objectContaining({ prefill: 'shared' })]);
+    const times = (all: readonly Result[]) => new Set(all.map(({ prefillSeconds }) => prefillSeconds)).size;
+    // For each of two samples: caches with rows of one length for all heads, and those with rows of their own.
+    expect([times(alone), times(results)]).toEqual([18, 4]);
+    expect(outcome.seconds?.model).toBeLessThan(outcome.seconds?.total ?? 0);
+    await expect(runEvaluation(cells, other, environment())).rejects.toThrow(/prefill: "shared" and nothing/);
+  });
+
+  it('reads one at a time where one of the policies that would share cannot read, and where memory is short', async () => {
+    const cells = { ...config, policies: ['snapkv(window=32)', 'random'], budgets: ['10'], sharePrefill: true };
+    expect(await runEvaluation(cells, folder, environment())).toMatchObject({ done: 6, failed: 2 });
+    const failed = (await readRun(folder)).results.filter(({ error }) => error !== undefined);
+    expect(failed.map(({ label, error }) => [label, error?.code])).toEqual(
+      Array.from({ length: 2 }, () => ['snapkv(window=32)', 'budget_invalid']),
+    );
+    const told: number[] = [];
+    const openEngine = async () => {
+      const engine = await openLanguageModel(demoModelPath(), { backend: createReferenceBackend() });
+      const answerAll: typeof engine.answerAll = () => {
+        throw new Error('there is no room for all at once');
+      };
+      return { ...engine, answerAll, memoryBytes: Math.max(...told) };
+    };
+    const onEvent = (event: RunEvent) => event.type === 'memory' && told.push(event.needed);
+    const many = { ...cells, policies: ['random'], budgets: ['90%'] };
+    await runEvaluation(many, join(folder, 'known'), environment(factsSuite(), { onEvent }));
+    expect(await runEvaluation(many, join(folder, 'short'), environment(factsSuite(), { openEngine }))).toMatchObject({
+      done: 4,
+    });
+  });
+
   it('shares one reading of a context among its questions, each answered as if alone', async () => {
     const { context, facts } = factDocument({ tokens: 110, facts: 2, digits: 3, seed: 5 });
     const ask = (keys: readonly number[]): Suite => ({

@@ -59,6 +59,8 @@ interface Job {
   readonly engine: EvalEngine;
   readonly plan: SuitePlan;
   readonly context: SampleContext;
+  /** Whether cells share one reading of a prompt. */
+  readonly shares: boolean;
 }
 
 /**
@@ -85,10 +87,11 @@ export async function runEvaluation(config: RunConfig, folder: string, environme
       engines.push(engine);
       for (const { setting, suite } of suites) {
         const plan = await planSuite(suite, setting, engine.tokenizer, config, room, turns);
-        jobs.push({ engine, plan, context: await contextOf(config, model, engine, plan, files, environment) });
+        const context = await contextOf(config, model, engine, plan, files, environment);
+        const fits = checkMemory({ engine, plan, context }, cells, config, environment.onEvent);
+        jobs.push({ engine, plan, context, shares: config.sharePrefill && fits && engine.answerAll !== undefined });
       }
     }
-    for (const job of jobs) checkMemory(job, cells, config, environment.onEvent);
     return await writing(files, environment, async (store) => {
       const contexts = jobs.map(({ context }) => context);
       const older = await files.checkManifests(store.results, contexts, environment.mix ?? false);
@@ -162,26 +165,24 @@ async function work(
   let interrupted = false;
   const run = async (
     { engine, context }: Job,
-    cell: Cell,
-    group: readonly PromptedSample[],
+    cells: readonly Cell[],
+    missing: readonly PromptedSample[],
     task: string,
     retention: boolean,
   ) => {
-    const missing = group.filter(({ sample }) => !stored(context, cell, sample));
-    if (missing.length === 0) return;
+    const [cell] = cells;
+    if (cell === undefined || missing.length === 0) return;
     interrupted ||= stopping();
     if (interrupted) return;
     clock.start();
-    let read = true;
-    const results = runGroup(engine, context, cell, missing, {
+    const results = runGroup(engine, context, cells, missing, {
       retention,
       signal: signal === undefined ? failed.signal : AbortSignal.any([signal, failed.signal]),
       onProgress: (share) => onEvent({ type: 'reading', task, label: cell.label, budget: cell.budget, share }),
     });
-    for await (const result of results) {
+    for await (const { result, read } of results) {
       await store.append(result);
       clock.add(result, read);
-      read = false;
       const sample = missing.find(({ sample: { id } }) => id === result.sample)?.sample;
       if (sample === undefined) throw new Error(`nobody asked for sample ${result.sample}`);
       const characters = sample.context.length + sample.question.length;
@@ -201,7 +202,10 @@ async function work(
         for await (const samples of groups(job.plan.samples(task), config.question)) {
           const group = samples.map((sample) => new PromptedSample(sample, mode, chat));
           const retention = index < config.retention;
-          for (const cell of cells) await pool.add(() => run(job, cell, group, task, retention));
+          const lacking = (cell: Cell) => group.filter(({ sample }) => !stored(job.context, cell, sample));
+          const fresh = job.shares ? cells.filter((cell) => lacking(cell).length === group.length) : [];
+          await pool.add(() => run(job, fresh, group, task, retention));
+          for (const cell of cells) await pool.add(() => run(job, [cell], lacking(cell), task, retention));
           interrupted ||= stopping();
           if (interrupted) break;
           index += group.length;

@@ -1,5 +1,5 @@
 import { isKvsiftError, KvsiftError } from '@kvsift/tensor';
-import type { EngineAnswer, EvalEngine, Retention } from '../engine/contract.js';
+import type { AnswerRequest, CacheSetting, EngineAnswer, EvalEngine, Retention, SharedAnswer } from '../engine/contract.js';
 import type { Result, ResultKey } from '../store/result.js';
 import type { Sample, Suite } from '../suite.js';
 import type { Cell } from './cells.js';
@@ -40,44 +40,81 @@ export const sampleErrors: ReadonlySet<string> = new Set([
   'worker_failed',
 ]);
 
+/** A result, and whether its context was read for it: not for one before it that shares the reading. */
+export interface Ran {
+  readonly result: Result;
+  readonly read: boolean;
+}
+
 /**
- * Runs samples that share one context under one cell and scores their answers.
+ * Runs samples that share one context and scores their answers, under cells that share one reading of it.
  * @throws KvsiftError of the engine; errors that lie in the samples become results where the run goes on
  */
 export async function* runGroup(
   engine: EvalEngine,
   context: SampleContext,
-  cell: Cell,
+  cells: readonly Cell[],
   samples: readonly PromptedSample[],
   options: GroupOptions,
-): AsyncGenerator<Result> {
+): AsyncGenerator<Ran> {
   const [first] = samples;
   if (first === undefined) return;
-  let index = 0;
+  const answered = cells.map(() => 0);
   try {
-    const answers = engine.answer({
+    const request = {
       context: first.prompt.context,
       addSpecial: first.prompt.addSpecial,
       questions: samples.map(({ prompt }) => prompt.question),
-      setting: { ...cell.setting, seed: context.seed, sequence: sequenceOf(first.sample) },
       retention: options.retention,
       ...(options.signal && { signal: options.signal }),
       onProgress: options.onProgress,
-    });
-    for await (const answer of answers) {
-      const prompted = samples[index];
-      index += 1;
-      if (prompted === undefined) throw new KvsiftError('invalid_argument', 'more answers than questions');
+    };
+    const settings = cells.map(({ setting }) => ({ ...setting, seed: context.seed, sequence: sequenceOf(first.sample) }));
+    for await (const { setting, read, answer } of answersOf(engine, request, settings)) {
+      const cell = cells[setting];
+      const prompted = samples[answered[setting] ?? 0];
+      if (prompted === undefined || cell === undefined) throw new KvsiftError('invalid_argument', 'more answers than questions');
+      answered[setting] = (answered[setting] ?? 0) + 1;
       const key = keyFor(context, cell, prompted.sample);
       if (answer.retention !== undefined) await context.saveRetention(key, answer.retention);
-      yield { ...key, ...commonFields(cell, prompted), ...scoreFields(context, prompted.sample, answer), ...measured(answer) };
+      const result = { ...key, ...commonFields(cell, prompted), ...scoreFields(context, prompted.sample, answer) };
+      yield { read, result: { ...result, ...measured(answer) } };
     }
   } catch (error) {
-    if (context.onError === 'stop' || !isKvsiftError(error) || !sampleErrors.has(error.code)) throw error;
-    for (const prompted of samples.slice(index)) {
-      const failure = { score: null, prediction: '', error: { code: error.code, message: error.message } };
-      yield { ...keyFor(context, cell, prompted.sample), ...commonFields(cell, prompted), ...failure, ...nothingMeasured };
+    if (!isKvsiftError(error) || !sampleErrors.has(error.code)) throw error;
+    if (cells.length > 1) {
+      // What one of them fails at the others may be able to do, one at a time.
+      for (const [index, cell] of cells.entries()) {
+        const left = samples.slice(answered[index]);
+        yield* runGroup(engine, context, [cell], left, options);
+      }
+      return;
     }
+    const [cell] = cells;
+    if (context.onError === 'stop' || cell === undefined) throw error;
+    for (const prompted of samples.slice(answered[0])) {
+      const failure = { score: null, prediction: '', error: { code: error.code, message: error.message } };
+      const result = { ...keyFor(context, cell, prompted.sample), ...commonFields(cell, prompted), ...failure };
+      yield { read: false, result: { ...result, ...nothingMeasured } };
+    }
+  }
+}
+
+async function* answersOf(
+  engine: EvalEngine,
+  request: Omit<AnswerRequest, 'setting'>,
+  settings: readonly CacheSetting[],
+): AsyncGenerator<SharedAnswer> {
+  const [setting, another] = settings;
+  if (setting === undefined) return;
+  if (another !== undefined && engine.answerAll !== undefined) {
+    yield* engine.answerAll(request, settings);
+    return;
+  }
+  let read = true;
+  for await (const answer of engine.answer({ ...request, setting })) {
+    yield { setting: 0, read, answer };
+    read = false;
   }
 }
 
