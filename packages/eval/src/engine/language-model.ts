@@ -32,9 +32,11 @@ export async function openLanguageModel(path: string, options: LanguageModelOpti
   }
   const { backend, kvType } = options;
   const isFolder = files.weights.format !== 'gguf';
+  const modelFingerprint = await fingerprint(path, (name) => /\.(safetensors|json)$/.test(name));
   const facts = {
-    modelFingerprint: await fingerprint(path, (name) => /\.(safetensors|json)$/.test(name)),
-    tokenizerFingerprint: await fingerprint(path, (name) => name.startsWith('tokenizer')),
+    modelFingerprint,
+    // A .gguf file holds both.
+    tokenizerFingerprint: isFolder ? await fingerprint(path, (name) => name.startsWith('tokenizer')) : modelFingerprint,
     format: isFolder ? 'safetensors' : 'gguf',
     architecture: config.architecture,
     chatTemplate: tokenizer.chatTemplate ?? null,

@@ -13,6 +13,7 @@ import { type Cell, expandCells } from './cells.js';
 import { RunClock } from './clock.js';
 import type { ModelSetting, RunConfig, SuiteSetting } from './config.js';
 import { contextOf } from './context.js';
+import { currentCommit } from './environment.js';
 import type { RunEvent, RunOutcome } from './events.js';
 import { checkMemory } from './memory.js';
 import { checkNames } from './names.js';
@@ -79,6 +80,7 @@ export async function runEvaluation(config: RunConfig, folder: string, environme
   const files = runFolder(folder);
   const engines: EvalEngine[] = [];
   const room = { characters: heldCharacters };
+  const commit = await currentCommit(environment.code.folder);
   const turns = new Turns(() => environment.finish?.aborted === true || environment.signal?.aborted === true);
   try {
     const jobs: Job[] = [];
@@ -87,7 +89,7 @@ export async function runEvaluation(config: RunConfig, folder: string, environme
       engines.push(engine);
       for (const { setting, suite } of suites) {
         const plan = await planSuite(suite, setting, engine.tokenizer, config, room, turns);
-        const context = await contextOf(config, model, engine, plan, files, environment);
+        const context = await contextOf(config, model, engine, plan, files, { ...environment, commit });
         const fits = checkMemory({ engine, plan, context }, cells, config, environment.onEvent);
         jobs.push({ engine, plan, context, shares: config.sharePrefill && fits && engine.answerAll !== undefined });
       }
