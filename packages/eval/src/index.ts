@@ -6,6 +6,7 @@ export type {
   EvalEngine,
   Question,
   Retention,
+  SharedAnswer,
 } from './engine/contract.js';
 export { type LanguageModelOptions, openLanguageModel } from './engine/language-model.js';
 export { type Cell, expandCells } from './run/cells.js';
