@@ -14,7 +14,9 @@ import { type CostRow, costPage } from './policies/cost-page.js';
 
 const root = fileURLToPath(new URL('../../..', import.meta.url));
 const command = new Command('bench:policies')
-  .description('Measures what evicting costs and gives: share of the prefill time, extra memory, bytes left, time of a step, for each policy.')
+  .description(
+    'Measures what evicting costs and gives: share of the prefill time, extra memory, bytes left, time of a step, for each policy.',
+  )
   .option('--json', 'print JSON lines')
   .option('--model <path>', 'model', join(root, '../shared/models/smollm2-135m-instruct-q4_1.gguf'))
   .option('--tokens <n>', 'length of the prompt', '4096')
