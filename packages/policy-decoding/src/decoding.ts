@@ -94,7 +94,7 @@ function run(
   const scores = scoreMemory(scoring);
   return {
     ...prefill,
-    ...(scores && { memory: joinMemories({ scores, steps: layerNumbers(steps) }) }),
+    ...(scores && { memory: joinMemories({ scores, steps: layerNumbers(steps, options.interval - 1) }) }),
     decode: {
       observe: decode.observe,
       ...(decode.step && { read: decode.step }),

@@ -1,12 +1,19 @@
 import {
+  below,
   definePolicy,
+  demandNumber,
+  demandTensor,
   joinMemories,
   LayerTensors,
   type LayerView,
   layerNumbers,
+  layersNamed,
   type PolicyRun,
   type RunMemory,
+  refuseOthers,
   resolveBudgets,
+  type SavedState,
+  type Standing,
   uniformLayer,
 } from '@kvsift/policy';
 import type { Selection } from '@kvsift/tensor';
@@ -62,7 +69,13 @@ class QuestRun implements PolicyRun {
     covered: ReadonlyMap<number, number> = new Map(),
   ) {
     this.#covered = new Map(covered);
-    this.memory = joinMemories({ low, high, covered: layerNumbers(this.#covered) });
+    const check = () => {};
+    const { save, restore } = joinMemories({
+      low: { ...low.storage, check },
+      high: { ...high.storage, check },
+      covered: { ...layerNumbers(this.#covered, 0), check },
+    });
+    this.memory = { save, restore, check: (state, standing) => this.#checkPages(state, standing) };
   }
 
   select(): 'all' {
@@ -86,6 +99,18 @@ class QuestRun implements PolicyRun {
 
   [Symbol.dispose](): void {
     this.dispose();
+  }
+
+  /** Bounds belong to entries that there are; after a rollback there may be more pages. @throws KvsiftError `file_malformed` */
+  #checkPages(state: SavedState, standing: Standing): void {
+    const { model, lengths } = standing;
+    const layers = layersNamed(below('covered', state.numbers), standing);
+    refuseOthers(state, (name) => layers.some((layer) => ['low', 'high', 'covered'].some((part) => name === `${part}.${layer}`)));
+    for (const layer of layers) {
+      const covered = demandNumber(state, `covered.${layer}`, [0, lengths[layer] ?? 0]);
+      const shape = [model.kvHeads, [Math.floor(covered / this.pageSize), Number.POSITIVE_INFINITY], model.headDim] as const;
+      for (const part of ['low', 'high']) demandTensor(state, `${part}.${layer}`, { dtype: 'f32', shape });
+    }
   }
 
   /** Whole pages, the newest always among them. */

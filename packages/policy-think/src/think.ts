@@ -89,6 +89,8 @@ function narrowed(inner: PolicyRun, context: SequenceContext, options: Options, 
   const { fork, memory: _memory, ...rest } = inner;
   const { model, promptLength } = context;
   const whole = (layer: number) => model.windows?.[layer] !== undefined;
+  const isNarrow = (layer: number) =>
+    !whole(layer) && Math.min(inner.budgets[layer]?.perHead ?? promptLength, promptLength) > options.recent;
   const dispose = () => {
     layers.dispose();
     inner.dispose();
@@ -117,7 +119,7 @@ function narrowed(inner: PolicyRun, context: SequenceContext, options: Options, 
     compensation: compensates,
     held: () => layers.held(),
     heldPositions: (layer) => layers.positions(layer),
-    memory: layers,
+    memory: layers.memory(model.headDim - options.dropped, isNarrow),
     fork: () => narrowed(fork === undefined ? inner : fork.call(inner), context, options, layers.fork()),
     dispose,
     [Symbol.dispose]: dispose,

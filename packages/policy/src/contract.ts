@@ -73,6 +73,8 @@ export interface LayerView {
   readonly length: number;
   /** Tokens that the sequence has seen so far, evicted ones included. */
   readonly seen: number;
+  /** Position of the next token in this layer, where survivors have been given new ones. Absent: `seen`. */
+  readonly nextPosition?: number;
   readonly budget: LayerBudget;
   /** Tensors made through this backend are released once the layer has been compacted; call `keep` for those that must live on. */
   readonly backend: Backend;
@@ -171,7 +173,7 @@ export interface PolicyRun extends Disposable {
   heldPositions?(layer: number): Tensor | undefined;
   /** Decides after a second reading; `select` then leaves the layers whole. */
   readonly reread?: Reread;
-  /** 'kept': the next token's position is the number of kept entries of the longest layer (re-rotation). Default 'seen': the true position. */
+  /** 'kept': in each layer the next token's position is the number of entries that it holds (re-rotation). Default 'seen': the true position. */
   readonly nextPosition?: 'seen' | 'kept';
   /** A second run with a copy of this one's state, for a forked sequence. Needed only with `decode`, `compensation` or `retrieval`. */
   fork?(): PolicyRun;
