@@ -15,9 +15,9 @@ export interface RowPositions {
   readonly text: Tensor;
 }
 
-/** Whether what lies outside a sliding window is lost to later tokens: a second reading, and renumbered positions, see it. */
-export function hidesUnreachable({ reread, nextPosition }: PolicyRun): boolean {
-  return reread === undefined && nextPosition !== 'kept';
+/** Whether what lies outside a sliding window is lost to later tokens: a second reading, and renumbered positions, see it; parts are no whole prompt. */
+export function hidesUnreachable({ reread, segments, nextPosition }: PolicyRun): boolean {
+  return (reread ?? segments) === undefined && nextPosition !== 'kept';
 }
 
 /** One layer reading the chunks of one sequence. */

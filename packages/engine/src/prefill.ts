@@ -45,6 +45,8 @@ export interface PrefillOptions extends Reader {
   readonly onLayer?: (done: LayerDone) => void | Promise<void>;
   /** Told what each eviction cost, layer by layer, as the stream comes by; resets the backend's peak. The reading waits for nothing more than without it. */
   readonly onEviction?: (cost: EvictionCost) => void;
+  /** Last tokens that no layer keeps: they count as not read. Default 0. */
+  readonly aside?: number;
   /** Tokens that the sequence is expected to reach; picks the rope table of dynamic and longrope models. */
   readonly expectedLength?: number;
 }
@@ -135,7 +137,7 @@ export async function prefill(model: DecoderModel, cache: KvCache, ids: Int32Arr
       result.dispose();
       throw error;
     });
-    for (const reader of readers) reader.cache.advance(count);
+    for (const reader of readers) reader.cache.advance(count - (options.aside ?? 0));
     return result;
   } finally {
     positions[Symbol.dispose]();

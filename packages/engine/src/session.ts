@@ -11,13 +11,14 @@ import { withHeld } from './held.js';
 import { checkId, checkLength, encode } from './input.js';
 import { modelShape } from './layer-view.js';
 import { LogitsRow } from './logits-row.js';
-import { prefill, type Reading } from './prefill.js';
+import type { Reading } from './prefill.js';
 import { reread } from './reread.js';
 import { restoreSaved } from './restored.js';
 import { restoring } from './restoring.js';
 import { readRetained } from './retained.js';
 import { demandRollback, forkRun, memoryOf } from './run-at-work.js';
 import { type Drawing, drawTokens, samplingRule } from './sampling.js';
+import { readPrompt } from './segments.js';
 import { DecodeWindow, type Sequence } from './sequence.js';
 import { readSessionFile, type SessionIdentity, writeSessionFile } from './session-file.js';
 import type { PrefillInput, SessionModel, SessionOptions } from './session-options.js';
@@ -73,7 +74,7 @@ export class Session implements Disposable {
    */
   async prefill(input: string | readonly number[] | Int32Array, options: PrefillInput = {}): Promise<void> {
     const { decoder } = this.model;
-    await this.read(input, options, ({ cache, ...policy }, ids, rest) => prefill(decoder, cache, ids, { ...rest, ...policy }));
+    await this.read(input, options, (branch, ids, rest) => readPrompt(decoder, branch, ids, rest));
   }
 
   /** @internal `prefill` with the reading itself left to `work`: how several sessions share one. */

@@ -68,7 +68,7 @@ export const ratchet = definePolicy({
     'The state costs memory of its own, about headDim + 1.5 entries per head for `code`, on top of the budget.',
   ],
   create: ({ policy, features, weights, rule, limit }) => {
-    const inner = wrapping('ratchet', policy, ['compensation', 'retrieval', 'reread', 'renumbering', 'merging']);
+    const inner = wrapping('ratchet', policy, ['compensation', 'retrieval', 'reread', 'segments', 'renumbering', 'merging']);
     if ((features === 'learned') !== (weights !== '')) {
       throw new KvsiftError('policy_invalid', 'ratchet: features=learned and weights="map.safetensors" go together');
     }

@@ -29,6 +29,7 @@ function rotated(inner: PolicyRun): PolicyRun {
     observe: inner.observe,
     budgets: inner.budgets,
     nextPosition: 'kept',
+    ...(inner.segments && { segments: inner.segments }),
     select: async (view) => rotateSurvivors(view, await inner.select(view)),
     ...(decode && {
       decode: { ...decode, step: async (view: LayerView) => rotateSurvivors(view, await decode.step(view)) },

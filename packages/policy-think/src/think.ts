@@ -66,7 +66,15 @@ export const think = definePolicy({
     'Layers with a sliding window keep whole keys.',
   ],
   create: ({ policy, ratio, window, recent }) => {
-    const begin = wrapping('think', policy, ['cascade', 'decode', 'compensation', 'retrieval', 'reread', 'renumbering']);
+    const begin = wrapping('think', policy, [
+      'cascade',
+      'decode',
+      'compensation',
+      'retrieval',
+      'reread',
+      'segments',
+      'renumbering',
+    ]);
     return {
       ragged: false,
       traits: ['compensation'] as const,
