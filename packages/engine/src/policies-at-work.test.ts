@@ -54,6 +54,8 @@ describe('policies at work', () => {
     'rerotate(decoding(knorm, interval=2))',
     'ratchet(decoding(scissorhands(recent=4), interval=2))',
     'think(knorm, recent=4)',
+    'simlayerkv(when=first-step, threshold=0.1, recent=12)',
+    'decoding(scissorhands(importance=attention, decay=0.9))',
   ])('%s: is saved and goes on as its origin', async (expression) => {
     const options = { policy: registry.parse(expression), budget };
     const path = join(made.folder, 'saved.safetensors');
