@@ -26,7 +26,7 @@ describe('readRetention', () => {
   it('does not take new positions for those of the text', async () => {
     await expect(readRetention(modelOf([undefined, 8]), sessionOf(true), ids)).rejects.toMatchObject({
       code: 'unsupported',
-      message: expect.stringContaining('1 layers with a sliding window'),
+      message: expect.stringContaining('layers with a sliding window (1 here)'),
     });
   });
 });

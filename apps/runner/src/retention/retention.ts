@@ -22,7 +22,7 @@ export async function readRetention(model: Reader, session: Holder, ids: Int32Ar
   if (session.cache.numberedAnew && windowed > 0) {
     throw new KvsiftError(
       'unsupported',
-      `the policy gives survivors new positions, and ${windowed} layers with a sliding window remember only those: look at the policy without rerotate`,
+      `the policy gives survivors new positions, and layers with a sliding window (${windowed} here) remember only those: look at the policy without rerotate`,
     );
   }
   const kept: Int32Array[][] = [];
