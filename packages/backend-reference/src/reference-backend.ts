@@ -236,6 +236,16 @@ class ReferenceBackend extends ReferenceStream implements t.Backend {
     return this.floatOp('reduce', [x], checked.shape, (out) => algebra.reduce(floats(x), x.shape, checked.axis, op, out));
   }
 
+  evaluate(formula: t.Formula, reduction?: t.Reduction): t.Tensor {
+    const { tensors, steps, whole, shape, axis } = t.checkEvaluate(formula, reduction);
+    return this.floatOp('evaluate', tensors, shape, (out) => {
+      const operands = tensors.map((tensor) => ({ values: floats(tensor), shape: tensor.shape }));
+      const values = algebra.evaluate(operands, steps);
+      if (axis === undefined || reduction === undefined) out.set(values);
+      else algebra.reduce(values, whole, axis, reduction.op, out);
+    });
+  }
+
   softmax(x: t.Tensor): t.Tensor {
     return this.floatOp('softmax', [x], t.checkLastAxis('softmax', x), (out) => algebra.softmax(floats(x), x.shape, out));
   }

@@ -6,6 +6,7 @@ import { algebraCases } from './cases/algebra.js';
 import { argumentCases } from './cases/arguments.js';
 import { attentionCases } from './cases/attention.js';
 import { cacheCases } from './cases/cache.js';
+import { formulaCases } from './cases/formula.js';
 import { memoryCases } from './cases/memory.js';
 import { modelCases } from './cases/model.js';
 import { productCases } from './cases/products.js';
@@ -30,6 +31,7 @@ export function conformanceCases(): Case[] {
     ...attentionCases(),
     ...scoreCases(),
     ...algebraCases(),
+    ...formulaCases(),
     ...productCases(),
     ...argumentCases(),
     ...streamCases(),

@@ -1,6 +1,7 @@
 import * as t from '@kvsift/tensor';
 import { AddonStream } from './addon-stream.js';
 import type { NativeBackend, NativeColumnOptions, TensorId } from './addon-types.js';
+import { stepNumbersOf } from './formula-numbers.js';
 import { segmentNumbersOf, viewNumbersOf } from './kv-numbers.js';
 
 /** The Backend contract over the addon: checks arguments, enqueues, and returns handles. */
@@ -182,6 +183,12 @@ export class AddonBackend extends AddonStream implements t.Backend {
   reduce(x: t.Tensor, axis: number, op: t.ReduceOp): t.Tensor {
     const checked = t.checkReduce(x, axis);
     return this.#floats(checked.shape, this.native.reduce(this.id(x), checked.axis, op));
+  }
+
+  evaluate(formula: t.Formula, reduction?: t.Reduction): t.Tensor {
+    const { tensors, steps, shape, axis = -1 } = t.checkEvaluate(formula, reduction);
+    const ids = Float64Array.from(tensors, this.id);
+    return this.#floats(shape, this.native.evaluate(ids, stepNumbersOf(steps), axis, reduction?.op ?? 'sum'));
   }
 
   softmax(x: t.Tensor): t.Tensor {

@@ -87,6 +87,8 @@ export interface NativeBackend {
   zip(a: TensorId, b: TensorId, op: string): TensorId;
   zipNumber(a: TensorId, b: number, op: string): TensorId;
   reduce(x: TensorId, axis: number, op: string): TensorId;
+  /** Steps are four numbers each: code of the op (unary ones first), operand, 0 none, 1 an operand or 2 a number, and that one. `axis` −1 reduces nothing. */
+  evaluate(tensors: Float64Array, steps: Float64Array, axis: number, op: string): TensorId;
   softmax(x: TensorId): TensorId;
   cumsum(x: TensorId): TensorId;
   rank(x: TensorId): TensorId;

@@ -46,6 +46,7 @@ const fixed: { readonly [Name in OpName]: (...args: Parameters<t.Backend[Name]>)
       'map',
       'zip',
       'reduce',
+      'evaluate',
       'softmax',
       'cumsum',
       'rank',

@@ -11,7 +11,6 @@ import {
   observed,
   type PolicyRun,
   reduceGroups,
-  releasing,
   resolveBudgets,
   type SequenceContext,
 } from '@kvsift/policy';
@@ -121,25 +120,13 @@ export async function measure(
   const queries = lastRows(backend, observed(view, 'queries'), options.window);
   const [rows = 0] = queries.shape;
   const all = backend.attentionRows(queries, cache, { ...columnOptions(view, rows), ...knownLogSums(view, rows) });
-  // A head at a time: each reads its probabilities several times.
-  const byHead = Array.from({ length: model.queryHeads }, (_, head) =>
-    releasing(backend, (inner) => {
-      const own = inner.slice(all, 0, head, head + 1);
-      const surprise = inner.zip(own, inner.map(inner.zip(own, 1e-10, 'add'), 'log'), 'mul');
-      const columns = [inner.reduce(own, 1, 'mean'), inner.reduce(own, 1, 'variance'), inner.reduce(surprise, 1, 'sum')];
-      // The window's own columns are left out of what has been reduced: that is much less to copy.
-      return inner.reshape(inner.slice(inner.concat(columns, 0), 1, 0, length - window), [1, columns.length, length - window]);
-    }),
-  );
-  const measured = backend.concat(byHead, 0);
-  const column = (index: number) =>
-    backend.reshape(backend.slice(measured, 1, index, index + 1), [model.queryHeads, length - window]);
-  const varied = column(1);
-  const sums = (x: Tensor) => backend.reduce(backend.reduce(x, -1, 'sum'), 0, 'sum');
-  const [spread, shift] = await Promise.all([sums(column(2)).read(), sums(varied).read()]);
-  const dispersion = -(spread[0] ?? 0);
-  const variance = shift[0] ?? 0;
-  const votes = backend.zip(column(0), backend.zip(varied, options.gamma, 'mul'), 'add');
+  const before = (x: Tensor) => backend.slice(x, 1, 0, length - window);
+  const varied = before(backend.reduce(all, 1, 'variance'));
+  const surprise = before(backend.evaluate(['mul', all, ['log', ['add', all, 1e-10]]], { axis: 1, op: 'sum' }));
+  const sum = (x: Tensor) => backend.reshape(backend.reduce(backend.reduce(x, 1, 'sum'), 0, 'sum'), [1]);
+  const [spread = 0, variance = 0] = await backend.concat([sum(surprise), sum(varied)], 0).read();
+  const dispersion = -spread;
+  const votes = backend.evaluate(['add', before(backend.reduce(all, 1, 'mean')), ['mul', varied, options.gamma]]);
   const pooled = options.kernelSize === 1 ? votes : backend.pool(votes, options.kernelSize, 'average');
   return {
     tokenScores: beforeWindow(backend, reduceGroups(backend, pooled, model.kvHeads), window),

@@ -9,7 +9,7 @@ import {
   releasing,
   resolveBudgets,
 } from '@kvsift/policy';
-import type { Backend, Tensor } from '@kvsift/tensor';
+import type { Backend, Formula, Tensor } from '@kvsift/tensor';
 
 /** Expected Attention (specification 15). */
 export const expectedAttention = definePolicy({
@@ -89,9 +89,9 @@ function expectedScores(view: LayerView, { futurePositions, sinks, covariance, v
     view,
     (inner, start, end) => {
       const keys = inner.kvRead(cache, 'keys', sinks + start, sinks + end);
-      const linear = inner.zip(inner.matmul(centre, keys, { transposeB: true }), attention.scale, 'mul');
-      if (turned === undefined) return linear;
-      return inner.zip(linear, inner.zip(quadratic(inner, keys, turned, group), attention.scale ** 2 / 2, 'mul'), 'add');
+      const linear: Formula = ['mul', inner.matmul(centre, keys, { transposeB: true }), attention.scale];
+      if (turned === undefined) return inner.evaluate(linear);
+      return inner.evaluate(['add', linear, ['mul', quadratic(inner, keys, turned, group), attention.scale ** 2 / 2]]);
     },
     { length: behindSinks, axis: 2 },
   );
@@ -102,7 +102,7 @@ function expectedScores(view: LayerView, { futurePositions, sinks, covariance, v
       (inner, start, end) => norms(inner, inner.kvRead(cache, 'values', sinks + start, sinks + end)),
       { length: behindSinks },
     );
-    scores = backend.zip(epsilon === 0 ? scores : backend.zip(scores, epsilon, 'add'), sizes, 'mul');
+    scores = backend.evaluate(['mul', ['add', scores, epsilon], sizes]);
   }
   return sinks === 0 ? scores : backend.concat([filled(backend, [model.kvHeads, sinks], 0), scores], 1);
 }
@@ -130,11 +130,8 @@ function quadratic(backend: Backend, keys: Tensor, spread: Tensor, group: number
   const parts = Array.from({ length: group }, (_, member) =>
     releasing(backend, (inner) => {
       const own = inner.reshape(inner.slice(grouped, 1, member, member + 1), [kvHeads, headDim, headDim]);
-      return inner.reshape(inner.reduce(inner.zip(inner.matmul(keys, own, { coarse: true }), keys, 'mul'), 2, 'sum'), [
-        kvHeads,
-        1,
-        length,
-      ]);
+      const sums = inner.evaluate(['mul', inner.matmul(keys, own, { coarse: true }), keys], { axis: 2, op: 'sum' });
+      return inner.reshape(sums, [kvHeads, 1, length]);
     }),
   );
   return backend.concat(parts, 1);
@@ -160,8 +157,8 @@ function averageRotation(view: LayerView, count: number): (x: Tensor) => Tensor 
     const first = backend.slice(x, 1, 0, pairs);
     const second = backend.slice(x, 1, pairs, 2 * pairs);
     const parts = [
-      backend.zip(backend.zip(first, cosine, 'mul'), backend.zip(second, sine, 'mul'), 'sub'),
-      backend.zip(backend.zip(first, sine, 'mul'), backend.zip(second, cosine, 'mul'), 'add'),
+      backend.evaluate(['sub', ['mul', first, cosine], ['mul', second, sine]]),
+      backend.evaluate(['add', ['mul', first, sine], ['mul', second, cosine]]),
     ];
     if (2 * pairs < model.headDim) parts.push(backend.slice(x, 1, 2 * pairs, model.headDim));
     return backend.concat(parts, 1);

@@ -53,47 +53,61 @@ export const keydiff = definePolicy({
     }),
 });
 
-/** Keys of the entries start … end − 1, each of length 1: f32 [kvHeads, entries, headDim]. */
-function unitKeys(backend: Backend, cache: KvView, start: number, end: number): Tensor {
+/** Keys and their lengths, f32 [kvHeads, n, headDim] and [kvHeads, n]. */
+interface Keys {
+  readonly keys: Tensor;
+  readonly lengths: Tensor;
+}
+
+function readKeys(backend: Backend, cache: KvView, start: number, end: number): Keys {
   const keys = backend.kvRead(cache, 'keys', start, end);
-  const lengths = backend.zip(norms(backend, keys), 1e-12, 'max');
-  return backend.zip(keys, backend.reshape(lengths, [cache.kvHeads, end - start, 1]), 'div');
+  return { keys, lengths: backend.zip(norms(backend, keys), 1e-12, 'max') };
 }
 
 function atOnce(view: LayerView): Tensor {
   const { backend, cache, length } = view;
-  const sum = sumOverEntries(view, (inner, start, end) => inner.reduce(unitKeys(inner, cache, start, end), 1, 'sum'));
-  const anchor = backend.reshape(backend.zip(sum, length, 'div'), [cache.kvHeads, 1, cache.headDim]);
-  return overEntries(view, (inner, start, end) => difference(inner, unitKeys(inner, cache, start, end), anchor));
+  const sum = sumOverEntries(view, (inner, start, end) => {
+    const { keys, lengths } = readKeys(inner, cache, start, end);
+    return inner.evaluate(['div', keys, inner.reshape(lengths, [cache.kvHeads, end - start, 1])], { axis: 1, op: 'sum' });
+  });
+  const anchor = unit(backend, backend.zip(sum, length, 'div'));
+  return overEntries(view, (inner, start, end) => difference(inner, readKeys(inner, cache, start, end), anchor));
 }
 
-/** −cos(key, anchor): f32 [kvHeads, n] of unit keys f32 [kvHeads, n, headDim] and f32 [kvHeads, 1, headDim]. */
-function difference(backend: Backend, units: Tensor, anchor: Tensor): Tensor {
-  const [heads = 0, length = 0] = units.shape;
-  const size = backend.reshape(backend.zip(norms(backend, anchor), 1e-8, 'max'), [heads, 1, 1]);
-  const cosine = backend.matmul(backend.zip(anchor, size, 'div'), units, { transposeB: true });
-  return backend.map(backend.reshape(cosine, [heads, length]), 'neg');
+/** Rows of [kvHeads, headDim] at length 1, as f32 [kvHeads, 1, headDim]. */
+function unit(backend: Backend, x: Tensor): Tensor {
+  const [heads = 0, headDim = 0] = x.shape;
+  const size = backend.reshape(backend.zip(norms(backend, x), 1e-8, 'max'), [heads, 1]);
+  return backend.reshape(backend.zip(x, size, 'div'), [heads, 1, headDim]);
+}
+
+/** −cos(key, anchor): f32 [kvHeads, n], of an anchor f32 [kvHeads, 1, headDim] of length 1. */
+function difference(backend: Backend, { keys, lengths }: Keys, anchor: Tensor): Tensor {
+  const products = backend.reshape(backend.matmul(anchor, keys, { transposeB: true }), lengths.shape);
+  return backend.evaluate(['neg', ['div', products, lengths]]);
 }
 
 /** Starts with the first entries, then lets each block compete with the survivors; those out of the race score −10³⁰. */
 function inBlocks(view: LayerView, blockSize: number): Tensor {
   const { backend, cache, length, model } = view;
-  const units = unitKeys(backend, cache, 0, length);
+  const all = readKeys(backend, cache, 0, length);
   const keep = Math.min(view.budget.perHead, length);
   const range = (target: Backend, from: number, to: number) =>
     entryRow(target, length, (entry) => (entry >= from && entry < to ? 1 : 0));
   let survivors = backend.zip(filled(backend, [model.kvHeads, 1], 0), range(backend, 0, keep), 'add');
   let scores = filled(backend, [model.kvHeads, length], 0);
   for (let start = keep; start < length; start += blockSize) {
+    const before = [survivors, scores];
     scores = releasing(backend, (inner) => {
       const candidates = inner.zip(survivors, range(inner, start, start + blockSize), 'max');
       const penalty = inner.zip(inner.zip(candidates, 1, 'sub'), 1e30, 'mul');
-      const anchor = inner.matmul(inner.reshape(candidates, [model.kvHeads, 1, length]), units);
-      return inner.zip(difference(inner, units, anchor), penalty, 'add');
+      const weights = inner.reshape(inner.zip(candidates, all.lengths, 'div'), [model.kvHeads, 1, length]);
+      const sum = inner.reshape(inner.matmul(weights, all.keys), [model.kvHeads, cache.headDim]);
+      return inner.zip(difference(inner, all, unit(inner, sum)), penalty, 'add');
     });
-    const [before, latest] = [survivors, scores];
+    const latest = scores;
     survivors = releasing(backend, (inner) => inner.zip(bestFirst(inner, latest), keep, 'less'));
-    before.dispose();
+    for (const tensor of before) tensor.dispose();
   }
   return scores;
 }

@@ -1,5 +1,5 @@
 import { definePolicy, entryRow, filled, keepBest, type LayerView, overEntries, releasing, resolveBudgets } from '@kvsift/policy';
-import type { Backend, Tensor } from '@kvsift/tensor';
+import type { Backend, Formula, Tensor } from '@kvsift/tensor';
 
 /** LagKV (specification 14). */
 export const lagkv = definePolicy({
@@ -86,12 +86,11 @@ function spread(backend: Backend, x: Tensor, next: Tensor, lag: number): Tensor 
   const parted = (tensor: Tensor) => backend.reshape(tensor, [heads, rows / lag, lag, headDim]);
   const end = (op: 'min' | 'max') => backend.reshape(backend.reduce(parted(next), 2, op), [heads, rows / lag, 1, headDim]);
   const low = end('min');
-  const range = backend.zip(end('max'), low, 'sub');
+  const range: Formula = ['sub', end('max'), low];
   // 1 / range, and 0 where the range is empty.
-  const open = backend.zip(backend.zip(range, 0, 'mul'), range, 'less');
-  const factor = backend.zip(open, backend.zip(range, 1e-30, 'max'), 'div');
-  const scaled = backend.zip(backend.zip(parted(x), low, 'sub'), factor, 'mul');
-  return backend.softmax(backend.map(backend.reduce(scaled, 3, 'variance'), 'sqrt'));
+  const factor = backend.evaluate(['div', ['less', ['mul', range, 0], range], ['max', range, 1e-30]]);
+  const variance = backend.evaluate(['mul', ['sub', parted(x), low], factor], { axis: 3, op: 'variance' });
+  return backend.softmax(backend.map(variance, 'sqrt'));
 }
 
 /** Too short to compare partitions: sinks first, then the latest. */

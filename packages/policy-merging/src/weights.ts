@@ -8,7 +8,7 @@ import {
   releasing,
   windowAttention,
 } from '@kvsift/policy';
-import type { Backend, Selection, Tensor } from '@kvsift/tensor';
+import type { Backend, Formula, Selection, Tensor } from '@kvsift/tensor';
 
 export type Method = 'cam' | 'd2o' | 'keepkv' | 'pivot' | 'weighted' | 'values';
 
@@ -66,7 +66,7 @@ export function gatherEvicted(
         [1, rows, 1],
       );
       const distance = inner.zip(inner.reshape(slots, [heads, 1, count]), own, 'sub');
-      const gone = inner.reshape(negate(inner, keptHere(inner, distance)), [heads, rows, 1]);
+      const gone = inner.reshape(inner.evaluate(not(keptHere(inner, distance))), [heads, rows, 1]);
       const chunk = { start, end, distance, gone, keys: cut(keys), values: cut(values) };
       const pair =
         merge.method === 'cam'
@@ -93,7 +93,7 @@ export function gatherEvicted(
 
 /** 1 where a row of the chunk is itself kept. @param distance kept slot − own slot, f32 [kvHeads, rows, kept] */
 function keptHere(backend: Backend, distance: Tensor): Tensor {
-  return backend.reduce(backend.zip(backend.map(distance, 'abs'), 0.5, 'less'), 2, 'max');
+  return backend.evaluate(['less', ['abs', distance], 0.5], { axis: 2, op: 'max' });
 }
 
 interface Chunk {
@@ -119,26 +119,21 @@ function nearest(
   const unit = (x: Tensor) => backend.zip(x, lengths(backend, x), 'div');
   const cosine = backend.matmul(unit(chunk.keys), unit(kept.keys), { transposeB: true });
   const best = backend.reshape(backend.reduce(cosine, 2, 'max'), [heads, rows, 1]);
-  const candidates = negate(backend, backend.zip(cosine, best, 'less'));
+  const candidates = backend.evaluate(not(['less', cosine, best]));
   // The first of equal ones.
-  const first = backend.zip(backend.zip(backend.cumsum(candidates), 1.5, 'less'), candidates, 'mul');
+  const first: Formula = ['mul', ['less', backend.cumsum(candidates), 1.5], candidates];
   const limit = merge.method === 'd2o' ? meanOfEvicted(backend, best, chunk.gone) : merge.threshold;
-  const passes = negate(backend, backend.zip(best, limit, 'less'));
-  const gates = backend.zip(first, passes, 'mul');
+  const gates = backend.evaluate(['mul', first, not(['less', best, limit])]);
   return { gates, weights: backend.zip(gates, strength(), 'mul') };
 
   function strength(): Tensor {
     switch (merge.method) {
       case 'weighted':
-        return backend.zip(backend.zip(backend.zip(best, 1, 'add'), 2, 'div'), 1e-6, 'max');
+        return backend.evaluate(['max', ['div', ['add', best, 1], 2], 1e-6]);
       case 'values': {
         const own = lengths(backend, chunk.values);
         const target = backend.reshape(lengths(backend, kept.values), [heads, 1, count]);
-        return backend.zip(
-          backend.zip(best, 0, 'max'),
-          backend.zip(own, backend.zip(backend.zip(target, own, 'add'), 1e-6, 'add'), 'div'),
-          'mul',
-        );
+        return backend.evaluate(['mul', ['max', best, 0], ['div', own, ['add', ['add', target, own], 1e-6]]]);
       }
       case 'd2o':
         return best;
@@ -152,9 +147,9 @@ function nearest(
 
 /** Mean of a number per row over the evicted rows: [heads, 1, 1]. Kept rows resemble themselves fully and do not count. */
 function meanOfEvicted(backend: Backend, x: Tensor, gone: Tensor): Tensor {
-  const sum = backend.reduce(backend.zip(x, gone, 'mul'), 1, 'sum');
-  const count = backend.zip(backend.reduce(gone, 1, 'sum'), 1, 'max');
-  return backend.reshape(backend.zip(sum, count, 'div'), [x.shape[0] ?? 0, 1, 1]);
+  const sum = backend.evaluate(['mul', x, gone], { axis: 1, op: 'sum' });
+  const count = backend.reduce(gone, 1, 'sum');
+  return backend.reshape(backend.evaluate(['div', sum, ['max', count, 1]]), [x.shape[0] ?? 0, 1, 1]);
 }
 
 /** CaM: an even share for each of the next kept entries, drawn with probability attention / their mean attention. */
@@ -169,20 +164,16 @@ function cam(
   const [heads = 0, rows = 0] = chunk.keys.shape;
   const [, , count = 0] = chunk.distance.shape;
   const { seed, sequence, layer } = view;
-  const later = backend.zip(backend.zip(chunk.distance, 0, 'mul'), chunk.distance, 'less');
-  const near = backend.zip(backend.zip(backend.cumsum(later), merge.neighbours + 0.5, 'less'), later, 'mul');
+  const later = backend.evaluate(['less', ['mul', chunk.distance, 0], chunk.distance]);
+  const near = backend.evaluate(['mul', ['less', backend.cumsum(later), merge.neighbours + 0.5], later]);
   const targets = backend.reshape(backend.zip(backend.reduce(near, 2, 'sum'), 1, 'max'), [heads, rows, 1]);
   const share = backend.zip(near, targets, 'div');
   const paid = present(attention);
   const own = backend.reshape(backend.slice(paid, 1, chunk.start, chunk.end), [heads, rows, 1]);
   const mean = backend.matmul(share, backend.reshape(present(keptPaid), [heads, count, 1]));
-  const probability = backend.zip(own, backend.zip(mean, 1e-30, 'max'), 'div');
   const all = backend.uniform({ seed, sequence, layer, purpose }, heads, view.length);
-  const drawn = backend.zip(
-    backend.reshape(backend.slice(all, 1, chunk.start, chunk.end), [heads, rows, 1]),
-    probability,
-    'less',
-  );
+  const draws = backend.reshape(backend.slice(all, 1, chunk.start, chunk.end), [heads, rows, 1]);
+  const drawn = backend.evaluate(['less', draws, ['div', own, ['max', mean, 1e-30]]]);
   return { gates: backend.zip(near, drawn, 'mul'), weights: backend.zip(share, drawn, 'mul') };
 }
 
@@ -207,8 +198,8 @@ function lengths(backend: Backend, x: Tensor): Tensor {
 }
 
 /** 1 − x. */
-function negate(backend: Backend, x: Tensor): Tensor {
-  return backend.zip(backend.zip(x, 1, 'sub'), -1, 'mul');
+function not(x: Formula): Formula {
+  return ['mul', ['sub', x, 1], -1];
 }
 
 function present(tensor: Tensor | undefined): Tensor {

@@ -1,15 +1,24 @@
 import { filled, type ModelShape } from '@kvsift/policy';
-import type { Backend, Tensor } from '@kvsift/tensor';
+import type { Backend, Formula, Tensor } from '@kvsift/tensor';
 
 /**
  * Maps rows f32 [heads, rows, headDim] to features, in blocks f32 [heads, rows, ...] that are F wide together; the dot product of two rows' features stands
- * for exp(q·k / √headDim). In blocks, because those of a whole prompt are summed up block by block.
+ * for exp(q·k / √headDim). In blocks, because those of a whole prompt are summed up block by block; as formulas, because more may be computed of them on
+ * the way.
  */
-export type FeatureMap = (backend: Backend, x: Tensor) => readonly Tensor[];
+export type FeatureMap = (backend: Backend, x: Tensor) => readonly Formula[];
 
 /** Features of rows in one piece: f32 [heads, rows, F]. */
 export function featureRows(backend: Backend, features: FeatureMap, x: Tensor): Tensor {
-  return backend.concat(features(backend, x), 2);
+  return backend.concat(
+    features(backend, x).map((block) => valuesOf(backend, block)),
+    2,
+  );
+}
+
+/** A formula's tensor. */
+export function valuesOf(backend: Backend, formula: Formula): Tensor {
+  return Array.isArray(formula) ? backend.evaluate(formula) : (formula as Tensor);
 }
 
 /** Names of the built-in maps. */
@@ -25,30 +34,28 @@ export interface FeaturePlace {
 export const featureMaps: Readonly<Record<FeatureName, FeatureMap>> = {
   // F1: the repository's. The square block uses z, which jumps from 1 to 0 at 0.
   code: (backend, x) => {
-    const t = scaled(backend, x);
-    const negative = backend.zip(t, 0, 'less');
-    const exponential = backend.zip(backend.map(backend.zip(t, 0, 'min'), 'exp'), negative, 'mul');
-    const z = backend.zip(backend.zip(t, 0, 'max'), exponential, 'add');
-    return [one(backend, z), z, halfSquares(backend, z)];
+    const t = scaled(x);
+    const z = backend.evaluate(['add', ['max', t, 0], ['mul', ['exp', ['min', t, 0]], ['less', t, 0]]]);
+    return [one(backend, z), z, halfSquares(z)];
   },
   // F2: Taylor of second order without mixed terms; can be negative.
   diagonal: (backend, x) => {
-    const t = scaled(backend, x);
-    return [one(backend, t), t, halfSquares(backend, t)];
+    const t = backend.evaluate(scaled(x));
+    return [one(backend, t), t, halfSquares(t)];
   },
   // F3: Taylor of second order, exactly 1 + s + s²/2.
   taylor: (backend, x) => {
-    const t = scaled(backend, x);
+    const t = backend.evaluate(scaled(x));
     const [, , headDim = 0] = t.shape;
     const mixed = Array.from({ length: headDim - 1 }, (_, a) =>
-      backend.zip(backend.slice(t, 2, a + 1, headDim), backend.slice(t, 2, a, a + 1), 'mul'),
+      backend.evaluate(['mul', backend.slice(t, 2, a + 1, headDim), backend.slice(t, 2, a, a + 1)]),
     );
-    return [one(backend, t), t, halfSquares(backend, t), ...(mixed.length > 0 ? [backend.concat(mixed, 2)] : [])];
+    return [one(backend, t), t, halfSquares(t), ...(mixed.length > 0 ? [backend.concat(mixed, 2)] : [])];
   },
   // elu(t) + 1 (Katharopoulos et al. 2020).
-  elu: (backend, x) => {
-    const t = scaled(backend, x);
-    return [backend.zip(backend.zip(t, 0, 'max'), backend.map(backend.zip(t, 0, 'min'), 'exp'), 'add')];
+  elu: (_backend, x) => {
+    const t = scaled(x);
+    return [['add', ['max', t, 0], ['exp', ['min', t, 0]]]];
   },
 };
 
@@ -72,12 +79,12 @@ export function forScale(map: FeatureMap, { headDim, attentionScale = 1 / Math.s
 type ScaledHeads = Pick<ModelShape, 'headDim' | 'attentionScale'>;
 
 /** x / headDim^(1/4), for queries and keys alike. */
-export function scaled(backend: Backend, x: Tensor): Tensor {
-  return backend.zip(x, (x.shape[2] ?? 1) ** 0.25, 'div');
+export function scaled(x: Tensor): Formula {
+  return ['div', x, (x.shape[2] ?? 1) ** 0.25];
 }
 
-function halfSquares(backend: Backend, z: Tensor): Tensor {
-  return backend.zip(backend.map(z, 'square'), Math.SQRT2, 'div');
+function halfSquares(z: Tensor): Formula {
+  return ['div', ['square', z], Math.SQRT2];
 }
 
 /** The feature that is 1 in every row of a block. */

@@ -1,5 +1,5 @@
 import type { ModelShape } from '@kvsift/policy';
-import { type Backend, KvsiftError, type Tensor } from '@kvsift/tensor';
+import { type Backend, type Formula, KvsiftError, type Tensor } from '@kvsift/tensor';
 import { openWeights } from '@kvsift/weights';
 import { type FeaturePlace, scaled } from './features.js';
 
@@ -44,7 +44,7 @@ export async function readLearned(path: string, { layers, kvHeads, headDim }: Mo
  * exponent is at most ‖w_f‖² / 2 + b_f; with normally distributed w it is the unbiased map of Performers (Choromanski et al. 2021), from where training begins.
  * @param x f32 [kvHeads, rows, headDim]
  */
-export function learnedMap(backend: Backend, x: Tensor, { layer, side }: FeaturePlace, learned: LearnedFeatures): Tensor {
+export function learnedMap(backend: Backend, x: Tensor, { layer, side }: FeaturePlace, learned: LearnedFeatures): Formula {
   const [kvHeads = 0, rows = 0, headDim = 0] = x.shape;
   const { features } = learned;
   const own = (values: Float32Array, width: number) => {
@@ -52,11 +52,11 @@ export function learnedMap(backend: Backend, x: Tensor, { layer, side }: Feature
     return values.slice(layer * size, (layer + 1) * size);
   };
   const [weight, bias] = side === 'queries' ? [learned.queries, learned.queryBias] : [learned.keys, learned.keyBias];
-  const t = scaled(backend, x);
+  const t = backend.evaluate(scaled(x));
   const products = backend.matmul(t, backend.upload(own(weight, headDim), 'f32', [kvHeads, features, headDim]), {
     transposeB: true,
   });
-  const shifted = backend.zip(products, backend.upload(own(bias, 1), 'f32', [kvHeads, 1, features]), 'add');
-  const half = backend.zip(backend.reduce(backend.map(t, 'square'), 2, 'sum'), 2, 'div');
-  return backend.map(backend.zip(shifted, backend.reshape(half, [kvHeads, rows, 1]), 'sub'), 'exp');
+  const squares = backend.reshape(backend.evaluate(['square', t], { axis: 2, op: 'sum' }), [kvHeads, rows, 1]);
+  const shift = backend.upload(own(bias, 1), 'f32', [kvHeads, 1, features]);
+  return ['exp', ['sub', ['add', products, shift], ['div', squares, 2]]];
 }

@@ -50,9 +50,10 @@ describe('ratchet', async () => {
       [0.3, -0.5, 0.2, 0.9],
       [-0.4, 0.8, 0.6, 0.5],
     ];
-    const phi = async (x: readonly number[], side: 'queries' | 'keys') => [
-      ...(await learnedMap(backend, backend.upload(Float32Array.from(x), 'f32', [1, 1, 4]), { layer: 0, side }, map).read()),
-    ];
+    const phi = async (x: readonly number[], side: 'queries' | 'keys') => {
+      const row = backend.upload(Float32Array.from(x), 'f32', [1, 1, 4]);
+      return [...(await backend.evaluate(learnedMap(backend, row, { layer: 0, side }, map)).read())];
+    };
     const [a, b] = [await phi(q ?? [], 'queries'), await phi(k ?? [], 'keys')];
     const product = a.reduce((sum: number, value, at) => sum + value * (b[at] ?? 0), 0);
     const dot = (q ?? []).reduce((sum, value, at) => sum + value * (k?.[at] ?? 0), 0);

@@ -2,7 +2,7 @@ import {
   type Compensation,
   type Decision,
   definePolicy,
-  gatherView,
+  evictedWeights,
   hasEvicted,
   joinMemories,
   LayerTensors,
@@ -190,12 +190,11 @@ function stateMemory(states: LayerTensors, features: Loading): RunMemory {
   };
 }
 
-/** The layer's state with what the decision evicts: all entries less the survivors. */
+/** The layer's state with what the decision evicts. */
 function withEvicted(view: LayerView, decision: Exclude<Decision, 'all'>, features: FeatureMap, states: LayerTensors) {
   const { backend, cache, layer } = view;
   const selection = 'selection' in decision ? decision.selection : decision;
-  const kept = gatherView(backend, cache, selection);
-  const evicted = backend.zip(stateOf(view, cache, features), stateOf(view, kept, features), 'sub');
+  const evicted = stateOf(view, cache, features, evictedWeights(backend, selection, view.length));
   const before = states.get(layer);
   return before === undefined ? evicted : backend.zip(before, evicted, 'add');
 }

@@ -22,9 +22,9 @@ export interface NarrowKeys {
 export function channelScores(backend: Backend, queries: Tensor, keys: Tensor, window: number): Tensor {
   const [kvHeads = 0, , headDim = 0] = keys.shape;
   const rows = lastRows(backend, queries, window);
-  const paid = backend.reduce(backend.map(rows, 'square'), 0, 'mean');
+  const paid = backend.evaluate(['square', rows], { axis: 0, op: 'mean' });
   const byHead = reduceGroups(backend, backend.reshape(paid, [(paid.shape[0] ?? 0) / headDim, headDim]), kvHeads);
-  return backend.zip(byHead, backend.reduce(backend.map(keys, 'square'), 1, 'mean'), 'mul');
+  return backend.zip(byHead, backend.evaluate(['square', keys], { axis: 1, op: 'mean' }), 'mul');
 }
 
 /** Stores entries f32 [kvHeads, n, headDim] with the chosen channels of their keys only. */

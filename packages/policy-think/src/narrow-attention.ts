@@ -1,4 +1,4 @@
-import type { AttentionShape, Backend, Tensor } from '@kvsift/tensor';
+import type { AttentionShape, Backend, Formula, Tensor } from '@kvsift/tensor';
 import { gatherChannels, type NarrowKeys, readStored } from './channels.js';
 
 /** Query rows whose logits exist at one time: memory stays linear in the entries. */
@@ -59,7 +59,7 @@ function attendRows(
   const logits = softcap === undefined ? scaled : backend.softcap(scaled, softcap);
   const most = backend.reduce(logits, 2, 'max');
   const height = backend.reshape(most, [kvHeads, rows * group, 1]);
-  const weights = backend.map(backend.zip(logits, height, 'sub'), 'exp');
+  const weights = backend.evaluate(['exp', ['sub', logits, height]]);
   const sums = backend.reduce(weights, 2, 'sum');
   const mixed = backend.matmul(weights, readStored(backend, values, kvHeads));
   const output = backend.zip(mixed, backend.reshape(sums, [kvHeads, rows * group, 1]), 'div');
@@ -68,18 +68,17 @@ function attendRows(
       rows,
       kvHeads * group * width,
     ]);
-  return { output: asRows(output, headDim), logSumExp: asRows(backend.zip(most, backend.map(sums, 'log'), 'add'), 1) };
+  return { output: asRows(output, headDim), logSumExp: asRows(backend.evaluate(['add', most, ['log', sums]]), 1) };
 }
 
 /** Attention over both sets of entries, from the attention over each. */
 export function joinAttention(backend: Backend, a: Attended, b: Attended): Tensor {
   const [rows = 0, columns = 0] = a.output.shape;
   const [, heads = 0] = a.logSumExp.shape;
-  const most = backend.zip(a.logSumExp, b.logSumExp, 'max');
-  const [own, other] = [a, b].map(({ logSumExp }) =>
-    backend.reshape(backend.map(backend.zip(logSumExp, most, 'sub'), 'exp'), [rows, heads, 1]),
-  ) as [Tensor, Tensor];
+  const most: Formula = ['max', a.logSumExp, b.logSumExp];
+  const weight = (part: Attended) => backend.reshape(backend.evaluate(['exp', ['sub', part.logSumExp, most]]), [rows, heads, 1]);
   const byHead = (x: Tensor) => backend.reshape(x, [rows, heads, columns / heads]);
-  const sum = backend.zip(backend.zip(byHead(a.output), own, 'mul'), backend.zip(byHead(b.output), other, 'mul'), 'add');
-  return backend.reshape(backend.zip(sum, backend.zip(own, other, 'add'), 'div'), [rows, columns]);
+  const [own, other] = [weight(a), weight(b)];
+  const sum: Formula = ['add', ['mul', byHead(a.output), own], ['mul', byHead(b.output), other]];
+  return backend.reshape(backend.evaluate(['div', sum, ['add', own, other]]), [rows, columns]);
 }

@@ -87,7 +87,7 @@ export function beforeWindow(backend: Backend, scores: Tensor, count: number): T
 
 /** Euclidean length of the last axis. */
 export function norms(backend: Backend, x: Tensor): Tensor {
-  return backend.map(backend.reduce(backend.map(x, 'square'), -1, 'sum'), 'sqrt');
+  return backend.map(backend.evaluate(['square', x], { axis: -1, op: 'sum' }), 'sqrt');
 }
 
 /** Place of each entry in its head's order, best first (0 is the best; ties: lower index first): f32 [kvHeads, n]. */

@@ -1,4 +1,5 @@
 import type { DType, KvType } from './dtype.js';
+import type { Formula, Reduction } from './formula.js';
 import type { AttentionSegment, KvView, Selection } from './kv.js';
 import type {
   Activation,
@@ -174,6 +175,11 @@ export interface Backend extends AsyncDisposable {
   zip(a: Tensor, b: Tensor | number, op: BinaryOp): Tensor;
   /** Reduces one axis away (negative counts from the end). 'variance' divides by n − 1. */
   reduce(x: Tensor, axis: number, op: ReduceOp): Tensor;
+  /**
+   * A formula over f32 tensors, element by element and broadcast as in `zip`, then reduced along one of the last two axes if asked: what `map`, `zip` and
+   * `reduce` give one after the other, without the tensors in between. @throws `invalid_argument` for a formula without an op
+   */
+  evaluate(formula: Formula, reduction?: Reduction): Tensor;
   /** Over the last axis, maximum subtracted. */
   softmax(x: Tensor): Tensor;
   /** Running sums along the last axis. */

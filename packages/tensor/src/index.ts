@@ -4,6 +4,7 @@ export * from './dtype.js';
 export * from './errors.js';
 export * from './float16.js';
 export { formatBytes } from './format-bytes.js';
+export * from './formula.js';
 export * from './kv.js';
 export * from './op-options.js';
 export * from './random.js';

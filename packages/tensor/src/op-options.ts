@@ -113,8 +113,12 @@ export interface SamplingRule {
   readonly uniform: number;
 }
 
-export type UnaryOp = 'exp' | 'log' | 'sqrt' | 'abs' | 'neg' | 'square' | 'reciprocal' | 'floor' | 'isfinite';
-export type BinaryOp = 'add' | 'sub' | 'mul' | 'div' | 'max' | 'min' | 'less';
+/** In the order of their codes in native backends. */
+export const unaryOps = ['exp', 'log', 'sqrt', 'abs', 'neg', 'square', 'reciprocal', 'floor', 'isfinite'] as const;
+export type UnaryOp = (typeof unaryOps)[number];
+/** In the order of their codes in native backends. */
+export const binaryOps = ['add', 'sub', 'mul', 'div', 'max', 'min', 'less'] as const;
+export type BinaryOp = (typeof binaryOps)[number];
 export type ReduceOp = 'sum' | 'mean' | 'max' | 'min' | 'variance';
 
 /** Protection and quota of a top-k selection. */

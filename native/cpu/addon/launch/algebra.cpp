@@ -1,6 +1,7 @@
 #include "launch/algebra.h"
 
 #include "launch/check.h"
+#include "ops/broadcast.h"
 #include "ops/covariance.h"
 #include "ops/layout.h"
 #include "ops/matmul.h"
@@ -8,19 +9,6 @@
 namespace kvsift::launch {
 
 namespace {
-
-/** NumPy's rule; false where the shapes do not fit. */
-bool broadcast(const Shape& a, const Shape& b, Shape& out) {
-  out = {};
-  const std::size_t rank = std::max(a.rank(), b.rank());
-  for (std::size_t axis = 0; axis < rank; axis++) {
-    const std::size_t x = axis + a.rank() < rank ? 1 : a[axis + a.rank() - rank];
-    const std::size_t y = axis + b.rank() < rank ? 1 : b[axis + b.rank() - rank];
-    if (x != y && x != 1 && y != 1) return false;
-    out.push(x == 1 ? y : x);
-  }
-  return true;
-}
 
 void expect_axis(const char* op, const Tensor& x, std::size_t axis) { demand(axis < x.shape.rank(), op, "the axis does not exist"); }
 
@@ -57,7 +45,7 @@ Tensor zip(Backend& backend, ops::BinaryOp op, const Tensor& a, const Tensor& b)
   expect_dtype("zip", "a", a, DType::f32);
   expect_dtype("zip", "b", b, DType::f32);
   Shape shape;
-  if (!broadcast(a.shape, b.shape, shape)) fail_shape("zip", format(a.shape) + " and " + format(b.shape) + " do not broadcast");
+  if (!ops::broadcast(a.shape, b.shape, shape)) fail_shape("zip", format(a.shape) + " and " + format(b.shape) + " do not broadcast");
   const Tensor out = backend.make("zip", DType::f32, shape);
   backend.submit("zip", {a, b}, {out}, [=](Context& context) { ops::zip(context, op, a.floats(), a.shape, b.floats(), b.shape, shape, out.out()); });
   return out;
@@ -80,6 +68,35 @@ Tensor reduce(Backend& backend, ReduceOp op, const Tensor& x, std::size_t axis) 
   const Tensor out = backend.make("reduce", DType::f32, shape);
   backend.submit("reduce", {x}, {out}, [=](Context& context) {
     ops::reduce(context, op, x.floats(), x.shape.product(0, axis), x.shape[axis], x.shape.product(axis + 1, x.shape.rank()), out.out());
+  });
+  return out;
+}
+
+Tensor evaluate(Backend& backend, const std::vector<Tensor>& tensors, std::vector<ops::FormulaStep> steps, int axis, ReduceOp op) {
+  demand(!tensors.empty() && tensors.size() <= ops::most_operands, "evaluate", "the formula needs 1 to 32 tensors");
+  demand(!steps.empty() && steps.size() <= ops::most_operands, "evaluate", "the formula needs 1 to 32 ops");
+  ops::Formula formula;
+  for (const Tensor& tensor : tensors) {
+    expect_dtype("evaluate", "every tensor", tensor, DType::f32);
+    formula.tensors.push_back(tensor.shape);
+    if (!ops::broadcast(formula.whole, tensor.shape, formula.whole)) fail_shape("evaluate", "the tensors do not broadcast");
+  }
+  for (std::size_t at = 0; at < steps.size(); at++) {
+    demand(steps[at].a < tensors.size() + at && steps[at].b.value_or(0) < tensors.size() + at, "evaluate", "an op stands before its operand");
+  }
+  formula.steps = std::move(steps);
+  Shape shape;
+  const int rank = static_cast<int>(formula.whole.rank());
+  demand(axis < rank && (axis < 0 || axis >= rank - 2), "evaluate", "the axis is none of the last two");
+  for (int own = 0; own < rank; own++) {
+    if (own != axis) shape.push(formula.whole[static_cast<std::size_t>(own)]);
+  }
+  const auto along = axis < 0 ? ops::Along::nothing : axis == rank - 1 ? ops::Along::columns : ops::Along::rows;
+  const Tensor out = backend.make("evaluate", DType::f32, shape);
+  backend.submit("evaluate", tensors, std::span(&out, 1), [=](Context& context) {
+    std::vector<const float*> values;
+    for (const Tensor& tensor : tensors) values.push_back(tensor.floats());
+    ops::evaluate(context, formula, values, along, op, out.out());
   });
   return out;
 }
@@ -115,7 +132,7 @@ Tensor matmul(Backend& backend, const Tensor& a, const Tensor& b, bool transpose
   sizes.columns = b.shape[transpose_b ? b_rank - 2 : b_rank - 1];
   sizes.transpose_b = transpose_b;
   const std::size_t inner = b.shape[transpose_b ? b_rank - 1 : b_rank - 2];
-  if (inner != sizes.inner || !broadcast(leading(a.shape), leading(b.shape), sizes.lead)) {
+  if (inner != sizes.inner || !ops::broadcast(leading(a.shape), leading(b.shape), sizes.lead)) {
     fail_shape("matmul", format(a.shape) + " x " + format(b.shape) + (transpose_b ? " transposed" : "") + " do not fit");
   }
   sizes.a_steps = ops::broadcast_steps(leading(a.shape), sizes.lead);

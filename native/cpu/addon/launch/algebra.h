@@ -4,6 +4,7 @@
 
 #include "launch/backend.h"
 #include "ops/elementwise.h"
+#include "ops/formula.h"
 #include "ops/reduce.h"
 #include "ops/rows.h"
 
@@ -15,6 +16,8 @@ Tensor map(Backend& backend, ops::UnaryOp op, const Tensor& x);
 Tensor zip(Backend& backend, ops::BinaryOp op, const Tensor& a, const Tensor& b);
 Tensor zip(Backend& backend, ops::BinaryOp op, const Tensor& a, float b);
 Tensor reduce(Backend& backend, ReduceOp op, const Tensor& x, std::size_t axis);
+/** @param axis -1 reduces nothing */
+Tensor evaluate(Backend& backend, const std::vector<Tensor>& tensors, std::vector<ops::FormulaStep> steps, int axis, ReduceOp op);
 Tensor softmax(Backend& backend, const Tensor& x);
 Tensor cumsum(Backend& backend, const Tensor& x);
 Tensor rank(Backend& backend, const Tensor& x);

@@ -46,15 +46,46 @@ Napi::Value zip_number(Reader& reader) {
   return reader.result(launch::zip(reader.backend(), binary(reader), a, b));
 }
 
+ReduceOp reduction(Reader& reader) {
+  return reader.choice<ReduceOp>("op", {{"sum", ReduceOp::sum},
+                                        {"mean", ReduceOp::mean},
+                                        {"max", ReduceOp::max},
+                                        {"min", ReduceOp::min},
+                                        {"variance", ReduceOp::variance}});
+}
+
 Napi::Value reduce(Reader& reader) {
   const Tensor x = reader.tensor("x");
   const std::size_t axis = reader.count("axis");
-  const auto op = reader.choice<ReduceOp>("op", {{"sum", ReduceOp::sum},
-                                                 {"mean", ReduceOp::mean},
-                                                 {"max", ReduceOp::max},
-                                                 {"min", ReduceOp::min},
-                                                 {"variance", ReduceOp::variance}});
-  return reader.result(launch::reduce(reader.backend(), op, x, axis));
+  return reader.result(launch::reduce(reader.backend(), reduction(reader), x, axis));
+}
+
+/** Steps are four numbers each: code of the op (unary ones first), operand, 0 none, 1 an operand or 2 a number, and that one. */
+Napi::Value evaluate(Reader& reader) {
+  constexpr auto unary = static_cast<std::size_t>(UnaryOp::isfinite) + 1;
+  constexpr auto binary = static_cast<std::size_t>(BinaryOp::less) + 1;
+  const std::vector<double> ids = reader.numbers("tensors");
+  std::vector<Tensor> tensors;
+  for (const double id : ids) tensors.push_back(reader.owner().tensor("evaluate", "a tensor", id));
+  const std::vector<double> numbers = reader.numbers("steps");
+  if (numbers.size() % 4 != 0) reader.refuse("steps", "must be four numbers each");
+  std::vector<ops::FormulaStep> steps;
+  for (std::size_t at = 0; at < numbers.size(); at += 4) {
+    const std::size_t code = reader.integer("an op", numbers[at], unary + binary - 1);
+    const std::size_t kind = reader.integer("the kind of an operand", numbers[at + 2], 2);
+    if ((code < unary) != (kind == 0)) reader.refuse("steps", "do not have the operands that their ops take");
+    ops::FormulaStep step{};
+    step.unary = code < unary;
+    if (step.unary) step.map = static_cast<UnaryOp>(code);
+    else step.zip = static_cast<BinaryOp>(code - unary);
+    step.a = reader.integer("an operand", numbers[at + 1]);
+    if (kind == 1) step.b = reader.integer("an operand", numbers[at + 3]);
+    else step.number = static_cast<float>(numbers[at + 3]);
+    steps.push_back(step);
+  }
+  const double axis = reader.number("axis");
+  const int checked = axis == -1 ? -1 : static_cast<int>(reader.integer("axis", axis, 3));
+  return reader.result(launch::evaluate(reader.backend(), tensors, std::move(steps), checked, reduction(reader)));
 }
 
 template <Tensor (*launch)(Backend&, const Tensor&)>
@@ -145,6 +176,7 @@ constexpr Export exports[] = {
     {"zip", zip},
     {"zipNumber", zip_number},
     {"reduce", reduce},
+    {"evaluate", evaluate},
     {"softmax", one<launch::softmax>},
     {"cumsum", one<launch::cumsum>},
     {"rank", one<launch::rank>},

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "kvsift/elementwise.h"
+#include "ops/broadcast.h"
 #include "runtime/tensor.h"
 
 namespace kvsift::ops {
@@ -24,8 +25,5 @@ void to_float(Context& context, DType type, const void* x, std::size_t count, fl
 
 /** Fraction dropped; NaN becomes 0 and what i32 cannot hold its nearest end. */
 void to_int(Context& context, const float* x, std::size_t count, std::int32_t* out);
-
-/** Elements from one place to the next along each axis of `target` in an operand of `shape`: 0 where the operand repeats. */
-Shape broadcast_steps(const Shape& shape, const Shape& target);
 
 }  // namespace kvsift::ops

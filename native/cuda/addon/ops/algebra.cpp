@@ -1,7 +1,10 @@
 // The algebra of native/cpu/addon/ops on the kernels of the device.
+#include <deque>
+
 #include "kvsift/context.h"
 #include "ops/covariance.h"
 #include "ops/elementwise.h"
+#include "ops/formula.h"
 #include "ops/layout.h"
 #include "ops/matmul.h"
 #include "ops/random.h"
@@ -37,6 +40,33 @@ void zip(Context& context, BinaryOp op, const float* a, const Shape& a_shape, co
 
 void zip(Context& context, BinaryOp op, const float* a, float b, std::size_t count, float* out) {
   context.run(kvsift_cuda_zip_scalar(context.kernels(), context.stream(), static_cast<kvsift_cuda_binary_op>(op), a, b, count, out));
+}
+
+// Step by step, each at its own shape.
+void evaluate(Context& context, const Formula& formula, const std::vector<const float*>& tensors, Along along, ReduceOp op, float* out) {
+  struct Operand {
+    const float* x;
+    Shape shape;
+  };
+  std::vector<Operand> operands;
+  for (std::size_t at = 0; at < tensors.size(); at++) operands.push_back({tensors[at], formula.tensors[at]});
+  std::deque<DeviceScratch> made;
+  for (const FormulaStep& step : formula.steps) {
+    const Operand a = operands[step.a];
+    Shape shape = a.shape;
+    if (step.b) broadcast(a.shape, operands[*step.b].shape, shape);
+    const bool last = &step == &formula.steps.back();
+    float* to = last && along == Along::nothing ? out : made.emplace_back(context, shape.count() * sizeof(float)).floats();
+    if (step.unary) map(context, step.map, a.x, shape.count(), to);
+    else if (step.b) zip(context, step.zip, a.x, a.shape, operands[*step.b].x, operands[*step.b].shape, shape, to);
+    else zip(context, step.zip, a.x, step.number, shape.count(), to);
+    operands.push_back({to, shape});
+  }
+  if (along == Along::nothing) return;
+  const Shape& whole = formula.whole;
+  const std::size_t rank = whole.rank();
+  const std::size_t axis = along == Along::columns ? rank - 1 : rank - 2;
+  reduce(context, op, operands.back().x, whole.product(0, axis), whole[axis], whole.product(axis + 1, rank), out);
 }
 
 void to_float(Context& context, DType type, const void* x, std::size_t count, float* out) {

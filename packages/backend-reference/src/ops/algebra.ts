@@ -1,4 +1,13 @@
-import type { BinaryOp, CovarianceOptions, ReduceOp, Shape, UnaryOp } from '@kvsift/tensor';
+import {
+  type BinaryOp,
+  broadcastShape,
+  type CovarianceOptions,
+  elementCount,
+  type FormulaStep,
+  type ReduceOp,
+  type Shape,
+  type UnaryOp,
+} from '@kvsift/tensor';
 
 const unary: Readonly<Record<UnaryOp, (x: number) => number>> = {
   exp: Math.exp,
@@ -79,6 +88,25 @@ export function zip(
   broadcast(shape, aShape, bShape, (at, i, j) => {
     out[at] = apply(a[i] ?? 0, b[j] ?? 0);
   });
+}
+
+/** Values of the last step of a formula, each step rounded to f32. */
+export function evaluate(
+  tensors: readonly { readonly values: Float32Array; readonly shape: Shape }[],
+  steps: readonly FormulaStep[],
+): Float32Array {
+  const operands = [...tensors];
+  const at = (index: number) => operands[index] ?? { values: new Float32Array(), shape: [] };
+  for (const step of steps) {
+    const a = at(step.a);
+    const b = 'b' in step ? at(step.b) : { values: 'number' in step ? step.number : 0, shape: [] };
+    const shape = broadcastShape(a.shape, b.shape) ?? a.shape;
+    const values = new Float32Array(elementCount(shape));
+    if ('b' in step || 'number' in step) zip(a.values, a.shape, b.values, b.shape, step.op, values, shape);
+    else map(a.values, step.op, values);
+    operands.push({ values, shape });
+  }
+  return operands.at(-1)?.values ?? new Float32Array();
 }
 
 /** Sizes before, of and after an axis. */

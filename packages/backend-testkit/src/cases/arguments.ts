@@ -1,4 +1,4 @@
-import { type Backend, type ErrorCode, type KvView, type SamplingRule, scoped } from '@kvsift/tensor';
+import { type Backend, type ErrorCode, type Formula, type KvView, type SamplingRule, scoped } from '@kvsift/tensor';
 import { refuses } from '../agree.js';
 import type { Case, Op } from '../case.js';
 import { floatTensor, integerTensor } from '../inputs.js';
@@ -67,6 +67,26 @@ const wrongs: readonly Wrong[] = [
   ['covariance', 'heads that do not share the columns', 'invalid_argument', ({ b, x }) => b.covariance(x, { heads: 3 })],
   ['covariance', 'no rows left', 'invalid_argument', ({ b, x }) => b.covariance(x, { heads: 2, first: 3 })],
   ['covariance', 'a disposed x', 'disposed', ({ b, gone }) => b.covariance(gone, { heads: 1 })],
+  ['evaluate', 'a formula without an op', 'invalid_argument', ({ b, x }) => b.evaluate(x)],
+  ['evaluate', 'an unknown op', 'invalid_argument', ({ b, x }) => b.evaluate(['tan' as 'exp', x])],
+  ['evaluate', 'an operand too few', 'invalid_argument', ({ b, x }) => b.evaluate(['add', x] as never)],
+  ['evaluate', 'a number in the first place', 'dtype_mismatch', ({ b, x }) => b.evaluate(['add', 1 as never, x])],
+  ['evaluate', 'integers', 'dtype_mismatch', ({ b, i }) => b.evaluate(['exp', i])],
+  ['evaluate', 'shapes that do not broadcast', 'shape_mismatch', ({ b, x }) => b.evaluate(['add', x, b.empty('f32', [3])])],
+  ['evaluate', 'an axis that does not exist', 'invalid_argument', ({ b, x }) => b.evaluate(['exp', x], { axis: 2, op: 'sum' })],
+  [
+    'evaluate',
+    'an axis before the last two',
+    'invalid_argument',
+    ({ b }) => b.evaluate(['exp', b.empty('f32', [2, 2, 2])], { axis: 0, op: 'sum' }),
+  ],
+  [
+    'evaluate',
+    'too many ops',
+    'invalid_argument',
+    ({ b, x }) => b.evaluate(Array.from({ length: 33 }).reduce<Formula>((inner) => ['exp', inner], x)),
+  ],
+  ['evaluate', 'a disposed tensor', 'disposed', ({ b, x, gone }) => b.evaluate(['add', x, gone])],
   ['writeRows', 'more rows than there are', 'invalid_argument', ({ b, x }) => b.writeRows(x, 2, b.empty('f32', [2, 4]))],
   ['writeRows', 'rows of another width', 'shape_mismatch', ({ b, x }) => b.writeRows(x, 0, b.empty('f32', [1, 3]))],
   ['writeRows', 'rows of another dtype', 'dtype_mismatch', ({ b, x }) => b.writeRows(x, 0, b.empty('i32', [1, 4]))],
