@@ -99,6 +99,24 @@ describe('policies at work', () => {
     expect(lengths.map(([, own]) => own)).toEqual(second);
   });
 
+  it('lagkv compresses a partition once, when the next but one is full', async () => {
+    const policy = registry.parse('decoding(lagkv(sinks=3, lag=8, keepRatio=0.5))');
+    using session = made.model.session({ policy, budget, trackPositions: true });
+    await session.prefill(prompt);
+    // 3 sinks, 5 partitions of which 4 keep 4, and 5 tokens behind.
+    let before = [...((await session.retained(1))[0] ?? [])];
+    expect(before).toHaveLength(3 + 4 * 4 + 8 + 5);
+    for (let seen = 49; seen <= 75; seen++) {
+      await session.force(seen % 60);
+      const now = [...((await session.retained(1))[0] ?? [])];
+      const compressed = Math.floor((seen - 3) / 8) - 1;
+      expect(now).toHaveLength(3 + compressed * 4 + seen - 3 - compressed * 8);
+      const pointer = 3 + (Math.floor((seen - 1 - 3) / 8) - 1) * 4;
+      expect(now.slice(0, pointer)).toEqual(before.slice(0, pointer));
+      before = now;
+    }
+  });
+
   it.each(['ratchet(streaming-llm, features=taylor, rule=none)', 'think(window=8, recent=8)', 'think(knorm, recent=4)'])(
     '%s: a second turn reads as token by token, and forks agree',
     async (expression) => {

@@ -59,7 +59,7 @@ export const knorm = definePolicy({
         const { model, promptLength } = context;
         const remaining = remainingOf(schedule, context);
         return Array.from({ length: model.layers }, (_, layer) => {
-          const left = remaining(layer, promptLength);
+          const left = remaining(layer, promptLength, promptLength);
           return left === 'all' ? uniformLayer(promptLength, model) : left;
         });
       },
