@@ -54,6 +54,9 @@ describe('policies at work', () => {
     'rerotate(decoding(knorm, interval=2))',
     'ratchet(decoding(scissorhands(recent=4), interval=2))',
     'think(knorm, recent=4)',
+    'cake(window=4, decode=true)',
+    'rerotate(cake(window=4, decode=true))',
+    'ratchet(cake(window=4, decode=true))',
     'simlayerkv(when=first-step, threshold=0.1, recent=12)',
     'decoding(scissorhands(importance=attention, decay=0.9))',
   ])('%s: is saved and goes on as its origin', async (expression) => {
@@ -81,6 +84,22 @@ describe('policies at work', () => {
       }
     },
   );
+
+  it('cake keeps every layer at its own size while decoding', async () => {
+    using session = made.model.session({ policy: registry.parse('cake(window=4, decode=true)'), budget, trackPositions: true });
+    await session.prefill(prompt);
+    const sizes = () => [0, 1, 2].map((layer) => session.cache.layer(layer).view.maxLength);
+    const first = sizes();
+    expect(new Set(first).size).toBeGreaterThan(1);
+    for (let id = 0; id < 10; id++) {
+      using twin = session.fork();
+      await session.force(id);
+      await twin.force(id);
+      expect(await twin.retained(2)).toEqual(await session.retained(2));
+      expect(sizes()).toEqual(first);
+      for (const own of await session.retained(2)) expect([...own].slice(-4)).toEqual([45, 46, 47, 48].map((at) => at + id));
+    }
+  });
 
   it.each([
     ['decoding(knorm(pruneAfter=52, keepRatio=0.9))', [49, 50, 51, 47, 48, 49], [49, 50, 51, 47, 48, 49]],
