@@ -50,16 +50,13 @@ export async function restoreSaved(
   const { storage, layers: shapes } = cache.options;
   if (memory && saved.run) {
     const standing = { model: shape, kvType: storage.dtype, seen: progress.seen, lengths: layers.lengths };
-    try {
-      await memory.check(saved.run, standing);
-    } catch (error) {
-      if (!isKvsiftError(error)) throw error;
-      throw new KvsiftError(error.code, `${path}: run.${error.message}`, { ...error.details, path }, { cause: error });
-    }
+    const { run: state } = saved;
+    await naming(`${path}: run.`, path, () => memory.check(state, standing));
   }
   for (const [index, dump] of layers.dumps.entries()) {
     const layer = shapes[index];
-    if (layer) restoreLayer(cache.layer(index), cache.storageOf(index), layer, dump);
+    if (layer === undefined) continue;
+    await naming(`${path}: layer ${index}: `, path, () => restoreLayer(cache.layer(index), cache.storageOf(index), layer, dump));
   }
   cache.seen = progress.seen;
   cache.nextPosition = progress.nextPosition;
@@ -69,4 +66,14 @@ export async function restoreSaved(
     ([name, { data, dtype, shape: own }]) => [name, storage.backend.upload(data, dtype, own)] as const,
   );
   await memory.restore({ numbers: saved.run.numbers, tensors: Object.fromEntries(tensors) });
+}
+
+/** Says in front of what goes wrong where in which file. */
+async function naming(place: string, path: string, work: () => void | Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    if (!isKvsiftError(error)) throw error;
+    throw new KvsiftError(error.code, `${place}${error.message}`, { ...error.details, path }, { cause: error });
+  }
 }

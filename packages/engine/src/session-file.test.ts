@@ -201,6 +201,18 @@ describe('a saved session that was changed', () => {
     await expect(refused).rejects.toMatchObject({ code: 'file_malformed', message: expect.stringMatching(file + message) });
   });
 
+  it('is refused by a layout that cannot hold it, with its name', async () => {
+    const policy = registry.parse('adakv(snapkv(window=4))');
+    using session = made.model.session({ policy, budget: 16 });
+    await session.prefill(prompt);
+    const path = join(made.folder, 'ragged.safetensors');
+    await session.save(path);
+    await expect(made.model.restore(path, { policy, budget: 16, layout: 'dense' })).rejects.toMatchObject({
+      code: 'policy_violation',
+      message: expect.stringMatching(/ragged.safetensors: layer 0: a dense cache cannot hold ragged heads/),
+    });
+  });
+
   it('is refused where a byte has changed by accident', async () => {
     const path = join(made.folder, 'decayed.safetensors');
     const options = optionsOf('knorm');

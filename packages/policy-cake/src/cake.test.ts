@@ -1,5 +1,5 @@
 import { createReferenceBackend } from '@kvsift/backend-reference';
-import { conformance, contextOf, layerView, randomInputs, readSelection } from '@kvsift/policy-testkit';
+import { attentionRow, conformance, contextOf, layerView, randomInputs, readSelection } from '@kvsift/policy-testkit';
 import { describe, expect, it } from 'vitest';
 import { cake } from './cake.js';
 
@@ -10,7 +10,7 @@ describe('cake', () => {
   it('drops, while decoding, what the new token attends to least before the window', async () => {
     const backend = createReferenceBackend();
     const inputs = randomInputs(6, { length: 21 });
-    const { queryHeads, kvHeads, headDim, length } = inputs;
+    const { queryHeads, kvHeads, length } = inputs;
     const [window, perHead] = [4, 20];
     const context = { ...contextOf(inputs, { budget: { kind: 'tokens', tokens: perHead } }), promptLength: 60 };
     using run = cake({ window, kernelSize: 1, decode: true }).begin(context);
@@ -22,16 +22,7 @@ describe('cake', () => {
       const paid = new Float64Array(length);
       for (let query = 0; query < queryHeads; query++) {
         if (Math.floor((query * kvHeads) / queryHeads) !== head) continue;
-        const weights = Array.from({ length }, (_, key) => {
-          let product = 0;
-          for (let c = 0; c < headDim; c++)
-            product +=
-              (inputs.queries[(query * length + length - 1) * headDim + c] ?? 0) *
-              (inputs.keys[(head * length + key) * headDim + c] ?? 0);
-          return Math.exp(product / Math.sqrt(headDim));
-        });
-        const sum = weights.reduce((total, weight) => total + weight, 0);
-        for (const [key, weight] of weights.entries()) paid[key] = (paid[key] ?? 0) + weight / sum;
+        for (const [key, share] of attentionRow(inputs, query, length - 1).entries()) paid[key] = (paid[key] ?? 0) + share;
       }
       const past = Array.from({ length: length - window }, (_, key) => key);
       const least = past.reduce((worst, key) => ((paid[key] ?? 0) < (paid[worst] ?? 0) ? key : worst), 0);

@@ -1,5 +1,5 @@
 import { createReferenceBackend } from '@kvsift/backend-reference';
-import { conformance, evict, randomInputs } from '@kvsift/policy-testkit';
+import { attentionRow, conformance, evict, randomInputs } from '@kvsift/policy-testkit';
 import { describe, expect, it } from 'vitest';
 import { finch, keptOf } from './finch.js';
 
@@ -10,25 +10,16 @@ describe('finch', () => {
   it('shared: all heads keep what they attend to together', async () => {
     const backend = createReferenceBackend();
     const inputs = randomInputs(3, { length: 40 });
-    const { kvHeads, queryHeads, headDim, length } = inputs;
+    const { kvHeads, queryHeads, length } = inputs;
     const question = 5;
     const policy = finch({ question, heads: 'shared', normalise: false });
     const { kept } = await evict(backend, policy, inputs, { budget: { kind: 'tokens', tokens: 17 } });
     const paid = new Float64Array(length - question);
-    for (let head = 0; head < queryHeads; head++) {
-      const own = Math.floor((head * kvHeads) / queryHeads);
+    for (let head = 0; head < queryHeads; head++)
       for (let row = length - question; row < length; row++) {
-        const products = Array.from({ length: row + 1 }, (_, key) => {
-          let sum = 0;
-          for (let c = 0; c < headDim; c++)
-            sum +=
-              (inputs.queries[(head * length + row) * headDim + c] ?? 0) * (inputs.keys[(own * length + key) * headDim + c] ?? 0);
-          return Math.exp(sum / Math.sqrt(headDim));
-        });
-        const total = products.reduce((sum, value) => sum + value, 0);
-        for (const key of paid.keys()) paid[key] = (paid[key] ?? 0) + (products[key] ?? 0) / total;
+        const shares = attentionRow(inputs, head, row);
+        for (const key of paid.keys()) paid[key] = (paid[key] ?? 0) + (shares[key] ?? 0);
       }
-    }
     const best = [...paid.keys()].sort((a, b) => (paid[b] ?? 0) - (paid[a] ?? 0)).slice(0, 12);
     const expected = [...best, 35, 36, 37, 38, 39].sort((a, b) => a - b);
     expect(kept).toEqual(Array.from({ length: kvHeads }, () => expected));

@@ -1,32 +1,18 @@
 import { createReferenceBackend } from '@kvsift/backend-reference';
-import { conformance, contextOf, layerView, randomInputs, readSelection } from '@kvsift/policy-testkit';
+import { attentionRow, conformance, contextOf, layerView, randomInputs, readSelection } from '@kvsift/policy-testkit';
 import { describe, expect, it } from 'vitest';
 import { type LazinessTest, laziness, simlayerkv } from './simlayerkv.js';
 
 const backend = createReferenceBackend();
 const inputs = randomInputs(4, { length: 40 });
-const { queryHeads, kvHeads, headDim, length } = inputs;
-
-/** Probability that a query head's row pays to each key. */
-function paid(head: number, row: number): number[] {
-  const own = Math.floor((head * kvHeads) / queryHeads);
-  const weights = Array.from({ length: row + 1 }, (_, key) => {
-    let product = 0;
-    for (let c = 0; c < headDim; c++)
-      product +=
-        (inputs.queries[(head * length + row) * headDim + c] ?? 0) * (inputs.keys[(own * length + key) * headDim + c] ?? 0);
-    return Math.exp(product / Math.sqrt(headDim));
-  });
-  const sum = weights.reduce((total, weight) => total + weight, 0);
-  return weights.map((weight) => weight / sum);
-}
+const { queryHeads, kvHeads, length } = inputs;
 
 /** Mean over heads and last rows of what a row pays to keys that `counts` says. */
 function meanPaid(rows: number, counts: (key: number, row: number) => boolean): number {
   let sum = 0;
   for (let head = 0; head < queryHeads; head++)
     for (let row = length - rows; row < length; row++)
-      for (const [key, share] of paid(head, row).entries()) if (counts(key, row)) sum += share;
+      for (const [key, share] of attentionRow(inputs, head, row).entries()) if (counts(key, row)) sum += share;
   return sum / (queryHeads * rows);
 }
 
