@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { generateBatch } from './batch.js';
 import type { Session } from './session.js';
 import { madeModel, madePrompt } from './testing/made-model.js';
 import { registry } from './testing/policy-expressions.js';
@@ -69,6 +70,29 @@ describe('a session whose survivors get new positions', () => {
       [alone, session].map(({ cache }) => made.backend.kvRead(cache.layer(0).view, 'keys', first, first + 3).read()),
     );
     for (const [index, value] of (expected ?? []).entries()) expect(actual?.[index]).toBeCloseTo(value, 5);
+  });
+
+  it('answers in a batch with others as it does alone', async () => {
+    const expressions = ['rerotate(per-layer(knorm, weights=[1, 3, 2]))', 'knorm', 'rerotate(decoding(tova))'];
+    const open = async (expression: string) => {
+      const session = windowed.model.session({ policy: registry.parse(expression), budget: 10 });
+      await session.prefill(prompt);
+      return session;
+    };
+    const options = { maxTokens: 7, ignoreEos: true };
+    const alone: number[][] = [];
+    for (const expression of expressions) {
+      using session = await open(expression);
+      const ids: number[] = [];
+      for await (const { id } of session.generate(options)) ids.push(id);
+      alone.push(ids);
+    }
+    const sessions = await Promise.all(expressions.map(open));
+    const together: number[][] = expressions.map(() => []);
+    const each = expressions.map(() => options);
+    for await (const { id, session } of generateBatch(windowed.model.decoder, sessions, each)) together[session]?.push(id);
+    expect(together).toEqual(alone);
+    for (const session of sessions) session.dispose();
   });
 
   it('scores while decoding as without a sliding window, where that hides nothing', async () => {
