@@ -35,8 +35,10 @@ export class KvCache implements Disposable {
   readonly #layers: (LayerCache | undefined)[];
   /** Tokens that went through the model, evicted ones included. */
   seen = 0;
-  /** Position of the next token. */
+  /** Position of the next token; behind the longest layer where entries are `numberedAnew`. */
   nextPosition = 0;
+  /** Each layer's entries have the positions 0, 1, 2 … (re-rotation), not those of the text. */
+  numberedAnew = false;
 
   constructor(readonly options: CacheOptions) {
     this.#layers = options.layers.map(() => undefined);
@@ -49,6 +51,17 @@ export class KvCache implements Disposable {
   /** Entries of the longest head of all layers. */
   get longest(): number {
     return Math.max(...this.#layers.map((layer) => layer?.view.maxLength ?? 0));
+  }
+
+  /** Position of the next token in one layer. */
+  positionIn(index: number): number {
+    return this.numberedAnew ? (this.#layers[index]?.view.maxLength ?? 0) : this.nextPosition;
+  }
+
+  /** Counts tokens that every layer has been given. */
+  advance(tokens: number): void {
+    this.seen += tokens;
+    this.nextPosition = this.numberedAnew ? this.longest : this.nextPosition + tokens;
   }
 
   /** Type and place of a layer's entries. */
@@ -99,6 +112,7 @@ export class KvCache implements Disposable {
     });
     twin.seen = this.seen;
     twin.nextPosition = this.nextPosition;
+    twin.numberedAnew = this.numberedAnew;
     return twin;
   }
 

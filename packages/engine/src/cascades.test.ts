@@ -1,44 +1,28 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { createReferenceBackend } from '@kvsift/backend-reference';
 import type { PolicyRun } from '@kvsift/policy';
 import { scoped } from '@kvsift/tensor';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { LanguageModel } from './language-model.js';
-import { load } from './load.js';
+import { describe, expect, it } from 'vitest';
+import { madeModel, madePrompt } from './testing/made-model.js';
 import { registry } from './testing/policy-expressions.js';
-import { smallModel, writeRandomModel } from './testing/random-model.js';
+import { smallModel } from './testing/random-model.js';
 
-const backend = createReferenceBackend();
-const prompt = Int32Array.from({ length: 96 }, (_, index) => (index * 17 + 5) % 60);
+const made = madeModel();
+const { backend } = made;
+const prompt = madePrompt(96);
 const layers = Array.from({ length: smallModel.layers }, (_, layer) => layer);
 const budget = 20;
-let folder: string;
-let model: LanguageModel;
-
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'kvsift-cascades-'));
-  model = await load(await writeRandomModel(join(folder, 'llama')), { backend });
-});
-
-afterAll(async () => {
-  model.dispose();
-  await rm(folder, { recursive: true });
-});
 
 describe('wrappers of a cascade', () => {
   it('rerotate turns what is left after the last layer as if it had been chosen at once', async () => {
     const options = { budget, trackPositions: true };
-    using plain = model.session({ ...options, policy: registry.parse('cake(window=4)') });
-    using turned = model.session({ ...options, policy: registry.parse('rerotate(cake(window=4))') });
+    using plain = made.model.session({ ...options, policy: registry.parse('cake(window=4)') });
+    using turned = made.model.session({ ...options, policy: registry.parse('rerotate(cake(window=4))') });
     await plain.prefill(prompt);
     await turned.prefill(prompt);
     using scope = scoped(backend);
     for (const layer of layers) {
       const [kept, own] = [await plain.retained(layer), await turned.retained(layer)];
       expect(own).toEqual(kept);
-      const { inverseFrequencies } = model.decoder.rope(model.decoder.layers[layer] ?? fail(), prompt.length);
+      const { inverseFrequencies } = made.model.decoder.rope(made.model.decoder.layers[layer] ?? fail(), prompt.length);
       const keys = scope.backend.kvRead(plain.cache.layer(layer).view, 'keys');
       const [heads = 0, count = 0, headDim = 0] = keys.shape;
       const turns = Int32Array.from(kept.flatMap((slots) => [...slots].map((position, slot) => slot - position)));
@@ -66,7 +50,7 @@ describe('wrappers of a cascade', () => {
         return run;
       },
     };
-    using session = model.session({ policy: watched, budget });
+    using session = made.model.session({ policy: watched, budget });
     await session.prefill(prompt);
     const { tensors = {} } = run?.memory?.save() ?? {};
     for (const layer of layers) {

@@ -1,37 +1,21 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createReferenceBackend } from '@kvsift/backend-reference';
 import { snapkv } from '@kvsift/policy-snapkv';
 import { KvsiftError } from '@kvsift/tensor';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { GenerateOptions } from './answer.js';
-import type { LanguageModel, Prompt } from './language-model.js';
+import type { Prompt } from './language-model.js';
 import { type LoadOptions, load } from './load.js';
 import type { SessionOptions } from './session-options.js';
-import { writeRandomModel } from './testing/random-model.js';
+import { madeModel } from './testing/made-model.js';
 
-const backend = createReferenceBackend();
+const made = madeModel();
+const { backend } = made;
 const policy = snapkv({ window: 4 });
-let folder: string;
-let path: string;
-let model: LanguageModel;
-
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'kvsift-options-'));
-  path = await writeRandomModel(join(folder, 'llama'));
-  model = await load(path, { backend });
-});
-
-afterAll(async () => {
-  model.dispose();
-  await rm(folder, { recursive: true });
-});
 
 /** What a caller without types gets for an option or a prompt. */
 async function refusal(options: unknown, prompt: unknown): Promise<string> {
   try {
-    const chunks = model.generate(prompt as Prompt, options as SessionOptions & GenerateOptions);
+    const chunks = made.model.generate(prompt as Prompt, options as SessionOptions & GenerateOptions);
     for await (const { id } of chunks) expect(id).toBeGreaterThanOrEqual(0);
     return 'accepted';
   } catch (error) {
@@ -73,9 +57,9 @@ describe('callers without types', () => {
   });
 
   it('a backend and a context must be what they are called', async () => {
-    await expect(load(path, {} as LoadOptions)).rejects.toMatchObject({ code: 'invalid_argument' });
+    await expect(load(join(made.folder, 'model'), {} as LoadOptions)).rejects.toMatchObject({ code: 'invalid_argument' });
     for (const context of [-1, 0, 1.5, 2 ** 53, Number.NaN]) {
-      expect(() => model.estimate({ context })).toThrow('context must be a positive integer');
+      expect(() => made.model.estimate({ context })).toThrow('context must be a positive integer');
     }
   });
 });
@@ -83,7 +67,7 @@ describe('callers without types', () => {
 describe('a disposed model', () => {
   it('ends the answers in progress and starts none; no memory stays', async () => {
     const before = backend.memory().bytes;
-    const own = await load(path, { backend });
+    const own = await load(join(made.folder, 'model'), { backend });
     const chunks = own.generate([1, 2, 3], { maxTokens: 50, ignoreEos: true });
     await chunks.next();
     const next = chunks.next();

@@ -13,7 +13,10 @@ export class DecodeLoop implements Disposable {
   readonly #backend: Backend;
   #recorded: { readonly program: Program; readonly logits: Tensor; readonly memory: readonly Tensor[] } | undefined;
   readonly #ids: Tensor;
+  /** In the text. */
   readonly #positions: Tensor;
+  /** By layer, where some sequence's entries have other positions than the text. */
+  readonly #turns: readonly Tensor[] | undefined;
 
   constructor(
     private readonly model: DecoderModel,
@@ -30,7 +33,9 @@ export class DecodeLoop implements Disposable {
       );
     }
     this.#ids = this.#backend.upload(new Int32Array(sequences.length), 'i32', [sequences.length]);
-    this.#positions = this.#backend.upload(new Int32Array(sequences.length), 'i32', [sequences.length]);
+    const numbers = () => this.#backend.upload(new Int32Array(sequences.length), 'i32', [sequences.length]);
+    this.#positions = numbers();
+    if (sequences.some(({ cache }) => cache.numberedAnew)) this.#turns = model.layers.map(numbers);
   }
 
   /** Feeds one id per sequence; returns logits f32 [sequences, vocabulary], valid until the next step. */
@@ -61,15 +66,18 @@ export class DecodeLoop implements Disposable {
     this.#backend.write(this.#ids, ids);
     this.#backend.write(
       this.#positions,
-      Int32Array.from(this.sequences, ({ cache }) => cache.nextPosition),
+      Int32Array.from(this.sequences, ({ cache }) => cache.seen),
     );
+    for (const [layer, turns] of (this.#turns ?? []).entries()) {
+      this.#backend.write(
+        turns,
+        Int32Array.from(this.sequences, ({ cache }) => cache.positionIn(layer)),
+      );
+    }
   }
 
   #count(): void {
-    for (const { cache, run } of this.sequences) {
-      cache.seen += 1;
-      cache.nextPosition = run?.nextPosition === 'kept' ? cache.longest : cache.nextPosition + 1;
-    }
+    for (const { cache } of this.sequences) cache.advance(1);
   }
 
   #lastLogits: Tensor | undefined;
@@ -80,6 +88,7 @@ export class DecodeLoop implements Disposable {
     this.#lastLogits?.dispose();
     this.#ids.dispose();
     this.#positions.dispose();
+    for (const turns of this.#turns ?? []) turns.dispose();
   }
 
   async #compute(): Promise<Tensor> {
@@ -87,7 +96,7 @@ export class DecodeLoop implements Disposable {
     let hidden = model.embed(this.#ids);
     for (const [index, layer] of model.layers.entries()) {
       using before = hidden;
-      using projection = this.#project(layer, before);
+      using projection = this.#project(index, layer, before);
       this.#append(index, projection);
       using attended = this.#attend(index, projection);
       hidden = layer.finish(before, attended, true);
@@ -125,13 +134,13 @@ export class DecodeLoop implements Disposable {
       let hidden = model.embed(this.#ids);
       for (const [index, layer] of model.layers.entries()) {
         using before = hidden;
-        using projection = this.#project(layer, before);
+        using projection = this.#project(index, layer, before);
         // A replay reads the true lengths; the host's bound must hold until the memory moves.
         const segments = this.#segments(index).map(({ view, rows }, at) => ({
           rows,
           view: { ...view, maxLength: view.maxLength + (this.sequences[at]?.cache.layer(index).headRoom ?? 0), uniform: false },
         }));
-        this.#backend.kvAppend(segments, projection.k, projection.v, this.#positions);
+        this.#backend.kvAppend(segments, projection.k, projection.v, this.#written(index));
         using attended = this.#attend(index, projection, segments);
         hidden = layer.finish(before, attended, true);
       }
@@ -148,9 +157,19 @@ export class DecodeLoop implements Disposable {
     return this.model.layers[layer]?.backend ?? this.#backend;
   }
 
-  #project(layer: DecoderLayer, hidden: Tensor): Projection {
+  #project(index: number, layer: DecoderLayer, hidden: Tensor): Projection {
     const [first] = this.sequences;
-    return layer.project(hidden, this.#positions, this.model.rope(layer, first?.ropeLength ?? 0), true);
+    return layer.project(hidden, this.#turnsOf(index), this.model.rope(layer, first?.ropeLength ?? 0), true);
+  }
+
+  /** Positions by which a layer turns queries and keys, and which its sliding window compares. */
+  #turnsOf(layer: number): Tensor {
+    return this.#turns?.[layer] ?? this.#positions;
+  }
+
+  /** Positions that a layer remembers: without a window those of the text. */
+  #written(layer: number): Tensor {
+    return attentionShape(this.model.config, layer).window === undefined ? this.#positions : this.#turnsOf(layer);
   }
 
   #segments(layer: number): AttentionSegment[] {
@@ -159,12 +178,12 @@ export class DecodeLoop implements Disposable {
 
   #attention(layer: number) {
     const shape = attentionShape(this.model.config, layer);
-    return shape.window === undefined ? shape : { ...shape, positions: this.#positions };
+    return shape.window === undefined ? shape : { ...shape, positions: this.#turnsOf(layer) };
   }
 
   #append(layer: number, projection: Projection): void {
     const segments = this.sequences.map(({ cache }) => ({ view: cache.layer(layer).reserve(1), rows: 1 }));
-    this.#backend.kvAppend(segments, projection.k, projection.v, this.#positions);
+    this.#backend.kvAppend(segments, projection.k, projection.v, this.#written(layer));
     for (const { cache } of this.sequences) cache.layer(layer).advance(1);
   }
 
@@ -208,7 +227,7 @@ export class DecodeLoop implements Disposable {
       const compensation = run?.compensation;
       const { output, logSumExp } = backend.attention(queries, [{ view, rows: 1 }], {
         ...attentionShape(this.model.config, layer),
-        positions: backend.reshape(cut(backend.reshape(this.#positions, [this.sequences.length, 1])), [1]),
+        positions: backend.reshape(cut(backend.reshape(this.#turnsOf(layer), [this.sequences.length, 1])), [1]),
         ...(compensation && { logSumExp: true }),
       });
       return compensation && logSumExp ? compensation.correct(layer, backend, queries, output, logSumExp) : output;

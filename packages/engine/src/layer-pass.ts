@@ -7,9 +7,17 @@ import { RowCollector } from './observed-rows.js';
 import type { Branch } from './prefill.js';
 import { type Scope, scoped } from './scope.js';
 
-/** Whether what lies outside a sliding window is lost to later tokens: a second reading, and renumbered positions, see it. */
-export function hidesUnreachable({ reread, nextPosition }: PolicyRun): boolean {
-  return reread === undefined && nextPosition !== 'kept';
+/** Positions of a chunk's rows. */
+export interface RowPositions {
+  /** By which queries and keys are turned, and which sliding windows compare. */
+  readonly turns: Tensor;
+  /** In the text: what a layer without a window remembers. */
+  readonly text: Tensor;
+}
+
+/** Whether what lies outside a sliding window is lost to later tokens: a second reading, and renumbered positions, see it; parts are no whole prompt. */
+export function hidesUnreachable({ reread, segments, nextPosition }: PolicyRun): boolean {
+  return (reread ?? segments) === undefined && nextPosition !== 'kept';
 }
 
 /** One layer reading the chunks of one sequence. */
@@ -47,22 +55,23 @@ export class LayerPass implements Disposable {
   }
 
   /** Appends the chunk's keys and values; returns the rows for the next layer, or an empty tensor where they are not `needed`. */
-  chunk(hidden: Tensor, positions: Tensor, start: number, needed: boolean): Tensor {
+  chunk(hidden: Tensor, positions: RowPositions, start: number, needed: boolean): Tensor {
     using attended = this.#attend(hidden, positions, start, needed || this.#columnSums !== undefined);
     if (!needed || attended === undefined) return this.#backend.empty('f32', [0, this.model.config.hidden]);
     return this.layer.finish(hidden, attended);
   }
 
   /** Appends the chunk's keys and values; returns its attention where that is `wanted`. */
-  #attend(hidden: Tensor, positions: Tensor, start: number, wanted: boolean): Tensor | undefined {
+  #attend(hidden: Tensor, { turns, text }: RowPositions, start: number, wanted: boolean): Tensor | undefined {
     const backend = this.#backend;
-    const rows = positions.shape[0] ?? 0;
+    const rows = turns.shape[0] ?? 0;
     const rope = this.model.rope(this.layer, this.length);
-    using projection = this.layer.project(hidden, positions, rope);
+    using projection = this.layer.project(hidden, turns, rope);
     const storage = this.cache.layer(this.index, this.count + this.room);
     // The whole prompt's room at once: chunks never make it grow.
     const view = storage.reserve(start === 0 ? this.count : rows);
-    backend.kvAppend([{ view, rows }], projection.k, projection.v, positions);
+    const { window } = attentionShape(this.model.config, this.index);
+    backend.kvAppend([{ view, rows }], projection.k, projection.v, window === undefined ? text : turns);
     storage.advance(rows);
     this.#queries.add(projection.q, start);
     this.#queriesBefore.add(projection.qBeforeRotation, start);
@@ -72,7 +81,7 @@ export class LayerPass implements Disposable {
     const observed = this.#queryLogSums.from(start, rows) < rows;
     const { output, logSumExp } = backend.attention(projection.q, [{ view: storage.view, rows }], {
       ...attentionShape(this.model.config, this.index),
-      ...(storage.view.positions && { positions }),
+      ...(storage.view.positions && { positions: turns }),
       ...((this.compensation || observed) && { logSumExp: true }),
       ...(this.#columnSums && { columnSums: this.#columnSums }),
     });

@@ -58,6 +58,7 @@ export function describeLayer(
     rope: model.rope(layer, length),
     seed: identity.seed,
     sequence: identity.sequence,
+    ...(cache.numberedAnew && { nextPosition: view.maxLength }),
   };
 }
 

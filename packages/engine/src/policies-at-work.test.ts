@@ -1,34 +1,19 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { createReferenceBackend } from '@kvsift/backend-reference';
 import { definePolicy, keepBest, resolveBudgets } from '@kvsift/policy';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { LanguageModel } from './language-model.js';
-import { load } from './load.js';
+import { describe, expect, it } from 'vitest';
 import type { SessionOptions } from './session-options.js';
+import { madeModel, madePrompt } from './testing/made-model.js';
 import { expressions, names, registry } from './testing/policy-expressions.js';
-import { writeRandomModel } from './testing/random-model.js';
 
-const backend = createReferenceBackend();
-const prompt = Int32Array.from({ length: 48 }, (_, index) => (index * 17 + 5) % 60);
+const made = madeModel();
+const { backend } = made;
+const prompt = madePrompt(48);
 const budget = 16;
-let folder: string;
-let model: LanguageModel;
-
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'kvsift-policies-'));
-  model = await load(await writeRandomModel(join(folder, 'llama')), { backend });
-});
-
-afterAll(async () => {
-  model.dispose();
-  await rm(folder, { recursive: true });
-});
 
 async function answer(options: SessionOptions): Promise<number[]> {
   const out: number[] = [];
-  for await (const { id } of model.generate(prompt, { ...options, maxTokens: 8, ignoreEos: true })) out.push(id);
+  for await (const { id } of made.model.generate(prompt, { ...options, maxTokens: 8, ignoreEos: true })) out.push(id);
   return out;
 }
 
@@ -43,9 +28,9 @@ describe('policies at work', () => {
 
   it.each(names)('%s: holds what its budget says', async (name) => {
     const policy = registry.parse(expressions[name] ?? name);
-    using session = model.session({ policy, budget });
+    using session = made.model.session({ policy, budget });
     await session.prefill(prompt);
-    const { kvHeads, layers } = model.decoder.config;
+    const { kvHeads, layers } = made.model.decoder.config;
     const { entries } = session.statistics();
     const whole = kvHeads * layers.length * prompt.length;
     if (registry.factories.get(name)?.definition.budget === 'own') expect(entries).toBeLessThanOrEqual(whole);
@@ -54,7 +39,7 @@ describe('policies at work', () => {
 
   it.each(names)('%s: a fork answers as its origin', async (name) => {
     const policy = registry.parse(expressions[name] ?? name);
-    using session = model.session({ policy, budget });
+    using session = made.model.session({ policy, budget });
     await session.prefill(prompt);
     await session.force(3);
     using twin = session.fork();
@@ -69,14 +54,19 @@ describe('policies at work', () => {
     'rerotate(decoding(knorm, interval=2))',
     'ratchet(decoding(scissorhands(recent=4), interval=2))',
     'think(knorm, recent=4)',
+    'cake(window=4, decode=true)',
+    'rerotate(cake(window=4, decode=true))',
+    'ratchet(cake(window=4, decode=true))',
+    'simlayerkv(when=first-step, threshold=0.1, recent=12)',
+    'decoding(scissorhands(importance=attention, decay=0.9))',
   ])('%s: is saved and goes on as its origin', async (expression) => {
     const options = { policy: registry.parse(expression), budget };
-    const path = join(folder, 'saved.safetensors');
-    using session = model.session(options);
+    const path = join(made.folder, 'saved.safetensors');
+    using session = made.model.session(options);
     await session.prefill(prompt);
     for (const id of [3, 8, 1]) await session.force(id);
     await session.save(path);
-    using restored = await model.restore(path, options);
+    using restored = await made.model.restore(path, options);
     expect(restored.statistics().entries).toBe(session.statistics().entries);
     for (const id of [7, 9, 4, 2, 6]) expect(await restored.force(id)).toEqual(await session.force(id));
     expect(restored.statistics().entries).toBe(session.statistics().entries);
@@ -85,9 +75,9 @@ describe('policies at work', () => {
   it.each(['streaming-llm', 'tova', 'knorm', 'h2o(window=4)', 'keydiff', 'lagkv(lag=4)', 'random'])(
     'decoding(%s) generates in constant memory',
     async (scorer) => {
-      using session = model.session({ policy: registry.parse(`decoding(${scorer}, interval=3)`), budget });
+      using session = made.model.session({ policy: registry.parse(`decoding(${scorer}, interval=3)`), budget });
       await session.prefill(prompt);
-      const { kvHeads, layers } = model.decoder.config;
+      const { kvHeads, layers } = made.model.decoder.config;
       for (let step = 1; step <= 12; step++) {
         await session.force(step);
         expect(session.statistics().entries).toBe(kvHeads * layers.length * (budget + (step % 3)));
@@ -95,13 +85,29 @@ describe('policies at work', () => {
     },
   );
 
+  it('cake keeps every layer at its own size while decoding', async () => {
+    using session = made.model.session({ policy: registry.parse('cake(window=4, decode=true)'), budget, trackPositions: true });
+    await session.prefill(prompt);
+    const sizes = () => [0, 1, 2].map((layer) => session.cache.layer(layer).view.maxLength);
+    const first = sizes();
+    expect(new Set(first).size).toBeGreaterThan(1);
+    for (let id = 0; id < 10; id++) {
+      using twin = session.fork();
+      await session.force(id);
+      await twin.force(id);
+      expect(await twin.retained(2)).toEqual(await session.retained(2));
+      expect(sizes()).toEqual(first);
+      for (const own of await session.retained(2)) expect([...own].slice(-4)).toEqual([45, 46, 47, 48].map((at) => at + id));
+    }
+  });
+
   it.each([
     ['decoding(knorm(pruneAfter=52, keepRatio=0.9))', [49, 50, 51, 47, 48, 49], [49, 50, 51, 47, 48, 49]],
     ['decoding(knorm(keepRatio=0.98))', [49, 49, 49, 49, 49, 49], [49, 49, 49, 49, 49, 49]],
     ['decoding(knorm(skipLayers=[0]), target=12)', [49, 50, 51, 52, 53, 54], [12, 12, 12, 12, 12, 12]],
     ['decoding(per-layer(knorm(skipLayers=[0]), weights=[1, 1, 1]))', [16, 16, 16, 16, 16, 16], [16, 16, 16, 16, 16, 16]],
   ])('%s leaves what specification 10 says', async (expression, first, second) => {
-    using session = model.session({ policy: registry.parse(expression), budget });
+    using session = made.model.session({ policy: registry.parse(expression), budget });
     await session.prefill(prompt);
     const lengths: [number, number][] = [];
     for (const id of [3, 8, 1, 7, 2, 9]) {
@@ -112,10 +118,28 @@ describe('policies at work', () => {
     expect(lengths.map(([, own]) => own)).toEqual(second);
   });
 
+  it('lagkv compresses a partition once, when the next but one is full', async () => {
+    const policy = registry.parse('decoding(lagkv(sinks=3, lag=8, keepRatio=0.5))');
+    using session = made.model.session({ policy, budget, trackPositions: true });
+    await session.prefill(prompt);
+    // 3 sinks, 5 partitions of which 4 keep 4, and 5 tokens behind.
+    let before = [...((await session.retained(1))[0] ?? [])];
+    expect(before).toHaveLength(3 + 4 * 4 + 8 + 5);
+    for (let seen = 49; seen <= 75; seen++) {
+      await session.force(seen % 60);
+      const now = [...((await session.retained(1))[0] ?? [])];
+      const compressed = Math.floor((seen - 3) / 8) - 1;
+      expect(now).toHaveLength(3 + compressed * 4 + seen - 3 - compressed * 8);
+      const pointer = 3 + (Math.floor((seen - 1 - 3) / 8) - 1) * 4;
+      expect(now.slice(0, pointer)).toEqual(before.slice(0, pointer));
+      before = now;
+    }
+  });
+
   it.each(['ratchet(streaming-llm, features=taylor, rule=none)', 'think(window=8, recent=8)', 'think(knorm, recent=4)'])(
     '%s: a second turn reads as token by token, and forks agree',
     async (expression) => {
-      using session = model.session({ policy: registry.parse(expression), budget: 20 });
+      using session = made.model.session({ policy: registry.parse(expression), budget: 20 });
       await session.prefill(prompt);
       using twin = session.fork();
       const turn = [7, 3, 11, 2];
@@ -128,11 +152,11 @@ describe('policies at work', () => {
   );
 
   it('duo-attention slides its streaming heads while decoding, also behind a second turn', async () => {
-    const { kvHeads, layers } = model.decoder.config;
-    const path = join(folder, 'gates.json');
+    const { kvHeads, layers } = made.model.decoder.config;
+    const path = join(made.folder, 'gates.json');
     await writeFile(path, JSON.stringify({ importance: layers.map(() => Array.from({ length: kvHeads }, (_, head) => head)) }));
     const policy = registry.parse(`duo-attention(table="${path}", sinks=2, recent=6, slide=4)`);
-    using session = model.session({ policy, budget: '100%', trackPositions: true });
+    using session = made.model.session({ policy, budget: '100%', trackPositions: true });
     await session.prefill(prompt);
     await session.prefill([3, 1, 2]);
     for (let step = 0; step < 8; step++) await session.force(step);
@@ -144,10 +168,10 @@ describe('policies at work', () => {
   });
 
   it('think holds the old keys at their kept width', async () => {
-    using session = model.session({ policy: registry.parse('think(ratio=0.5, recent=8)'), budget: '100%' });
+    using session = made.model.session({ policy: registry.parse('think(ratio=0.5, recent=8)'), budget: '100%' });
     const before = backend.memory().bytes;
     await session.prefill(prompt);
-    const { kvHeads, layers, headDim } = model.decoder.config;
+    const { kvHeads, layers, headDim } = made.model.decoder.config;
     const heads = kvHeads * layers.length;
     const { bytes, entries } = session.statistics();
     expect(entries).toBe(heads * prompt.length);
@@ -160,13 +184,13 @@ describe('policies at work', () => {
     ['think(streaming-llm(sinks=4), recent=8)', '50%', [0, 1, 2, 3, ...Array.from({ length: 23 }, (_, at) => 28 + at)]],
   ] as const)('%s tells the positions of the narrow entries too', async (expression, share, expected) => {
     const options = { policy: registry.parse(expression), budget: share, trackPositions: true };
-    using session = model.session(options);
+    using session = made.model.session(options);
     await session.prefill(prompt);
     for (const id of [3, 8, 1]) await session.force(id);
     using twin = session.fork();
-    const path = join(folder, 'narrow.safetensors');
+    const path = join(made.folder, 'narrow.safetensors');
     await session.save(path);
-    using restored = await model.restore(path, options);
+    using restored = await made.model.restore(path, options);
     for (const one of [session, twin, restored]) for (const own of await one.retained(1)) expect([...own]).toEqual(expected);
   });
 
@@ -177,7 +201,7 @@ describe('policies at work', () => {
 
   it('ratchet corrects what streaming forgets, and changes nothing where nothing is evicted', async () => {
     const logits = async (options: SessionOptions): Promise<Float32Array> => {
-      using session = model.session(options);
+      using session = made.model.session(options);
       await session.prefill(prompt);
       return await session.force(5);
     };
@@ -208,7 +232,7 @@ describe('policies at work', () => {
           }),
         }),
     });
-    using session = model.session({ policy: odd(), budget });
+    using session = made.model.session({ policy: odd(), budget });
     await expect(session.prefill(prompt)).rejects.toThrow(/odd: scores of layer 0 must be f32 \[2, 48\].* not f32 \[3, 48\]/);
   });
 
@@ -221,7 +245,7 @@ describe('policies at work', () => {
         select: ({ backend }) => backend.selection(Int32Array.of(0, 1, 2), Int32Array.of(0, 1, 2, 3)),
       }),
     };
-    using session = model.session({ policy, budget });
+    using session = made.model.session({ policy, budget });
     await expect(session.prefill(prompt)).rejects.toThrow(/layer 0: the policy must choose for 2 KV heads, its selection has 3/);
   });
 });

@@ -23,6 +23,7 @@ const expressions = [
   'cake(window=4)',
   'decoding(tova)',
   'ratchet(streaming-llm)',
+  'rerotate(finch(question=4, segment=9))',
 ];
 let folder: string;
 let model: LanguageModel;

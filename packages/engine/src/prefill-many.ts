@@ -2,6 +2,7 @@ import { KvCache } from '@kvsift/cache';
 import type { DecoderModel } from '@kvsift/models';
 import { KvsiftError, type Tensor } from '@kvsift/tensor';
 import { type Branch, type PrefillOptions, prefill } from './prefill.js';
+import { readPrompt } from './segments.js';
 import type { Session } from './session.js';
 import type { PrefillInput } from './session-options.js';
 
@@ -26,15 +27,21 @@ export async function prefillMany(
   options: PrefillInput = {},
 ): Promise<void> {
   const waiting: Waiting[] = [];
+  let alone = 0;
   const readings = sessions.map((session) => {
     demandEqual(session, sessions[0] ?? session);
     return session.read(input, options, (branch, ids, rest) => {
+      // Its second part comes after an eviction: nobody else reads that.
+      if (branch.run?.segments !== undefined) {
+        alone++;
+        return readPrompt(decoder, branch, ids, rest);
+      }
       return new Promise<Tensor>((resolve, reject) => waiting.push({ branch, ids, options: rest, resolve, reject }));
     });
   });
   const sibling = new Error('another session refused the prompt');
   const [first] = waiting;
-  if (first === undefined || waiting.length < sessions.length) for (const { reject } of waiting) reject(sibling);
+  if (first === undefined || waiting.length + alone < sessions.length) for (const { reject } of waiting) reject(sibling);
   else await readAll(decoder, first, waiting);
   const outcomes = await Promise.allSettled(readings);
   const refused = outcomes.find((outcome) => outcome.status === 'rejected' && outcome.reason !== sibling);

@@ -45,6 +45,8 @@ export interface PrefillOptions extends Reader {
   readonly onLayer?: (done: LayerDone) => void | Promise<void>;
   /** Told what each eviction cost, layer by layer, as the stream comes by; resets the backend's peak. The reading waits for nothing more than without it. */
   readonly onEviction?: (cost: EvictionCost) => void;
+  /** Last tokens that no layer keeps: they count as not read. Default 0. */
+  readonly aside?: number;
   /** Tokens that the sequence is expected to reach; picks the rope table of dynamic and longrope models. */
   readonly expectedLength?: number;
 }
@@ -81,10 +83,10 @@ export async function prefill(model: DecoderModel, cache: KvCache, ids: Int32Arr
   const readers: readonly Branch[] = branches ?? [{ ...options, cache }];
   const observe = joinObservations(readers.map(observationOf));
   const count = ids.length;
-  const first = cache.nextPosition;
   const rows = chunkRows(model.config, backend.info.chunk);
   const starts = Array.from({ length: Math.ceil(count / rows) }, (_, index) => index * rows);
-  const positions = new ChunkPositions(first, count, starts);
+  const positions = new ChunkPositions(count, starts);
+  for (const reader of readers) if (reader.run?.nextPosition === 'kept') reader.cache.numberedAnew = true;
   let hidden: Tensor[] = [];
   const pace = new Pace(backend);
   const costs = new EvictionCosts(backend);
@@ -94,20 +96,23 @@ export async function prefill(model: DecoderModel, cache: KvCache, ids: Int32Arr
       using partIds = backend.upload(part, 'i32', [part.length]);
       hidden.push(model.embed(partIds));
     }
-    const length = Math.max(options.expectedLength ?? 0, first + count);
+    const { seen } = cache;
+    const length = Math.max(options.expectedLength ?? 0, cache.nextPosition + count);
     for (const [index, layer] of model.layers.entries()) {
       const lastOnly = index === model.layers.length - 1 && options.onLayer === undefined;
       const stays =
         branches === undefined && (run?.budgets[index]?.total ?? Number.POSITIVE_INFINITY) >= count * model.config.kvHeads;
-      const room = stays && first === 0 ? answerRoom(count, model.config.contextLength) : 0;
+      const room = stays && seen === 0 ? answerRoom(count, model.config.contextLength) : 0;
+      const turns = positions.on(layer.backend, cache.positionIn(index));
+      const text = positions.on(layer.backend, seen);
       using pass = new LayerPass(model, layer, cache, index, observe, count, length, options.compensation, room);
       for (const [chunk, start] of starts.entries()) {
         throwIfAborted(signal, 'prefill');
         const before = hidden[chunk];
-        const at = positions.on(layer.backend)[chunk];
-        if (before === undefined || at === undefined) continue;
+        const [at, written] = [turns[chunk], text[chunk]];
+        if (before === undefined || at === undefined || written === undefined) continue;
         const needed = !lastOnly || chunk === starts.length - 1;
-        const after = pass.chunk(before, at, start, needed);
+        const after = pass.chunk(before, { turns: at, text: written }, start, needed);
         before.dispose();
         hidden[chunk] = after;
         await pace.chunk();
@@ -132,7 +137,7 @@ export async function prefill(model: DecoderModel, cache: KvCache, ids: Int32Arr
       result.dispose();
       throw error;
     });
-    for (const reader of readers) advance(reader, first, count);
+    for (const reader of readers) reader.cache.advance(count - (options.aside ?? 0));
     return result;
   } finally {
     positions[Symbol.dispose]();
@@ -148,9 +153,4 @@ function observationOf({ run, follower }: Reader): Observation {
   if (decode?.read === undefined) return decode?.observe ?? {};
   const whole = (wanted: ObservedRows | boolean) => (typeof wanted === 'object' ? 'all' : wanted);
   return Object.fromEntries(Object.entries(decode.observe).map(([kind, wanted]) => [kind, whole(wanted)]));
-}
-
-function advance({ cache, run }: Branch, first: number, count: number): void {
-  cache.seen += count;
-  cache.nextPosition = run?.nextPosition === 'kept' ? cache.longest : first + count;
 }

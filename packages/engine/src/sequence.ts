@@ -1,5 +1,16 @@
 import type { KvCache } from '@kvsift/cache';
-import type { Observation, PolicyRun, RunMemory, RunState } from '@kvsift/policy';
+import {
+  below,
+  demandTensor,
+  layersNamed,
+  type Observation,
+  type PolicyRun,
+  type RunMemory,
+  type RunState,
+  refuseOthers,
+  type SavedState,
+  type Standing,
+} from '@kvsift/policy';
 import type { Backend, Tensor } from '@kvsift/tensor';
 
 /** The latest rows of one kind in one layer, oldest first, at most `limit`. */
@@ -78,6 +89,23 @@ export class DecodeWindow implements Disposable, RunMemory {
     const tensors: Record<string, Tensor> = {};
     for (const [key, { rows }] of this.#buffers) if (rows !== undefined) tensors[key] = rows;
     return { numbers: {}, tensors };
+  }
+
+  check(state: SavedState, standing: Standing): void {
+    const { model, seen } = standing;
+    const widths = {
+      queries: model.queryHeads * model.headDim,
+      queriesBeforeRotation: model.queryHeads * model.headDim,
+      hidden: model.hidden,
+    };
+    const wanted = bufferedKinds.filter((kind) => (this.observe[kind] ?? 'none') !== 'none');
+    refuseOthers(state, (name) => wanted.some((kind) => name.startsWith(`${kind}.`)));
+    for (const kind of wanted) {
+      const rows = this.observe[kind];
+      const most = typeof rows === 'object' ? Math.min(rows.last, seen) : seen;
+      for (const layer of layersNamed(below(kind, state.tensors), standing))
+        demandTensor(state, `${kind}.${layer}`, { dtype: 'f32', shape: [[1, most], widths[kind]] });
+    }
   }
 
   restore({ tensors }: RunState): void {

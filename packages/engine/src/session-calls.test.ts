@@ -1,29 +1,12 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { createReferenceBackend } from '@kvsift/backend-reference';
 import type { EvictionPolicy, LayerView, PolicyRun } from '@kvsift/policy';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { LanguageModel } from './language-model.js';
-import { load } from './load.js';
+import { describe, expect, it } from 'vitest';
+import { madeModel, madePrompt } from './testing/made-model.js';
 import { expressions, names, registry } from './testing/policy-expressions.js';
-import { writeRandomModel } from './testing/random-model.js';
 
-const backend = createReferenceBackend();
-const prompt = Int32Array.from({ length: 48 }, (_, index) => (index * 17 + 5) % 60);
+const made = madeModel();
+const { backend } = made;
+const prompt = madePrompt(48);
 const budget = 16;
-let folder: string;
-let model: LanguageModel;
-
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'kvsift-calls-'));
-  model = await load(await writeRandomModel(join(folder, 'llama')), { backend });
-});
-
-afterAll(async () => {
-  model.dispose();
-  await rm(folder, { recursive: true });
-});
 
 /** A policy that works as `run` says and keeps everything else as it is. */
 function policyOf(run: (whole: PolicyRun) => Partial<PolicyRun>): EvictionPolicy {
@@ -49,7 +32,7 @@ const chosen = ({ backend: place, model: { kvHeads } }: LayerView, first = 0) =>
 describe('rollback', () => {
   it.each(names)('%s: as if the tokens had never come, or refused with nothing changed', async (name) => {
     const options = { policy: registry.parse(expressions[name] ?? name), budget };
-    using session = model.session(options);
+    using session = made.model.session(options);
     await session.prefill(prompt);
     // The next token ends a page of Quest's.
     for (const id of [3, 8, 1, 9, 4, 5]) await session.force(id);
@@ -61,14 +44,14 @@ describe('rollback', () => {
       for (const id of [7, 2]) expect(await session.force(id)).toEqual(await twin.force(id));
       return;
     }
-    using fresh = model.session(options);
+    using fresh = made.model.session(options);
     await fresh.prefill(prompt);
     for (const id of [3, 8, 1]) await fresh.force(id);
     for (const id of [7, 2, 6]) expect(await session.force(id)).toEqual(await fresh.force(id));
   });
 
   it('takes whole numbers that the session can take back, and changes nothing otherwise', async () => {
-    using session = model.session();
+    using session = made.model.session();
     await session.prefill(prompt);
     for await (const { id } of session.generate({ maxTokens: 3, ignoreEos: true })) expect(id).toBeGreaterThanOrEqual(0);
     const { length } = session;
@@ -76,7 +59,7 @@ describe('rollback', () => {
       expect(() => session.rollback(tokens)).toThrow(expect.objectContaining({ code: 'invalid_argument' }));
     }
     expect(session.length).toBe(length);
-    using fresh = model.session();
+    using fresh = made.model.session();
     await fresh.prefill(prompt);
     for await (const { id } of fresh.generate({ maxTokens: 3, ignoreEos: true })) expect(id).toBeGreaterThanOrEqual(0);
     expect(await session.logits()).toEqual(await fresh.logits());
@@ -85,7 +68,7 @@ describe('rollback', () => {
 
 describe('one call at a time', () => {
   it('refuses to fork or take back while a prompt is read', async () => {
-    using session = model.session();
+    using session = made.model.session();
     const reading = session.prefill(prompt);
     const busy = expect.objectContaining({ code: 'invalid_argument', message: expect.stringContaining('busy') });
     expect(() => session.fork()).toThrow(busy);
@@ -97,7 +80,7 @@ describe('one call at a time', () => {
 
   it('ends with its session, which takes no memory again', async () => {
     const before = backend.memory().bytes;
-    const session = model.session({ policy: registry.parse('snapkv(window=4)'), budget });
+    const session = made.model.session({ policy: registry.parse('snapkv(window=4)'), budget });
     const reading = session.prefill(prompt);
     session.dispose();
     const disposed = expect.objectContaining({ code: 'disposed', message: 'this session was disposed' });
@@ -105,7 +88,7 @@ describe('one call at a time', () => {
     await expect(session.prefill(prompt)).rejects.toEqual(disposed);
     await expect(session.force(1)).rejects.toEqual(disposed);
     expect(() => session.fork()).toThrow(disposed);
-    const second = model.session();
+    const second = made.model.session();
     await second.prefill(prompt);
     const chunks = second.generate({ maxTokens: 9, ignoreEos: true });
     await chunks.next();
@@ -128,13 +111,13 @@ describe('failures', () => {
         decide: () => [],
       },
     }));
-    using session = model.session({ policy, budget });
+    using session = made.model.session({ policy, budget });
     await expect(session.prefill(prompt)).rejects.toThrow('looked too closely');
     expect(session.length).toBe(0);
     expect(session.statistics().entries).toBe(0);
     fails = false;
     await session.prefill(prompt);
-    using fresh = model.session({ policy, budget });
+    using fresh = made.model.session({ policy, budget });
     await fresh.prefill(prompt);
     expect(await session.logits()).toEqual(await fresh.logits());
     expect(session.statistics()).toEqual(fresh.statistics());
@@ -150,7 +133,7 @@ describe('failures', () => {
         },
       },
     }));
-    using session = model.session({ policy, budget });
+    using session = made.model.session({ policy, budget });
     await session.prefill(prompt);
     await expect(session.force(1)).rejects.toThrow('lost count');
     await expect(session.force(1)).rejects.toMatchObject({
@@ -161,12 +144,12 @@ describe('failures', () => {
 
   it('of one session are none of another on the same backend', async () => {
     const wrong = policyOf(() => ({ select: (view) => chosen(view, 1000) }));
-    using plain = model.session();
-    using broken = model.session({ policy: wrong, budget });
+    using plain = made.model.session();
+    using broken = made.model.session({ policy: wrong, budget });
     const [refused, fine] = await Promise.allSettled([broken.prefill(prompt), plain.prefill(prompt)]);
     expect(refused).toMatchObject({ status: 'rejected', reason: { code: 'invalid_argument' } });
     expect(fine.status).toBe('fulfilled');
-    using later = model.session();
+    using later = made.model.session();
     await later.prefill(prompt);
     expect(await plain.logits()).toEqual(await later.logits());
   });
@@ -179,7 +162,7 @@ describe('failures', () => {
         return { selection: chosen(view), values: view.backend.upload(values, 'f32', [kvHeads, budget, headDim]) };
       },
     }));
-    using session = model.session({ policy, budget });
+    using session = made.model.session({ policy, budget });
     await session.prefill(prompt);
     await session.force(1);
     await expect(session.generate({ maxTokens: 1 }).next()).rejects.toMatchObject({
@@ -201,7 +184,7 @@ describe('a second turn', () => {
     'rerotate(decoding(scissorhands(recent=4), interval=N))',
   ])('is to %s what its tokens one by one are', async (expression) => {
     const open = (interval: number) =>
-      model.session({ policy: registry.parse(expression.replace('N', `${interval}`)), budget, trackPositions: true });
+      made.model.session({ policy: registry.parse(expression.replace('N', `${interval}`)), budget, trackPositions: true });
     using atOnce = open(1);
     const turn = Array.from({ length: 20 }, (_, index) => (index * 7 + 3) % 60);
     using oneByOne = open(turn.length + 1);
@@ -210,7 +193,7 @@ describe('a second turn', () => {
     for (const id of turn) await oneByOne.force(id);
     for (const session of [atOnce, oneByOne]) await session.force(9);
     expect(atOnce.statistics().entries).toBe(oneByOne.statistics().entries);
-    for (const layer of model.decoder.config.layers.keys())
+    for (const layer of made.model.decoder.config.layers.keys())
       expect(await atOnce.retained(layer)).toEqual(await oneByOne.retained(layer));
   });
 });

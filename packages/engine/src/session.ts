@@ -8,14 +8,17 @@ import { checkSessionOptions } from './check-options.js';
 import { Frontier } from './frontier.js';
 import { Gate } from './gate.js';
 import { withHeld } from './held.js';
-import { demandRollback, forkRun, idleRun, memoryOf } from './idle-run.js';
 import { checkId, checkLength, encode } from './input.js';
+import { modelShape } from './layer-view.js';
 import { LogitsRow } from './logits-row.js';
-import { prefill, type Reading } from './prefill.js';
+import type { Reading } from './prefill.js';
 import { reread } from './reread.js';
+import { restoreSaved } from './restored.js';
 import { restoring } from './restoring.js';
 import { readRetained } from './retained.js';
+import { demandRollback, forkRun, memoryOf } from './run-at-work.js';
 import { type Drawing, drawTokens, samplingRule } from './sampling.js';
+import { readPrompt } from './segments.js';
 import { DecodeWindow, type Sequence } from './sequence.js';
 import { readSessionFile, type SessionIdentity, writeSessionFile } from './session-file.js';
 import type { PrefillInput, SessionModel, SessionOptions } from './session-options.js';
@@ -30,7 +33,7 @@ export class Session implements Disposable {
   #window: DecodeWindow | undefined;
   readonly #stepper: Stepper;
   #ropeLength = 0;
-  /** Tokens that the policy began with. */
+  /** Tokens of the first prompt, which the policy begins with. */
   #promptLength = 0;
   /** @internal Where it goes on; a batch starts steps there. */
   readonly frontier = new Frontier();
@@ -71,7 +74,7 @@ export class Session implements Disposable {
    */
   async prefill(input: string | readonly number[] | Int32Array, options: PrefillInput = {}): Promise<void> {
     const { decoder } = this.model;
-    await this.read(input, options, ({ cache, ...policy }, ids, rest) => prefill(decoder, cache, ids, { ...rest, ...policy }));
+    await this.read(input, options, (branch, ids, rest) => readPrompt(decoder, branch, ids, rest));
   }
 
   /** @internal `prefill` with the reading itself left to `work`: how several sessions share one. */
@@ -161,13 +164,12 @@ export class Session implements Disposable {
   /** @internal From what and how an answer's next token is drawn, and what it will be told with. */
   drawing(answer: Answer): Drawing {
     this.#withdraw();
-    const renumbers = this.#run?.nextPosition === 'kept';
     return {
       logits: this.#ready(),
       rule: samplingRule(answer.options, this.options.sequence ?? 0, this.#generated),
       room: this.#room,
       statistics: this.statistics(),
-      goesOn: !renumbers && !answer.ending && this.#room >= 1 && this.frontier.unfed.length === 0,
+      goesOn: !this.#cache.numberedAnew && !answer.ending && this.#room >= 1 && this.frontier.unfed.length === 0,
     };
   }
 
@@ -272,7 +274,6 @@ export class Session implements Disposable {
         unfed: this.frontier.unfed,
         generated: this.#generated,
         promptLength: this.#promptLength,
-        renumbered: this.#run?.nextPosition === 'kept',
         run: run?.numbers ?? null,
       };
       const { logits: row, unfed } = this.frontier;
@@ -284,15 +285,18 @@ export class Session implements Disposable {
   /** @internal Continues a saved session; see `LanguageModel.restore`. */
   async restore(path: string): Promise<void> {
     await this.#gate.run(async () => {
-      const { progress, logits, run } = await readSessionFile(path, await this.#owner(), this.#cache);
+      const { decoder } = this.model;
+      const saved = await readSessionFile(path, await this.#owner(), this.#cache, decoder.config.vocabulary);
+      const shape = modelShape(decoder.config, this.#storage, this.options.trackPositions);
+      await restoreSaved(path, saved, this.#cache, this.model, shape, (promptLength) => {
+        this.#begin(promptLength);
+        return { run: this.#run, memory: this.#memory() };
+      });
+      const { progress, logits } = saved;
       this.#ropeLength = progress.ropeLength;
       this.#generated = progress.generated;
-      if (run) {
-        this.#begin(progress.promptLength);
-        await this.#memory()?.restore(run);
-      } else if (progress.renumbered) this.#run = idleRun('kept');
-      if (logits) this.frontier.reach(LogitsRow.of(this.model.decoder.backend.upload(logits, 'f32', [1, logits.length])));
-      this.frontier.unfed = progress.unfed.map((id) => checkId(this.model, id));
+      if (logits) this.frontier.reach(LogitsRow.of(decoder.backend.upload(logits, 'f32', [1, logits.length])));
+      this.frontier.unfed = progress.unfed;
     });
   }
 
@@ -312,8 +316,8 @@ export class Session implements Disposable {
   }
 
   /**
-   * Original positions that each KV head of a layer still holds, ascending. Needs `trackPositions`, or a layer with a sliding window: there a policy that
-   * renumbers gives entries their new positions.
+   * Positions in the text, of the prompt's tokens and of those decoded since, that each KV head of a layer still holds, ascending. Needs `trackPositions`,
+   * or a layer with a sliding window: there a policy that renumbers gives entries their new positions.
    */
   async retained(layer: number): Promise<Int32Array[]> {
     this.#withdraw();
@@ -345,9 +349,9 @@ export class Session implements Disposable {
 
   /** Starts the policy for a prompt of this length. */
   #begin(promptLength: number): void {
+    this.#promptLength = promptLength;
     const run = beginPolicy(this.model.decoder.config, this.#storage, this.options, promptLength);
     if (run === undefined) return;
-    this.#promptLength = promptLength;
     this.#run = run;
     if (run.decode !== undefined) this.#window = new DecodeWindow(run.decode.observe);
   }

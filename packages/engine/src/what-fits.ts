@@ -3,7 +3,7 @@ import { type Budget, type EvictionPolicy, formatBudget, resolveBudgets } from '
 import { formatBytes, isKvsiftError, type KvStorage, KvsiftError } from '@kvsift/tensor';
 import { budgetOf } from './begin.js';
 import { type EstimateInput, estimateMemory } from './estimate.js';
-import { idleRun } from './idle-run.js';
+
 import type { SessionOptions } from './session-options.js';
 
 /** A first prefill that was tried. */
@@ -25,7 +25,13 @@ const anyPolicy: EvictionPolicy = {
   name: 'any',
   parameters: {},
   ragged: false,
-  begin: (context) => ({ ...idleRun('seen'), budgets: resolveBudgets(context) }),
+  begin: (context) => ({
+    observe: {},
+    budgets: resolveBudgets(context),
+    select: () => 'all',
+    dispose() {},
+    [Symbol.dispose]() {},
+  }),
 };
 
 /**

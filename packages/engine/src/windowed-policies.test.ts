@@ -1,36 +1,22 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createReferenceBackend } from '@kvsift/backend-reference';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { LanguageModel } from './language-model.js';
+import { describe, expect, it } from 'vitest';
 import { load } from './load.js';
+import { madeModel, madePrompt } from './testing/made-model.js';
 import { registry } from './testing/policy-expressions.js';
 import { smallModel, writeRandomModel } from './testing/random-model.js';
 
 const window = 12;
-const backend = createReferenceBackend();
-const prompt = Int32Array.from({ length: 48 }, (_, index) => (index * 17 + 5) % 60);
+const made = madeModel({ ...smallModel, window });
+const { backend } = made;
+const prompt = madePrompt(48);
 const upTo = (count: number) => Array.from({ length: count }, (_, at) => at);
-let folder: string;
-let model: LanguageModel;
-
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'kvsift-windows-'));
-  model = await load(await writeRandomModel(join(folder, 'mistral'), { ...smallModel, window }), { backend });
-});
-
-afterAll(async () => {
-  model.dispose();
-  await rm(folder, { recursive: true });
-});
 
 describe('policies in layers with a sliding window', () => {
   it.each(['ratchet(streaming-llm, rule=none)', 'merging(streaming-llm, method=weighted)'])(
     '%s brings back nothing that has left the window',
     async (expression) => {
-      using full = model.session();
-      using evicting = model.session({ policy: registry.parse(expression), budget: 20 });
+      using full = made.model.session();
+      using evicting = made.model.session({ policy: registry.parse(expression), budget: 20 });
       await full.prefill(prompt);
       await evicting.prefill(prompt);
       for (const id of [3, 8, 1]) {
@@ -41,7 +27,7 @@ describe('policies in layers with a sliding window', () => {
   );
 
   it.each(['dense', 'flattened', 'paged'] as const)('rerotate gives survivors their new positions (%s)', async (layout) => {
-    using session = model.session({ policy: registry.parse('rerotate(streaming-llm)'), budget: 16, layout, blockSize: 5 });
+    using session = made.model.session({ policy: registry.parse('rerotate(streaming-llm)'), budget: 16, layout, blockSize: 5 });
     await session.prefill(prompt);
     expect((await session.retained(1)).map((own) => [...own])).toEqual([upTo(16), upTo(16)]);
     for (const id of [3, 8, 1, 7]) await session.force(id);
@@ -51,7 +37,7 @@ describe('policies in layers with a sliding window', () => {
   it.each(['rerotate(per-layer(knorm, weights=[1, 3, 2]))', 'rerotate(knorm(skipLayers=[1], keepRatio=0.2))'])(
     '%s goes on behind the longest layer',
     async (expression) => {
-      using session = model.session({ policy: registry.parse(expression), budget: 16 });
+      using session = made.model.session({ policy: registry.parse(expression), budget: 16 });
       const longest = () => Math.max(...upTo(smallModel.layers).map((layer) => session.cache.layer(layer).view.maxLength));
       await session.prefill(prompt);
       expect(session.cache.nextPosition).toBe(longest());
@@ -62,8 +48,8 @@ describe('policies in layers with a sliding window', () => {
   );
 
   it.each([false, true])('a budget in bytes pays for positions (tracked: %s)', async (trackPositions) => {
-    using unwindowed = await load(await writeRandomModel(join(folder, 'llama')), { backend });
-    for (const one of trackPositions ? [model, unwindowed] : [model]) {
+    using unwindowed = await load(await writeRandomModel(join(made.folder, 'llama')), { backend });
+    for (const one of trackPositions ? [made.model, unwindowed] : [made.model]) {
       using session = one.session({ policy: registry.parse('knorm'), budget: '4KiB', trackPositions });
       await session.prefill(prompt);
       const { entryBytes } = session.statistics();

@@ -77,6 +77,11 @@ export const adakv = definePolicy({
 export const adaPresets: readonly Preset[] = [
   { name: 'ada-snapkv', expression: 'adakv(snapkv(window=32, kernelSize=7, pooling=max))', description: 'AdaKV around SnapKV.' },
   {
+    name: 'ada-snapkv-paper',
+    expression: 'adakv(snapkv(window=32, kernelSize=7, pooling=max, order=rows))',
+    description: 'AdaKV around SnapKV whose query rows are pooled before the mean, as the paper has it.',
+  },
+  {
     name: 'ada-pyramidkv',
     expression: 'adakv(pyramidkv(snapkv(window=32, kernelSize=7, pooling=max)))',
     description: 'AdaKV around PyramidKV: adaptive heads inside falling layers.',

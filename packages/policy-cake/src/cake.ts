@@ -5,14 +5,17 @@ import {
   fitProtection,
   gatherColumns,
   knownLogSums,
+  type LayerBudget,
   LayerTensors,
   type LayerView,
   lastRows,
+  layerNumbers,
   observed,
   type PolicyRun,
   reduceGroups,
   resolveBudgets,
   type SequenceContext,
+  windowAttention,
 } from '@kvsift/policy';
 import type { Selection, Tensor } from '@kvsift/tensor';
 import { preferredShares } from './shares.js';
@@ -23,6 +26,7 @@ interface Options {
   readonly gamma: number;
   readonly spread: number;
   readonly shift: number;
+  readonly decode: boolean;
 }
 
 /** CAKE (specification 24). */
@@ -48,17 +52,26 @@ export const cake = definePolicy({
     gamma: { kind: 'number', default: 200, min: 0, description: 'Weight of the variance over queries beside the mean.' },
     spread: { kind: 'number', default: 1, min: 0.01, description: 'Temperature τ₁ of the dispersion; larger evens layers out.' },
     shift: { kind: 'number', default: 1, min: 0.01, description: 'Temperature τ₂ of the variance.' },
+    decode: {
+      kind: 'flag',
+      default: false,
+      description: 'Keep each layer at its size while decoding, by the attention of the new token, as the original does.',
+    },
   },
   budget: 'own',
   observes: 'rotated queries of the last `window` rows',
   costs: '2 · queryHeads · window · n · headDim FLOPs, O(queryHeads · window · n) memory; two numbers are read back per layer',
-  phases: ['prefill'],
+  phases: ['prefill', 'decode'],
   deviations: [
     'The budget is exact over all layers, not in each.',
     'While the prompt is read, layers may hold a quarter of the budget too much before earlier ones shrink.',
-    'Entries are not re-shared while decoding.',
+    'Nothing is evicted while decoding, unless asked for: decode=true.',
   ],
-  create: (options) => ({ ragged: false, traits: ['cascade'] as const, begin: (context) => cascade(context, options) }),
+  create: (options) => ({
+    ragged: false,
+    traits: options.decode ? (['cascade', 'decode'] as const) : (['cascade'] as const),
+    begin: (context) => cascade(context, options),
+  }),
 });
 
 /** Earlier layers may hold a part of the whole budget too much, one in this many, before they shrink. */
@@ -76,16 +89,20 @@ function cascade(context: SequenceContext, options: Options): PolicyRun {
   const preferences = budgets.map(() => 0);
   const sharesUpTo = (layer: number) => preferredShares(preferences.slice(0, layer + 1), total, past);
   const held: number[] = [];
+  /** Entries besides the window that a layer is kept at while decoding. */
+  const sizes = new Map(budgets.map(({ perHead }, layer) => [layer, perHead - window]));
   const scores = new LayerTensors();
   /** Cuts a layer to `count` entries besides the window and keeps their scores. */
   const shrink = (view: LayerView, own: Tensor, count: number): Selection => {
     const selection = view.backend.top(own, { keep: count + window, protectLast: window });
     scores.set(view.layer, view.keep(gatherColumns(view, own, selection)));
     held[view.layer] = count;
+    sizes.set(view.layer, count);
     return selection;
   };
   const dispose = () => scores.dispose();
   return {
+    ...(options.decode && whileDecoding(budgets, { kernelSize: options.kernelSize, window, past }, sizes)),
     observe: { queries: { last: options.window } },
     budgets,
     async select(view) {
@@ -110,10 +127,43 @@ function cascade(context: SequenceContext, options: Options): PolicyRun {
   };
 }
 
+/** Every layer stays at its size: the new token's attention says which entry before the window goes. */
+function whileDecoding(
+  budgets: readonly LayerBudget[],
+  options: Pick<Options, 'kernelSize' | 'window'> & { readonly past: number },
+  sizes: Map<number, number>,
+): Pick<PolicyRun, 'decode' | 'memory' | 'fork'> {
+  const { kernelSize, window } = options;
+  const largest = Math.max(options.past, ...budgets.map(({ perHead }) => perHead));
+  return {
+    decode: {
+      observe: { queries: { last: 1 } },
+      step(view) {
+        const { backend, layer, length, model } = view;
+        const keep = (sizes.get(layer) ?? length) + window;
+        if (length <= keep) return 'all';
+        const paid = backend.slice(windowAttention(view, 1), 1, 0, length - window);
+        const pooled = kernelSize === 1 ? paid : backend.pool(paid, kernelSize, 'average');
+        const votes = beforeWindow(backend, reduceGroups(backend, pooled, model.kvHeads), window);
+        return backend.top(votes, { keep, protectLast: window });
+      },
+    },
+    memory: layerNumbers(sizes, largest),
+    fork: () => ({
+      observe: {},
+      budgets,
+      select: () => 'all',
+      ...whileDecoding(budgets, options, new Map(sizes)),
+      dispose() {},
+      [Symbol.dispose]() {},
+    }),
+  };
+}
+
 /** Scores mean + γ · variance, pooled, f32 [kvHeads, n]; and the layer's preference dispersion^(1/τ₁) · variance^(1/τ₂). */
 export async function measure(
   view: LayerView,
-  options: Options,
+  options: Omit<Options, 'decode'>,
   window: number,
 ): Promise<{ tokenScores: Tensor; preference: number; dispersion: number; variance: number }> {
   const { backend, cache, length, model } = view;

@@ -1,7 +1,7 @@
 import { createReferenceBackend } from '@kvsift/backend-reference';
-import { parseBudget } from '@kvsift/policy';
+import { entryRow, filled, parseBudget, resolveBudgets, type Scoring } from '@kvsift/policy';
 import { snapkv } from '@kvsift/policy-snapkv';
-import { conformance, contextOf, randomInputs, readSelection, sourceOf } from '@kvsift/policy-testkit';
+import { conformance, contextOf, evict, randomInputs, readSelection, sourceOf } from '@kvsift/policy-testkit';
 import { scoped } from '@kvsift/tensor';
 import { describe, expect, it } from 'vitest';
 import { chunkkv } from './chunkkv.js';
@@ -37,5 +37,31 @@ describe('chunkkv', () => {
     expect(new Set(alone.map((kept) => JSON.stringify(kept))).size).toBe(layers);
     expect(await keptByLayer({ reuse: 2, whole })).toEqual([alone[0], alone[0], alone[2], alone[2], alone[4]]);
     expect(await keptByLayer({ reuse: 9, whole })).toEqual(Array(layers).fill(alone[0]));
+  });
+
+  it('sums rank a shorter last chunk below what its mean does', async () => {
+    await using backend = createReferenceBackend();
+    // Chunks of 5, the last of 1 whose entry scores highest of all.
+    const inputs = randomInputs(1, { length: 36 });
+    const scoring: Scoring = {
+      protect: { first: 0, last: 0 },
+      allocate: resolveBudgets,
+      start: () => ({
+        observe: {},
+        score: ({ backend: place, model, length }) =>
+          place.zip(
+            filled(place, [model.kvHeads, 1], 0),
+            entryRow(place, length, (entry) => (entry === 35 ? 1.5 : 1)),
+            'add',
+          ),
+      }),
+    };
+    const last = async (reduction: 'mean' | 'sum') => {
+      const policy = chunkkv({ policy: { ...snapkv(), scoring }, chunk: 5, reduction });
+      const { kept } = await evict(backend, policy, inputs, { budget: { kind: 'tokens', tokens: 11 } });
+      return kept.map((slots) => slots.includes(35));
+    };
+    expect(await last('mean')).toEqual([true, true]);
+    expect(await last('sum')).toEqual([false, false]);
   });
 });

@@ -17,6 +17,12 @@ export const chunkkv = definePolicy({
     policy: { kind: 'scored', default: () => snapkv(), description: 'What scores the tokens.' },
     chunk: { kind: 'integer', default: 20, min: 1, unit: 'tokens', description: 'Length of a chunk; 10 in the paper.' },
     perHead: { kind: 'flag', default: false, description: 'Let each head choose its own chunks.' },
+    reduction: {
+      kind: 'choice',
+      choices: ['mean', 'sum'] as const,
+      default: 'mean',
+      description: 'Over the tokens of a chunk; the sum of the paper ranks a shorter last chunk lower.',
+    },
     whole: {
       kind: 'flag',
       default: false,
@@ -36,11 +42,14 @@ export const chunkkv = definePolicy({
   costs: 'those of the wrapped policy, O(kvHeads · n)',
   phases: ['prefill'],
   profiles: {
-    paper: { description: 'Chunks of 10 tokens.', parameters: { chunk: 10 } },
+    paper: {
+      description: 'Sums over chunks of 10 tokens, chosen for two layers at a time.',
+      parameters: { chunk: 10, reduction: 'sum', reuse: 2 },
+    },
     kvpress: { description: 'kvpress ChunkKVPress.', parameters: { chunk: 20, whole: true } },
   },
   deviations: ['The budget is exact: the last chunk that fits is cut.'],
-  create({ policy, chunk, perHead, whole, reuse }) {
+  create({ policy, chunk, perHead, reduction, whole, reuse }) {
     const body = keepBest('chunkkv', {
       ...policy.scoring,
       // Entries of a chunk are equal: it is cut at its end.
@@ -48,7 +57,9 @@ export const chunkkv = definePolicy({
       start: (context) => {
         const inner = policy.scoring.start(context);
         const { decode: _decode, ...prefill } = inner;
-        const shared = sharedMeans(reuse, async (view) => chunkMeans(view, await inner.score(view), chunk, perHead));
+        const shared = sharedMeans(reuse, async (view) =>
+          chunkScores(view, await inner.score(view), { chunk, perHead, reduction }),
+        );
         return { ...prefill, score: shared };
       },
     });
@@ -68,7 +79,11 @@ export const chunkkv = definePolicy({
               : Math.max(1, Math.floor((chunks * entries) / context.promptLength)),
         }));
         const shared = sharedMeans(reuse, async (view) =>
-          chunkMeans(view, raiseProtected(view, await inner.score(view), policy.scoring.protect), chunk, false),
+          chunkScores(view, raiseProtected(view, await inner.score(view), policy.scoring.protect), {
+            chunk,
+            perHead: false,
+            reduction,
+          }),
         );
         const dispose = () => inner.dispose?.();
         return {
@@ -85,15 +100,21 @@ export const chunkkv = definePolicy({
   },
 });
 
-/** Each entry's score replaced by the mean of its chunk (over all heads, unless each head chooses): f32 [kvHeads, n]. */
-function chunkMeans({ backend, length }: LayerView, scores: Tensor, chunk: number, perHead: boolean): Tensor {
+interface Chunks {
+  readonly chunk: number;
+  readonly perHead: boolean;
+  readonly reduction: 'mean' | 'sum';
+}
+
+/** Each entry's score replaced by that of its chunk (over all heads, unless each head chooses): f32 [kvHeads, n]. */
+function chunkScores({ backend, length }: LayerView, scores: Tensor, { chunk, perHead, reduction }: Chunks): Tensor {
   const [heads = 0] = scores.shape;
   const sums = perHead ? scores : backend.reshape(backend.reduce(scores, 0, 'sum'), [1, length]);
   const rows = perHead ? heads : 1;
   const full = Math.floor(length / chunk) * chunk;
   const spread = (start: number, end: number, size: number): Tensor => {
     const parts = backend.reshape(backend.slice(sums, 1, start, end), [rows, (end - start) / size, size]);
-    const means = backend.reshape(backend.reduce(parts, 2, 'mean'), [rows, (end - start) / size, 1]);
+    const means = backend.reshape(backend.reduce(parts, 2, reduction), [rows, (end - start) / size, 1]);
     return backend.reshape(backend.zip(means, backend.upload(new Float32Array(size), 'f32', [1, 1, size]), 'add'), [
       rows,
       end - start,

@@ -94,7 +94,7 @@ function run(
   const scores = scoreMemory(scoring);
   return {
     ...prefill,
-    ...(scores && { memory: joinMemories({ scores, steps: layerNumbers(steps) }) }),
+    ...(scores && { memory: joinMemories({ scores, steps: layerNumbers(steps, options.interval - 1) }) }),
     decode: {
       observe: decode.observe,
       ...(decode.step && { read: decode.step }),
@@ -103,7 +103,7 @@ function run(
         const passed = (steps.get(view.layer) ?? 0) + 1;
         const due = passed >= options.interval;
         steps.set(view.layer, due ? 0 : passed);
-        const left = remaining?.(view.layer, view.length) ?? budgets[view.layer] ?? view.budget;
+        const left = remaining?.(view.layer, view.length, view.seen) ?? budgets[view.layer] ?? view.budget;
         if (left === 'all') return left;
         const budget = targetOf(view, left, context, options);
         if (!due || view.length <= budget.perHead) return 'all';

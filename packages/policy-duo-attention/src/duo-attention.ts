@@ -119,7 +119,7 @@ function sliding(
         },
       },
     }),
-    memory: layerNumbers(steps),
+    memory: layerNumbers(steps, kept.slide - 1),
     fork: () => sliding(streaming, budgets, kept, new Map(steps)),
     dispose: () => {},
     [Symbol.dispose]: () => {},

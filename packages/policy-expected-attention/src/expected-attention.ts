@@ -142,10 +142,10 @@ function quadratic(backend: Backend, keys: Tensor, spread: Tensor, group: number
  * pair) and zeros (second half) leaves cosine and sine in its halves, so the backend's own rope gives both.
  */
 function averageRotation(view: LayerView, count: number): (x: Tensor) => Tensor {
-  const { backend, rope, seen, model } = view;
+  const { backend, rope, seen, nextPosition = seen, model } = view;
   const pairs = rope.inverseFrequencies.shape[0] ?? 0;
   const unit = Float32Array.from({ length: count * model.headDim }, (_, index) => (index % model.headDim < pairs ? 1 : 0));
-  const positions = Int32Array.from({ length: count }, (_, index) => seen + index);
+  const positions = Int32Array.from({ length: count }, (_, index) => nextPosition + index);
   const turned = backend.rope(backend.upload(unit, 'f32', [count, model.headDim]), backend.upload(positions, 'i32', [count]), {
     heads: 1,
     ...rope,

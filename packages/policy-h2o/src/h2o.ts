@@ -20,6 +20,12 @@ const parameters = {
     default: 'causal',
     description: 'window: the old NTK-KV mask, causal only inside the last window; earlier rows see the future. For parity only.',
   },
+  groupReduction: {
+    kind: 'choice',
+    choices: ['mean', 'max', 'sum'] as const,
+    default: 'mean',
+    description: 'How the query heads of a group agree on one score.',
+  },
 } as const;
 
 /** H2O (specification 5a, 5b): heavy hitters, by the attention of all queries so far. */
@@ -37,13 +43,25 @@ export const h2o = definePolicy({
   observes: 'column sums of the attention of all rows',
   costs: 'a weighted sum beside the attention (with mask=window a second pass over the scores), O(queryHeads · n) memory',
   phases: ['prefill', 'decode'],
-  profiles: { ntk: { description: 'NTK-KV repository, whose mask sees the future.', parameters: { mask: 'window' } } },
-  deviations: ['Scores are group means per KV head; the references repeat keys to all query heads.'],
-  create: ({ window, mask }) =>
+  profiles: {
+    factory: { description: 'KVCache-Factory scripts, kv_head mode.', parameters: { window: 8 } },
+    ntk: { description: 'NTK-KV repository, whose mask sees the future.', parameters: { mask: 'window' } },
+  },
+  deviations: [
+    'Scores are group means per KV head; the references repeat keys to all query heads.',
+    'The recent part is a number of tokens; the original takes half of the budget.',
+  ],
+  create: ({ window, mask, groupReduction }) =>
     keepBest('h2o', {
       protect: { first: 0, last: window },
       allocate: resolveBudgets,
-      start: () => accumulated((view) => (mask === 'causal' ? columnSums(view) : windowMasked(view, window)), mask === 'causal'),
+      start: () => {
+        const sums = (view: LayerView) => (mask === 'causal' ? columnSums(view) : windowMasked(view, window));
+        return accumulated(
+          (view) => reduceGroups(view.backend, sums(view), view.model.kvHeads, groupReduction),
+          mask === 'causal',
+        );
+      },
     }),
 });
 
@@ -64,34 +82,34 @@ export const observedAttention = definePolicy({
       start: () => ({
         observe: { columnSums: true },
         score(view) {
-          const { backend, length } = view;
+          const { backend, length, model } = view;
           const watchers = entryRow(backend, length, (entry) => length - entry);
-          return backend.zip(columnSums(view), watchers, 'div');
+          return backend.zip(reduceGroups(backend, columnSums(view), model.kvHeads), watchers, 'div');
         },
       }),
     }),
 });
 
-/** Probability that each entry got from all queries that see it, group mean: f32 [kvHeads, n]. While decoding, from the new queries. */
+/** Probability that each entry got from all queries that see it: f32 [queryHeads, n]. While decoding, from the new queries. */
 function columnSums(view: LayerView): Tensor {
-  const { backend, cache, model } = view;
+  const { backend, cache } = view;
   const added = () => {
     const q = observed(view, 'queries');
     return backend.attentionColumns(q, cache, 'sum', columnOptions(view, q.shape[0] ?? 0));
   };
-  return reduceGroups(backend, view.columnSums ?? added(), model.kvHeads);
+  return view.columnSums ?? added();
 }
 
 /** Rows before the window see everything, the window's rows what they should. */
 function windowMasked(view: LayerView, window: number): Tensor {
-  const { backend, cache, model } = view;
+  const { backend, cache } = view;
   const q = observed(view, 'queries');
   const [rows = 0] = q.shape;
   const early = backend.slice(q, 0, 0, Math.max(0, rows - window));
   const late = backend.slice(q, 0, Math.max(0, rows - window), rows);
   const open = backend.attentionColumns(early, cache, 'sum', { ...view.attention, mask: 'none' });
   const causal = backend.attentionColumns(late, cache, 'sum', columnOptions(view, Math.min(rows, window)));
-  return reduceGroups(backend, backend.zip(open, causal, 'add'), model.kvHeads);
+  return backend.zip(open, causal, 'add');
 }
 
 /** Scores that the survivors keep and every later token adds to (block form of 5b: new entries start at 0, all new rows are added). */

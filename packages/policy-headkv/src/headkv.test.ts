@@ -36,6 +36,15 @@ describe('headkv', () => {
     expect(kept[0]?.length).toBeGreaterThan(kept[1]?.length ?? 0);
   });
 
+  it('past: the window comes on top of the budget', async () => {
+    const { kept } = await evict(createReferenceBackend(), headkv({ policy: scorer(), counted: 'past' }), inputs, { budget });
+    expect(kept.map((slots) => slots.length)).toEqual([28, 28]);
+    const tight = await evict(createReferenceBackend(), headkv({ policy: scorer(), counted: 'past' }), inputs, {
+      budget: { kind: 'tokens', tokens: inputs.length - 2 },
+    });
+    expect(tight.total).toBe(2 * inputs.length);
+  });
+
   it('brings a table for SmolLM2-135M', () => {
     const model = { ...modelOf(inputs, 30), queryHeads: 9, kvHeads: 3 };
     const context = { model, promptLength: 1000, budget: { kind: 'tokens', tokens: 200 }, seed: 0, sequence: 0 } as const;

@@ -35,6 +35,12 @@ export const headkv = definePolicy({
       min: 1,
       description: '1/beta of every head’s budget goes into the common pool; large values even heads out.',
     },
+    counted: {
+      kind: 'choice',
+      choices: ['all', 'past'] as const,
+      default: 'all',
+      description: 'all: the budget holds the protected window too; past: the window comes on top of it (KVCache-Factory).',
+    },
     temperature: { kind: 'number', default: 1, min: 0, description: 'Exponent on the importance.' },
   },
   budget: 'own',
@@ -43,13 +49,13 @@ export const headkv = definePolicy({
   phases: ['prefill'],
   profiles: {
     reference: { description: 'HeadKV repository.', parameters: { beta: 1.5 } },
-    factory: { description: 'KVCache-Factory.', parameters: { beta: 1.01 } },
+    factory: { description: 'KVCache-Factory.', parameters: { beta: 1.01, counted: 'past' } },
   },
   deviations: [
     'Importance of query heads is averaged over the group; the repository keeps a set per query head.',
     'Head budgets sum to the whole budget exactly, over all layers; the repository rounds each head, and loses what a head gets beyond the prompt.',
   ],
-  create: ({ policy, table, beta, temperature }) => {
+  create: ({ policy, table, beta, counted, temperature }) => {
     const read: HeadTable | undefined = table === '' ? undefined : readHeadTable(bundledPath(table, tables, '.json'));
     if (read?.importance.flat().every((value) => value === 0)) {
       throw new KvsiftError('policy_invalid', `headkv: ${table} must have a head of an importance above 0, not zeros only`);
@@ -68,7 +74,12 @@ export const headkv = definePolicy({
         );
         const even = Array.from({ length: model.layers }, () => Array.from({ length: model.kvHeads }, () => 1));
         const importance = read === undefined ? even : perKvHead(read, model);
-        const counts = headBudgets(context, policy.scoring.allocate(context), protect, importance, beta, temperature);
+        const onTop = counted === 'past' ? protect.first + protect.last : 0;
+        const uniform = policy.scoring.allocate(context).map(({ perHead, total }) => ({
+          perHead: perHead + onTop,
+          total: total + onTop * model.kvHeads,
+        }));
+        const counts = headBudgets(context, uniform, protect, importance, beta, temperature);
         const budgets = counts.map((row): LayerBudget => {
           const total = row.reduce((sum, count) => sum + Math.min(count, promptLength), 0);
           return { perHead: Math.ceil(total / model.kvHeads), total };

@@ -48,6 +48,7 @@ export const knorm = definePolicy({
       description: 'l2compress, README example.',
       parameters: { keepRatio: 0.9, pruneAfter: 1048, skipLayers: [0, 1] },
     },
+    factory: { description: 'KVCache-Factory: the first two layers stay whole.', parameters: { skipLayers: [0, 1] } },
     kvpress: { description: 'kvpress KnormPress.', parameters: {} },
   },
   deviations: ['No layer is skipped by default: the budget then means the same in every layer.'],
@@ -58,7 +59,7 @@ export const knorm = definePolicy({
         const { model, promptLength } = context;
         const remaining = remainingOf(schedule, context);
         return Array.from({ length: model.layers }, (_, layer) => {
-          const left = remaining(layer, promptLength);
+          const left = remaining(layer, promptLength, promptLength);
           return left === 'all' ? uniformLayer(promptLength, model) : left;
         });
       },

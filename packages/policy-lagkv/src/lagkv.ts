@@ -1,5 +1,18 @@
-import { definePolicy, entryRow, filled, keepBest, type LayerView, overEntries, releasing, resolveBudgets } from '@kvsift/policy';
-import type { Backend, Formula, Tensor } from '@kvsift/tensor';
+import {
+  definePolicy,
+  demandLayers,
+  entryRow,
+  filled,
+  keepBest,
+  type LayerView,
+  overEntries,
+  releasing,
+  resolveBudgets,
+  type Scoring,
+  type SequenceContext,
+  uniformLayer,
+} from '@kvsift/policy';
+import { type Backend, type Formula, KvsiftError, type Tensor } from '@kvsift/tensor';
 
 /** LagKV (specification 14). */
 export const lagkv = definePolicy({
@@ -28,34 +41,98 @@ export const lagkv = definePolicy({
       description:
         'rank: place inside the partition, so that all partitions keep alike; cross: raw scores compete over the whole prompt.',
     },
+    valueWeight: { kind: 'number', default: 1, min: 0, description: 'Weight of the values’ part beside that of the keys.' },
+    keepRatio: {
+      kind: 'number',
+      default: 0,
+      min: 0,
+      max: 1,
+      unit: 'share of a partition',
+      description:
+        'Every partition but the last keeps ⌊keepRatio · lag⌋ entries, in place of the budget, as the repository counts; while decoding, what has been compressed once never is again. 0 follows the budget.',
+    },
+    skipLayers: { kind: 'numbers', default: [], min: 0, unit: 'layers', description: 'Layers that stay whole.' },
   },
   observes: 'keys and values',
   costs: '10 · kvHeads · n · headDim FLOPs, O(kvHeads · n) memory',
   phases: ['prefill', 'decode'],
   profiles: {
-    reference: { description: 'LagKV repository sizes.', parameters: { sinks: 16, lag: 1024 } },
+    reference: { description: 'LagKV repository.', parameters: { sinks: 16, lag: 1024, keepRatio: 0.5 } },
     kvpress: { description: 'kvpress LagKVPress.', parameters: { sinks: 4, lag: 128 } },
   },
   deviations: [
-    'The budget is exact: quotas of partitions differ by at most one. The repository keeps a fixed share of each and the tail on top.',
+    'The budget is exact: quotas of partitions differ by at most one. The repository keeps a fixed share of each and the tail on top: keepRatio.',
     'A channel that is constant over the next partition contributes nothing; the references divide by zero.',
   ],
-  create: ({ sinks, lag, scoring }) =>
-    keepBest('lagkv', {
+  create: (options) => {
+    if (options.keepRatio > 0 && options.scoring === 'cross')
+      throw new KvsiftError('policy_invalid', 'lagkv: keepRatio counts in each partition and goes with scoring=rank');
+    return keepBest('lagkv', {
       protect: { first: 0, last: 0 },
-      allocate: resolveBudgets,
+      allocate(context) {
+        const { model, promptLength } = context;
+        const left = remainingOf(options, context);
+        return Array.from({ length: model.layers }, (_, layer) => {
+          const kept = left(layer, promptLength, promptLength);
+          return kept === 'all' ? uniformLayer(promptLength, model) : kept;
+        });
+      },
+      remaining: (context) => remainingOf(options, context),
       start: () => ({
         observe: {},
         decode: { observe: {} },
-        score: (view) => scorePartitions(view, sinks, lag, scoring),
+        score: (view) => scorePartitions(view, options),
       }),
-    }),
+    });
+  },
 });
 
-function scorePartitions(view: LayerView, sinks: number, lag: number, scoring: 'rank' | 'cross'): Tensor {
-  const { backend, cache, length, model } = view;
+interface Options {
+  readonly sinks: number;
+  readonly lag: number;
+  readonly scoring: 'rank' | 'cross';
+  readonly valueWeight: number;
+  readonly keepRatio: number;
+  readonly skipLayers: readonly number[];
+}
+
+/** Entries that a compressed partition keeps. */
+function quotaOf({ keepRatio, lag }: Options): number {
+  return Math.trunc(keepRatio * lag + 1e-9);
+}
+
+/**
+ * Where the partitions begin that have not been compressed yet, of `length` entries of `seen` tokens: behind the sinks and what each partition before has
+ * left, which lost `lag` − quota entries each.
+ */
+function firstOpen(options: Options, length: number, seen: number): number {
+  const quota = quotaOf(options);
+  const compressed = options.keepRatio === 0 || quota === options.lag ? 0 : Math.round((seen - length) / (options.lag - quota));
+  return options.sinks + compressed * quota;
+}
+
+/** @throws KvsiftError `policy_invalid` where the model lacks a layer that is to be skipped */
+function remainingOf(options: Options, context: SequenceContext): ReturnType<NonNullable<Scoring['remaining']>> {
+  const { lag, keepRatio, skipLayers } = options;
+  const { model } = context;
+  demandLayers('lagkv', 'skipLayers', skipLayers, model);
+  const budgets = resolveBudgets(context);
+  return (layer, length, seen) => {
+    const budget = budgets[layer];
+    if (budget === undefined || skipLayers.includes(layer)) return 'all';
+    if (keepRatio === 0) return budget;
+    const open = firstOpen(options, length, model.windows?.[layer] === undefined ? seen : length);
+    const partitions = Math.floor((length - open) / lag) - 1;
+    return partitions < 1 ? 'all' : uniformLayer(length - partitions * (lag - quotaOf(options)), model);
+  };
+}
+
+function scorePartitions(view: LayerView, options: Options): Tensor {
+  const { backend, cache, length, model, attention, seen } = view;
+  const { lag, scoring, valueWeight } = options;
+  const sinks = firstOpen(options, length, attention.window === undefined ? seen : length);
   const partitions = Math.floor((length - sinks) / lag);
-  if (length < sinks + 2 * lag) return recency(view, sinks);
+  if (length < sinks + 2 * lag) return recency(view, options.sinks);
   const scored = (partitions - 1) * lag;
   const scores = overEntries(
     view,
@@ -65,7 +142,9 @@ function scorePartitions(view: LayerView, sinks: number, lag: number, scoring: '
           const read = (later: number) => own.kvRead(cache, part, sinks + start + later, sinks + end + later);
           return spread(own, read(0), read(lag), lag);
         });
-      const both = inner.zip(inner.zip(of('keys'), of('values'), 'add'), 2, 'div');
+      const values = of('values');
+      const weighted = valueWeight === 1 ? values : inner.zip(values, valueWeight, 'mul');
+      const both = inner.zip(inner.zip(of('keys'), weighted, 'add'), 2, 'div');
       const chosen = scoring === 'cross' ? both : inner.zip(inner.rank(both), lag, 'div');
       return inner.reshape(chosen, [model.kvHeads, end - start]);
     },

@@ -66,6 +66,7 @@ export const merging = definePolicy({
       'compensation',
       'retrieval',
       'reread',
+      'segments',
       'merging',
       // What is evicted has not turned with the survivors: their keys do not mix.
       ...(mergesKeys(method) ? (['renumbering'] as const) : []),

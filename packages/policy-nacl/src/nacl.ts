@@ -65,6 +65,13 @@ export const nacl = definePolicy({
       default: 'gumbel',
       description: 'Two ways to the same law: on the device, or NumPy’s rounds on the host.',
     },
+    minLength: {
+      kind: 'integer',
+      default: 0,
+      min: 0,
+      unit: 'tokens',
+      description: 'Prompts of so many tokens or fewer stay whole (2,048 in the release).',
+    },
     ratios: {
       kind: 'numbers',
       default: [],
@@ -82,7 +89,7 @@ export const nacl = definePolicy({
     paper: { description: 'Mean over the proxies, as the formulas have it.', parameters: { reduction: 'mean' } },
     reference: {
       description: 'PaddlePaddle release.',
-      parameters: { sinks: 256, ratios: [0.01, 0.12, 0.07], sampler: 'rounds' },
+      parameters: { sinks: 256, ratios: [0.01, 0.12, 0.07], sampler: 'rounds', minLength: 2048 },
     },
     factory: { description: 'KVCache-Factory selector.', parameters: { protectProxies: true } },
   },
@@ -99,10 +106,12 @@ export const nacl = definePolicy({
     const proxyCount = (length: number) => Math.max(1, Math.trunc(options.proxies * length));
     return keepBest('nacl', {
       protect: ratios.length > 0 ? { first: 0, last: 0 } : { first: sinks, last: recent },
-      allocate: (context) =>
-        ratios.length === 0
-          ? resolveBudgets(context)
-          : resolveBudgets(context).map(() => uniformLayer(ratioCounts(context.promptLength, options).total, context.model)),
+      allocate(context) {
+        const { model, promptLength } = context;
+        const budgets = resolveBudgets(context);
+        if (promptLength <= options.minLength) return budgets.map(() => uniformLayer(promptLength, model));
+        return ratios.length === 0 ? budgets : budgets.map(() => uniformLayer(ratioCounts(promptLength, options).total, model));
+      },
       start: ({ promptLength }) => ({
         observe: { queries: { last: proxyCount(promptLength) } },
         async score(view) {

@@ -52,6 +52,23 @@ describe('quest', () => {
     expect(run.retrieval?.choose(stepView(61))).toBe('all');
   });
 
+  it('mean: heads of a group agree on the mean of their bounds', async () => {
+    const view = stepView(61);
+    if (view.queries === undefined) throw new Error('no query');
+    const bounds = extendBounds(view, 8, undefined);
+    const rows = await view.queries.read();
+    // One query head at a time in both places of its group.
+    const alone = await Promise.all(
+      [0, 1].map(async (member) => {
+        const twice = Float32Array.from(rows, (_, at) => rows[(Math.floor(at / 16) * 2 + member) * 8 + (at % 8)] ?? 0);
+        return upperBounds(backend, backend.upload(twice, 'f32', [1, 32]), bounds).read();
+      }),
+    );
+    const mean = await upperBounds(backend, view.queries, bounds, 'mean').read();
+    for (const [page, value] of mean.entries())
+      expect(value).toBeCloseTo(((alone[0]?.[page] ?? 0) + (alone[1]?.[page] ?? 0)) / 2, 5);
+  });
+
   it('bounds every product of a page, also after entries came', async () => {
     const first = extendBounds(stepView(43), 8, undefined);
     const view = stepView(61);

@@ -1,12 +1,19 @@
 import {
+  below,
   definePolicy,
+  demandNumber,
+  demandTensor,
   joinMemories,
   LayerTensors,
   type LayerView,
   layerNumbers,
+  layersNamed,
   type PolicyRun,
   type RunMemory,
+  refuseOthers,
   resolveBudgets,
+  type SavedState,
+  type Standing,
   uniformLayer,
 } from '@kvsift/policy';
 import type { Selection } from '@kvsift/tensor';
@@ -25,6 +32,12 @@ export const quest = definePolicy({
   },
   parameters: {
     pageSize: { kind: 'integer', default: 16, min: 1, unit: 'entries', description: 'Entries that share one bound.' },
+    groupReduction: {
+      kind: 'choice',
+      choices: ['max', 'mean'] as const,
+      default: 'max',
+      description: 'How the query heads of a group agree on the bound of a page.',
+    },
     fullLayers: { kind: 'integer', default: 2, min: 0, unit: 'layers', description: 'First layers that read everything.' },
   },
   budget: 'own',
@@ -32,19 +45,25 @@ export const quest = definePolicy({
   costs: '2 · queryHeads · headDim · pages FLOPs per step, and a copy of the chosen entries; nothing is freed',
   phases: ['decode'],
   deviations: [
-    'Pages are chosen per KV head by the highest bound of its query heads; the original chooses per query head.',
+    'Pages are chosen per KV head by the bounds of its query heads together; the original chooses per query head.',
     'The budget is what a step reads, at least three pages; memory is that of the full cache.',
   ],
-  create: ({ pageSize, fullLayers }) => ({
+  create: ({ pageSize, fullLayers, groupReduction }) => ({
     ragged: false,
     traits: ['retrieval'] as const,
     begin(context) {
       const budgets = resolveBudgets(context).map(({ perHead }) => perHead);
       const whole = budgets.map(() => uniformLayer(context.promptLength, context.model));
-      return new QuestRun(whole, budgets, pageSize, fullLayers);
+      return new QuestRun(whole, budgets, { pageSize, fullLayers, groupReduction });
     },
   }),
 });
+
+interface QuestOptions {
+  readonly pageSize: number;
+  readonly fullLayers: number;
+  readonly groupReduction: 'max' | 'mean';
+}
 
 class QuestRun implements PolicyRun {
   readonly observe = {};
@@ -55,14 +74,19 @@ class QuestRun implements PolicyRun {
   constructor(
     readonly budgets: PolicyRun['budgets'],
     private readonly reads: readonly number[],
-    private readonly pageSize: number,
-    private readonly fullLayers: number,
+    private readonly options: QuestOptions,
     private readonly low = new LayerTensors(),
     private readonly high = new LayerTensors(),
     covered: ReadonlyMap<number, number> = new Map(),
   ) {
     this.#covered = new Map(covered);
-    this.memory = joinMemories({ low, high, covered: layerNumbers(this.#covered) });
+    const check = () => {};
+    const { save, restore } = joinMemories({
+      low: { ...low.storage, check },
+      high: { ...high.storage, check },
+      covered: { ...layerNumbers(this.#covered, 0), check },
+    });
+    this.memory = { save, restore, check: (state, standing) => this.#checkPages(state, standing) };
   }
 
   select(): 'all' {
@@ -70,8 +94,8 @@ class QuestRun implements PolicyRun {
   }
 
   fork(): PolicyRun {
-    const { budgets, reads, pageSize, fullLayers, low, high } = this;
-    return new QuestRun(budgets, reads, pageSize, fullLayers, low.fork(), high.fork(), this.#covered);
+    const { budgets, reads, options, low, high } = this;
+    return new QuestRun(budgets, reads, options, low.fork(), high.fork(), this.#covered);
   }
 
   /** Bounds of a page that lost entries are made anew. */
@@ -88,33 +112,55 @@ class QuestRun implements PolicyRun {
     this.dispose();
   }
 
+  /** Bounds belong to entries that there are; after a rollback there may be more pages. @throws KvsiftError `file_malformed` */
+  #checkPages(state: SavedState, standing: Standing): void {
+    const { model, lengths } = standing;
+    const layers = layersNamed(below('covered', state.numbers), standing);
+    refuseOthers(state, (name) => layers.some((layer) => ['low', 'high', 'covered'].some((part) => name === `${part}.${layer}`)));
+    for (const layer of layers) {
+      const covered = demandNumber(state, `covered.${layer}`, [0, lengths[layer] ?? 0]);
+      const shape = [
+        model.kvHeads,
+        [Math.floor(covered / this.options.pageSize), Number.POSITIVE_INFINITY],
+        model.headDim,
+      ] as const;
+      for (const part of ['low', 'high']) demandTensor(state, `${part}.${layer}`, { dtype: 'f32', shape });
+    }
+  }
+
   /** Whole pages, the newest always among them. */
   #choose(view: LayerView): Selection | 'all' {
     const { backend, layer, length, queries } = view;
-    const pages = Math.max(3, Math.floor((this.reads[layer] ?? length) / this.pageSize));
-    const all = Math.ceil(length / this.pageSize);
+    const pages = Math.max(3, Math.floor((this.reads[layer] ?? length) / this.options.pageSize));
+    const all = Math.ceil(length / this.options.pageSize);
     const covered = (this.reads[layer] ?? length) >= length;
-    if (layer < this.fullLayers || covered || pages >= all || queries === undefined || view.attention.window !== undefined)
+    if (
+      layer < this.options.fullLayers ||
+      covered ||
+      pages >= all ||
+      queries === undefined ||
+      view.attention.window !== undefined
+    )
       return 'all';
     const bounds = this.#bounds(view);
-    const scores = upperBounds(backend, queries, bounds);
+    const scores = upperBounds(backend, queries, bounds, this.options.groupReduction);
     const [heads = 0] = scores.shape;
-    const newest = length - (all - 1) * this.pageSize;
+    const newest = length - (all - 1) * this.options.pageSize;
     // Every entry has its page's bound; entries of a page are equal, so whole pages win.
     const spread = backend.zip(
       backend.reshape(scores, [heads, all, 1]),
-      backend.upload(new Float32Array(this.pageSize), 'f32', [1, 1, this.pageSize]),
+      backend.upload(new Float32Array(this.options.pageSize), 'f32', [1, 1, this.options.pageSize]),
       'add',
     );
-    const entries = backend.slice(backend.reshape(spread, [heads, all * this.pageSize]), 1, 0, length);
-    return backend.top(entries, { keep: (pages - 1) * this.pageSize + newest, protectLast: newest });
+    const entries = backend.slice(backend.reshape(spread, [heads, all * this.options.pageSize]), 1, 0, length);
+    return backend.top(entries, { keep: (pages - 1) * this.options.pageSize + newest, protectLast: newest });
   }
 
   #bounds(view: LayerView): PageBounds {
     const { layer } = view;
     const [low, high, covered] = [this.low.get(layer), this.high.get(layer), this.#covered.get(layer)];
     const before = low && high && covered !== undefined ? { low, high, covered } : undefined;
-    const bounds = extendBounds(view, this.pageSize, before);
+    const bounds = extendBounds(view, this.options.pageSize, before);
     this.low.set(layer, view.keep(bounds.low));
     this.high.set(layer, view.keep(bounds.high));
     this.#covered.set(layer, bounds.covered);

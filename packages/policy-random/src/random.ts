@@ -12,13 +12,20 @@ export const random = definePolicy({
   parameters: {
     sinks: { kind: 'integer', default: 0, min: 0, unit: 'tokens', description: 'First tokens that are always kept.' },
     window: { kind: 'integer', default: 0, min: 0, unit: 'tokens', description: 'Last tokens that are always kept.' },
+    layers: {
+      kind: 'choice',
+      choices: ['own', 'shared'] as const,
+      default: 'own',
+      description: 'shared: every layer draws the same numbers, as kvpress does with a seed.',
+    },
   },
   seeded: true,
   observes: 'nothing',
   costs: 'O(kvHeads · n)',
   phases: ['prefill', 'decode'],
+  profiles: { kvpress: { description: 'kvpress RandomPress with a seed.', parameters: { layers: 'shared' } } },
   deviations: ['Layers draw independently; kvpress with a seed repeats one pattern in every layer.'],
-  create: ({ sinks, window }) =>
+  create: ({ sinks, window, layers }) =>
     keepBest('random', {
       protect: { first: sinks, last: window },
       allocate: resolveBudgets,
@@ -26,7 +33,7 @@ export const random = definePolicy({
         observe: {},
         decode: { observe: {} },
         score: ({ backend, seed, sequence, layer, model, length }) =>
-          backend.uniform({ seed, sequence, layer, purpose }, model.kvHeads, length),
+          backend.uniform({ seed, sequence, layer: layers === 'own' ? layer : 0, purpose }, model.kvHeads, length),
       }),
     }),
 });

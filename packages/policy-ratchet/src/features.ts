@@ -59,6 +59,17 @@ export const featureMaps: Readonly<Record<FeatureName, FeatureMap>> = {
   },
 };
 
+/** Features of a row of `headDim` numbers under a built-in map. */
+export function featureCount(name: FeatureName, headDim: number): number {
+  const counts: Readonly<Record<FeatureName, number>> = {
+    code: 1 + 2 * headDim,
+    diagonal: 1 + 2 * headDim,
+    taylor: 1 + headDim + (headDim * (headDim + 1)) / 2,
+    elu: headDim,
+  };
+  return counts[name];
+}
+
 /** The map for a model whose softmax scale is another than 1 / √headDim: rows are scaled first. */
 export function forScale(map: FeatureMap, { headDim, attentionScale = 1 / Math.sqrt(headDim) }: ScaledHeads): FeatureMap {
   const factor = Math.sqrt(attentionScale * Math.sqrt(headDim));

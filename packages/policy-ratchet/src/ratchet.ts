@@ -3,18 +3,19 @@ import {
   type Decision,
   definePolicy,
   evictedWeights,
+  hasEvicted,
   joinMemories,
   LayerTensors,
   type LayerView,
   type ModelShape,
   noMemory,
   type PolicyRun,
-  type RunState,
+  type RunMemory,
   wrapping,
 } from '@kvsift/policy';
 import { streamingLlm } from '@kvsift/policy-streaming-llm';
 import { KvsiftError } from '@kvsift/tensor';
-import { type FeatureMap, type FeaturePlace, featureMaps, forScale } from './features.js';
+import { type FeatureMap, type FeatureName, type FeaturePlace, featureCount, featureMaps, forScale } from './features.js';
 import { type LearnedFeatures, learnedMap, readLearned } from './learned.js';
 import { mixed, type SafeRule, stateOf } from './state.js';
 
@@ -67,7 +68,7 @@ export const ratchet = definePolicy({
     'The state costs memory of its own, about headDim + 1.5 entries per head for `code`, on top of the budget.',
   ],
   create: ({ policy, features, weights, rule, limit }) => {
-    const inner = wrapping('ratchet', policy, ['compensation', 'retrieval', 'reread', 'renumbering', 'merging']);
+    const inner = wrapping('ratchet', policy, ['compensation', 'retrieval', 'reread', 'segments', 'renumbering', 'merging']);
     if ((features === 'learned') !== (weights !== '')) {
       throw new KvsiftError('policy_invalid', 'ratchet: features=learned and weights="map.safetensors" go together');
     }
@@ -75,10 +76,7 @@ export const ratchet = definePolicy({
       ragged: false,
       traits: [...(policy.traits ?? []), 'compensation'] as const,
       begin: (context) => {
-        const map =
-          features === 'learned'
-            ? new LearnedMap(weights, context.model)
-            : new BuiltIn(forScale(featureMaps[features], context.model));
+        const map = features === 'learned' ? new LearnedMap(weights, context.model) : new BuiltIn(features, context.model);
         return compensated(inner(context), map, { kind: rule, limit }, new LayerTensors());
       },
     };
@@ -87,18 +85,27 @@ export const ratchet = definePolicy({
 
 /** A feature map that may have to be read first. */
 interface Loading {
-  /** Resolves once `at` may be called. */
-  ready(): Promise<unknown>;
+  /** Resolves once `at` may be called; tells how many features a row has. */
+  ready(): Promise<number>;
   at(place: FeaturePlace): FeatureMap;
 }
 
 class BuiltIn implements Loading {
-  constructor(private readonly map: FeatureMap) {}
+  readonly #map: FeatureMap;
 
-  async ready(): Promise<void> {}
+  constructor(
+    private readonly name: FeatureName,
+    private readonly model: ModelShape,
+  ) {
+    this.#map = forScale(featureMaps[name], model);
+  }
+
+  async ready(): Promise<number> {
+    return featureCount(this.name, this.model.headDim);
+  }
 
   at(): FeatureMap {
-    return this.map;
+    return this.#map;
   }
 }
 
@@ -110,8 +117,9 @@ class LearnedMap implements Loading {
     private readonly model: ModelShape,
   ) {}
 
-  async ready(): Promise<void> {
+  async ready(): Promise<number> {
     this.#learned ??= await readLearned(this.path, this.model);
+    return this.#learned.features;
   }
 
   at(place: FeaturePlace): FeatureMap {
@@ -160,18 +168,25 @@ function compensated(inner: PolicyRun, features: Loading, rule: SafeRule, states
     ...(exact && {
       memory: joinMemories({
         exact,
-        states: {
-          save: () => states.save(),
-          async restore(state: RunState) {
-            await features.ready();
-            states.restore(state);
-          },
-        },
+        states: stateMemory(states, features),
       }),
     }),
     fork: () => compensated(fork === undefined ? inner : fork.call(inner), features, rule, states.fork()),
     dispose,
     [Symbol.dispose]: dispose,
+  };
+}
+
+/** Every layer that has lost entries has a state of as many features as the map makes; decoding needs the map at once. */
+function stateMemory(states: LayerTensors, features: Loading): RunMemory {
+  const expecting = (features: number) =>
+    states.memory(
+      (_layer, { model }) => ({ dtype: 'f32', shape: [model.kvHeads, features, model.headDim + 1] }),
+      (layer, standing) => hasEvicted(standing, layer),
+    );
+  return {
+    ...states.storage,
+    check: async (state, standing) => expecting(await features.ready()).check(state, standing),
   };
 }
 

@@ -5,16 +5,13 @@ import type { Tensor } from '@kvsift/tensor';
 export const rerotate = definePolicy({
   name: 'rerotate',
   title: 'Key re-rotation',
-  idea: 'After an eviction give the survivors consecutive positions and rotate their keys accordingly, so that distances never exceed the cache.',
+  idea: 'After an eviction give the survivors of each layer consecutive positions and rotate their keys accordingly, so that distances never exceed the cache.',
   source: 'kvpress KeyRerotationPress; StreamingLLM and Finch number tokens this way',
   parameters: { policy: { kind: 'policy', description: 'What chooses the survivors; the same number in every head.' } },
   observes: 'what the wrapped policy observes, rope frequencies',
   costs: 'those of the wrapped policy, and one rotation of the kept keys',
   phases: ['prefill', 'decode'],
-  deviations: [
-    'Frequencies that depend on the length (dynamic NTK) are taken as they were at prefill.',
-    'Where layers keep different numbers of entries, the next token comes behind the longest.',
-  ],
+  deviations: ['Frequencies that depend on the length (dynamic NTK) are taken as they were at prefill.'],
   create: ({ policy }) => {
     const begin = wrapping('rerotate', policy, ['compensation', 'retrieval', 'reread', 'renumbering']);
     return {
@@ -32,6 +29,7 @@ function rotated(inner: PolicyRun): PolicyRun {
     observe: inner.observe,
     budgets: inner.budgets,
     nextPosition: 'kept',
+    ...(inner.segments && { segments: inner.segments }),
     select: async (view) => rotateSurvivors(view, await inner.select(view)),
     ...(decode && {
       decode: { ...decode, step: async (view: LayerView) => rotateSurvivors(view, await decode.step(view)) },

@@ -1,11 +1,40 @@
 import { createReferenceBackend } from '@kvsift/backend-reference';
-import { conformance, evict, randomInputs, scoresOf } from '@kvsift/policy-testkit';
+import { reduceGroups, windowAttention } from '@kvsift/policy';
+import { conformance, contextOf, evict, layerView, randomInputs, scoresOf } from '@kvsift/policy-testkit';
 import { describe, expect, it } from 'vitest';
 import { scissorhands } from './scissorhands.js';
 
 describe('scissorhands', () => {
   const subject = { definition: scissorhands.definition, make: () => scissorhands({ history: 24 }) };
   for (const { name, run } of conformance(subject, createReferenceBackend)) it(name, run);
+
+  it('attention: sums what the last queries pay, and fades it while decoding', async () => {
+    const backend = createReferenceBackend();
+    const inputs = randomInputs(3, { length: 30 });
+    const { kvHeads } = inputs;
+    const budget = { perHead: 20, total: 20 * kvHeads };
+    const policy = scissorhands({ history: 6, importance: 'attention', decay: 0.5, sinks: 2, recent: 3 });
+    expect(policy.scoring.protect).toEqual({ first: 2, last: 3 });
+    const run = policy.scoring.start(contextOf(inputs, { budget: { kind: 'tokens', tokens: 20 } }));
+    const paidBy = (rows: number) => {
+      const view = layerView(backend, inputs, { budget, observe: { queries: { last: rows } } });
+      return { view, sums: reduceGroups(backend, windowAttention(view, rows), kvHeads) };
+    };
+    const prompt = paidBy(6);
+    const first = await run.score(prompt.view);
+    expect(await first.read()).toEqual(await prompt.sums.read());
+    const all = backend.selection(
+      Int32Array.from({ length: 30 * kvHeads }, (_, at) => at % 30),
+      Int32Array.from({ length: kvHeads + 1 }, (_, head) => 30 * head),
+    );
+    run.kept?.(prompt.view, first, all);
+    const step = paidBy(1);
+    await run.decode?.step?.(step.view);
+    const [scores, before, own] = await Promise.all(
+      [run.score(step.view), prompt.sums, step.sums].map(async (x) => (await x).read()),
+    );
+    for (const [at, score] of (scores ?? []).entries()) expect(score).toBeCloseTo((before?.[at] ?? 0) / 2 + (own?.[at] ?? 0), 6);
+  });
 
   it('drops the earlier of equally neglected entries', async () => {
     const backend = createReferenceBackend();

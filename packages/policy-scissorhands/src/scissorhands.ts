@@ -11,6 +11,7 @@ import {
   releasing,
   resolveBudgets,
   type ScoreRun,
+  windowAttention,
 } from '@kvsift/policy';
 import type { Tensor } from '@kvsift/tensor';
 
@@ -30,34 +31,63 @@ export const scissorhands = definePolicy({
   },
   parameters: {
     history: { kind: 'integer', default: 400, min: 1, unit: 'tokens', description: 'Last queries of the prompt that count.' },
+    sinks: { kind: 'integer', default: 0, min: 0, unit: 'tokens', description: 'First tokens that are always kept.' },
     recent: { kind: 'integer', default: 10, min: 1, unit: 'tokens', description: 'Last tokens that are always kept.' },
+    importance: {
+      kind: 'choice',
+      choices: ['neglect', 'attention'] as const,
+      default: 'neglect',
+      description:
+        'neglect: how often a query pays an entry less than an even share. attention: what the queries pay it in sum (KVCache-Factory).',
+    },
+    decay: {
+      kind: 'number',
+      default: 1,
+      min: 0,
+      max: 1,
+      description: 'While decoding, what has been gathered before counts so much at each step.',
+    },
   },
   observes: 'rotated queries of the last `history` rows',
   costs: '4 · queryHeads · history · n · headDim FLOPs, O(queryHeads · n) memory',
   phases: ['prefill', 'decode'],
+  profiles: { factory: { description: 'KVCache-Factory selector, without sampling.', parameters: { importance: 'attention' } } },
   deviations: [
     'Entries are judged by the group mean of their probabilities, per KV head.',
     'While decoding every query counts; the paper forgets those older than `history`.',
     'All layers get the same budget; the paper gives later layers more: wrap with per-layer for that.',
   ],
-  create: ({ history, recent }) =>
+  create: ({ sinks, recent, ...options }) =>
     keepBest('scissorhands', {
-      protect: { first: 0, last: recent },
-      ties: 'later',
+      protect: { first: sinks, last: recent },
+      ties: options.importance === 'neglect' ? 'later' : 'earlier',
       allocate: resolveBudgets,
-      start: () => counted(history),
+      start: () => counted(options),
     }),
 });
 
-/** Minus the number of times each entry was neglected; survivors keep their counts. */
-function counted(history: number, held = new FollowedScores()): ScoreRun {
-  const add = (view: LayerView): Tensor => view.backend.zip(held.read(view), neglect(view, history), 'sub');
+interface Options {
+  readonly history: number;
+  readonly importance: 'neglect' | 'attention';
+  readonly decay: number;
+}
+
+/** What each entry has been paid, or minus the number of times that it was neglected; survivors keep it. */
+function counted(options: Options, held = new FollowedScores()): ScoreRun {
+  const { history, importance, decay } = options;
+  const add = (view: LayerView): Tensor => {
+    const { backend, model } = view;
+    const known = held.read(view);
+    const before = decay === 1 ? known : backend.zip(known, decay, 'mul');
+    if (importance === 'neglect') return backend.zip(before, neglect(view, history), 'sub');
+    return backend.zip(before, reduceGroups(backend, windowAttention(view, history), model.kvHeads), 'add');
+  };
   return {
     observe: { queries: { last: history } },
     score: (view) => (held.complete(view) ? held.read(view) : add(view)),
     kept: (view, scores, selection) => held.follow(view, scores, selection),
     decode: { observe: { queries: { last: 1 } }, step: (view) => held.write(view, add(view)) },
-    fork: () => counted(history, held.fork()),
+    fork: () => counted(options, held.fork()),
     memory: held.memory,
     dispose: () => held.dispose(),
   };

@@ -1,3 +1,4 @@
+export * from './attention.js';
 export * from './conformance.js';
 export * from './cost.js';
 export * from './evict.js';

@@ -34,13 +34,16 @@ export function keepChannels(
   channels: Selection,
   dtype: KvType,
 ): NarrowKeys {
-  // Blocks need 32 channels.
-  const narrow = dtype === 'q8_0' && channels.maxPerHead % 32 !== 0 ? 'f16' : dtype;
   return {
-    keys: stored(backend, gatherChannels(backend, entries.keys, channels), narrow),
+    keys: stored(backend, gatherChannels(backend, entries.keys, channels), narrowType(dtype, channels.maxPerHead)),
     values: stored(backend, entries.values, dtype),
     channels,
   };
+}
+
+/** What keys of `width` channels are stored in, in a cache of that type: blocks need 32 channels. */
+export function narrowType(dtype: KvType, width: number): KvType {
+  return dtype === 'q8_0' && width % 32 !== 0 ? 'f16' : dtype;
 }
 
 /** The chosen channels of f32 [kvHeads, rows, headDim]: f32 [kvHeads, rows, channels kept]. */

@@ -1,6 +1,19 @@
-import { joinMemories, LayerTensors, type LayerView, type RunMemory, type RunState } from '@kvsift/policy';
+import {
+  ascendingRows,
+  demandNumber,
+  demandTensor,
+  type ExpectedTensor,
+  joinMemories,
+  LayerTensors,
+  type LayerView,
+  type RunMemory,
+  type RunState,
+  refuseOthers,
+  type SavedState,
+  type Standing,
+} from '@kvsift/policy';
 import { type AttentionShape, byteLength, type Selection, type Tensor } from '@kvsift/tensor';
-import type { NarrowKeys } from './channels.js';
+import { type NarrowKeys, narrowType } from './channels.js';
 
 type Softmax = Pick<AttentionShape, 'scale' | 'softcap'>;
 
@@ -9,7 +22,7 @@ interface Facts extends Softmax {
 }
 
 /** Narrow storage of each layer of a sequence; forks share it, as nothing is ever written to it. */
-export class NarrowLayers implements Disposable, RunMemory {
+export class NarrowLayers implements Disposable {
   constructor(
     private readonly facts = new Map<number, Facts>(),
     private readonly parts = {
@@ -55,17 +68,22 @@ export class NarrowLayers implements Disposable, RunMemory {
     return { entries, bytes };
   }
 
-  save(): RunState {
-    return this.#memory().save();
-  }
-
-  async restore(state: RunState): Promise<void> {
-    await this.#memory().restore(state);
-  }
-
-  #memory(): RunMemory {
-    const facts = { save: () => this.#saveFacts(), restore: (state: RunState) => this.#restoreFacts(state) };
-    return joinMemories({ ...this.parts, facts });
+  /**
+   * How these layers get into a session file.
+   * @param width channels that keys keep
+   * @param isNarrow whether a layer has narrow entries
+   */
+  memory(width: number, isNarrow: (layer: number) => boolean): RunMemory {
+    // The parts are checked together.
+    const check = () => {};
+    const memories = Object.entries(this.parts).map(([name, part]): [string, RunMemory] => [name, { ...part.storage, check }]);
+    const facts: RunMemory = {
+      save: () => this.#saveFacts(),
+      check,
+      restore: (state) => this.#restoreFacts(state),
+    };
+    const { save, restore } = joinMemories({ ...Object.fromEntries(memories), facts });
+    return { save, restore, check: (state, standing) => checkNarrow(state, standing, width, isNarrow) };
   }
 
   #saveFacts(): RunState {
@@ -107,5 +125,31 @@ export class NarrowLayers implements Disposable, RunMemory {
 
   [Symbol.dispose](): void {
     this.dispose();
+  }
+}
+
+/** @throws KvsiftError `file_malformed` */
+function checkNarrow(state: SavedState, standing: Standing, width: number, isNarrow: (layer: number) => boolean): void {
+  const { model, kvType, seen } = standing;
+  const { kvHeads, headDim } = model;
+  const narrow = Array.from({ length: model.layers }, (_, layer) => layer).filter(isNarrow);
+  const counts = { total: kvHeads * width, perHead: width, maxPerHead: width };
+  const factNames = ['scale', 'softcap', ...Object.keys(counts)].map((name) => `facts.${name}`);
+  const names = ['keys', 'values', 'indices', 'offsets', 'positions', ...factNames];
+  refuseOthers(state, (name) => narrow.some((layer) => names.some((part) => name === `${part}.${layer}`)));
+  const tracked = Object.keys(state.tensors).some((name) => name.startsWith('positions.'));
+  for (const layer of narrow) {
+    const demand = (name: string, expected: ExpectedTensor) => demandTensor(state, `${name}.${layer}`, expected);
+    const [rows = 0] = demand('values', { dtype: kvType, shape: [[kvHeads, kvHeads * seen], headDim] }).shape;
+    const entries = rows / kvHeads;
+    demand('keys', { dtype: narrowType(kvType, width), shape: [kvHeads * entries, width] });
+    demand('indices', { dtype: 'i32', shape: [counts.total], numbers: ascendingRows(width, headDim - 1) });
+    const offsets = { are: `multiples of ${width}`, fits: (value: number, head: number) => value === head * width };
+    demand('offsets', { dtype: 'i32', shape: [kvHeads + 1], numbers: offsets });
+    if (tracked) demand('positions', { dtype: 'i32', shape: [kvHeads, entries], numbers: ascendingRows(entries, seen - 1) });
+    const atLeast0 = [0, Number.POSITIVE_INFINITY] as const;
+    demandNumber(state, `facts.scale.${layer}`, atLeast0, 'real');
+    if (`facts.softcap.${layer}` in state.numbers) demandNumber(state, `facts.softcap.${layer}`, atLeast0, 'real');
+    for (const [name, count] of Object.entries(counts)) demandNumber(state, `facts.${name}.${layer}`, [count, count]);
   }
 }

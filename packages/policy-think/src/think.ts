@@ -66,7 +66,15 @@ export const think = definePolicy({
     'Layers with a sliding window keep whole keys.',
   ],
   create: ({ policy, ratio, window, recent }) => {
-    const begin = wrapping('think', policy, ['cascade', 'decode', 'compensation', 'retrieval', 'reread', 'renumbering']);
+    const begin = wrapping('think', policy, [
+      'cascade',
+      'decode',
+      'compensation',
+      'retrieval',
+      'reread',
+      'segments',
+      'renumbering',
+    ]);
     return {
       ragged: false,
       traits: ['compensation'] as const,
@@ -89,6 +97,8 @@ function narrowed(inner: PolicyRun, context: SequenceContext, options: Options, 
   const { fork, memory: _memory, ...rest } = inner;
   const { model, promptLength } = context;
   const whole = (layer: number) => model.windows?.[layer] !== undefined;
+  const isNarrow = (layer: number) =>
+    !whole(layer) && Math.min(inner.budgets[layer]?.perHead ?? promptLength, promptLength) > options.recent;
   const dispose = () => {
     layers.dispose();
     inner.dispose();
@@ -117,7 +127,7 @@ function narrowed(inner: PolicyRun, context: SequenceContext, options: Options, 
     compensation: compensates,
     held: () => layers.held(),
     heldPositions: (layer) => layers.positions(layer),
-    memory: layers,
+    memory: layers.memory(model.headDim - options.dropped, isNarrow),
     fork: () => narrowed(fork === undefined ? inner : fork.call(inner), context, options, layers.fork()),
     dispose,
     [Symbol.dispose]: dispose,

@@ -73,6 +73,8 @@ export interface LayerView {
   readonly length: number;
   /** Tokens that the sequence has seen so far, evicted ones included. */
   readonly seen: number;
+  /** Position of the next token in this layer, where survivors have been given new ones. Absent: `seen`. */
+  readonly nextPosition?: number;
   readonly budget: LayerBudget;
   /** Tensors made through this backend are released once the layer has been compacted; call `keep` for those that must live on. */
   readonly backend: Backend;
@@ -154,6 +156,17 @@ export interface Reread {
   decide(backend: Backend): readonly Decision[] | Promise<readonly Decision[]>;
 }
 
+/**
+ * A prompt that is read part by part (Finch): each part comes with the prompt's last tokens behind it, the layers shrink, and only then the next part is
+ * read on top of what is left.
+ */
+export interface Segments {
+  /** Tokens of a part, at most; the last may have fewer. */
+  readonly length: number;
+  /** Last tokens of the prompt that stand behind every part. `select`, called for each part and layer, keeps none of them; they are read once more at the end. */
+  readonly question: number;
+}
+
 /** A policy at work on one sequence. All state of the sequence lives here and nowhere else. */
 export interface PolicyRun extends Disposable {
   readonly observe: Observation;
@@ -172,7 +185,9 @@ export interface PolicyRun extends Disposable {
   heldPositions?(layer: number): Tensor | undefined;
   /** Decides after a second reading; `select` then leaves the layers whole. */
   readonly reread?: Reread;
-  /** 'kept': the next token's position is the number of kept entries of the longest layer (re-rotation). Default 'seen': the true position. */
+  /** The prompt is read part by part; `view.seen` counts the parts so far and the question behind them. */
+  readonly segments?: Segments;
+  /** 'kept': in each layer the next token's position is the number of entries that it holds (re-rotation). Default 'seen': the true position. */
   readonly nextPosition?: 'seen' | 'kept';
   /** A second run with a copy of this one's state, for a forked sequence. Needed only with `decode`, `compensation` or `retrieval`. */
   fork?(): PolicyRun;
@@ -188,9 +203,9 @@ export type ParameterValue = number | string | boolean | EvictionPolicy | readon
 
 /**
  * What a policy may do besides choosing each layer's survivors once: shrink earlier layers again (`revise`), evict while decoding, compensate,
- * retrieve, read twice, give survivors new positions (`nextPosition`), add evicted entries to them (`keys`, `values`).
+ * retrieve, read twice, read part by part, give survivors new positions (`nextPosition`), add evicted entries to them (`keys`, `values`).
  */
-export type PolicyTrait = 'cascade' | 'decode' | 'compensation' | 'retrieval' | 'reread' | 'renumbering' | 'merging';
+export type PolicyTrait = 'cascade' | 'decode' | 'compensation' | 'retrieval' | 'reread' | 'segments' | 'renumbering' | 'merging';
 
 /** An eviction policy: an immutable description that starts a run per sequence. */
 export interface EvictionPolicy {

@@ -3,6 +3,7 @@ import type { LayerView } from './contract.js';
 import { gatherColumns } from './entries.js';
 import { LayerTensors } from './layer-tensors.js';
 import type { RunMemory } from './run-memory.js';
+import { hasEvicted } from './saved-state.js';
 import { filled } from './scores.js';
 
 /** Accumulated scores of the stored entries of each layer, f32 [kvHeads, stored]; evicting never changes those of the survivors. */
@@ -32,7 +33,10 @@ export class FollowedScores {
   }
 
   get memory(): RunMemory {
-    return this.layers;
+    return this.layers.memory(
+      (layer, { model, lengths }) => ({ dtype: 'f32', shape: [model.kvHeads, lengths[layer] ?? 0] }),
+      (layer, standing) => hasEvicted(standing, layer),
+    );
   }
 
   /** A second owner's state. */

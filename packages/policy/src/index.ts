@@ -13,6 +13,7 @@ export * from './registry.js';
 export * from './releasing.js';
 export * from './rewrap.js';
 export * from './run-memory.js';
+export * from './saved-state.js';
 export * from './scored.js';
 export * from './scores.js';
 export { traitsOf, wrapping } from './wrapping.js';

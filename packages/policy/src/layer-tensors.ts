@@ -1,5 +1,6 @@
 import { byteLength, type Tensor } from '@kvsift/tensor';
-import type { RunMemory, RunState } from './run-memory.js';
+import type { RunMemory } from './run-memory.js';
+import { demandTensor, type ExpectedTensor, layersNamed, refuseOthers, type Standing } from './saved-state.js';
 
 /** A tensor that forked runs share: nobody writes to it, the last owner releases it. */
 interface Shared {
@@ -8,7 +9,7 @@ interface Shared {
 }
 
 /** One tensor per layer that a run keeps between calls, with owners counted across forks. */
-export class LayerTensors implements Disposable, RunMemory {
+export class LayerTensors implements Disposable {
   readonly #layers = new Map<number, Shared>();
 
   get(layer: number): Tensor | undefined {
@@ -26,12 +27,36 @@ export class LayerTensors implements Disposable, RunMemory {
     return [...this.#layers.values()].reduce((sum, { tensor }) => sum + byteLength(tensor.dtype, tensor.shape), 0);
   }
 
-  save(): RunState {
-    return { numbers: {}, tensors: Object.fromEntries([...this.#layers].map(([layer, { tensor }]) => [layer, tensor])) };
+  /**
+   * How these tensors get into a session file.
+   * @param expected what a layer's tensor must be
+   * @param isNeeded whether a layer must have one
+   */
+  memory(
+    expected: (layer: number, standing: Standing) => ExpectedTensor,
+    isNeeded: (layer: number, standing: Standing) => boolean,
+  ): RunMemory {
+    return {
+      ...this.storage,
+      check(state, standing) {
+        refuseOthers(state, (name) => name in state.tensors);
+        layersNamed(state.tensors, standing);
+        for (let layer = 0; layer < standing.model.layers; layer++) {
+          if (`${layer}` in state.tensors || isNeeded(layer, standing))
+            demandTensor(state, String(layer), expected(layer, standing));
+        }
+      },
+    };
   }
 
-  restore({ tensors }: RunState): void {
-    for (const [layer, tensor] of Object.entries(tensors)) this.set(Number(layer), tensor);
+  /** `memory` without its check, for who checks these tensors together with others. */
+  get storage(): Pick<RunMemory, 'save' | 'restore'> {
+    return {
+      save: () => ({ numbers: {}, tensors: Object.fromEntries([...this.#layers].map(([layer, { tensor }]) => [layer, tensor])) }),
+      restore: ({ tensors }) => {
+        for (const [layer, tensor] of Object.entries(tensors)) this.set(Number(layer), tensor);
+      },
+    };
   }
 
   /** A second owner of the same tensors. */

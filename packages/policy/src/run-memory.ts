@@ -1,4 +1,5 @@
-import type { Tensor } from '@kvsift/tensor';
+import { isKvsiftError, KvsiftError, type Tensor } from '@kvsift/tensor';
+import { demandNumber, layersNamed, refuseOthers, type SavedState, type Standing } from './saved-state.js';
 
 /** What a run has gathered, by name. */
 export interface RunState {
@@ -10,12 +11,22 @@ export interface RunState {
 export interface RunMemory {
   /** The tensors stay the run's. */
   save(): RunState;
-  /** For a run that has just begun: takes over the tensors. */
+  /**
+   * Looks at what a file says before anything is made of it: names, types, shapes, and numbers that are used as indices or counts. Floats are numbers
+   * already.
+   * @throws KvsiftError `file_malformed` naming what such a run cannot have gathered over such a cache
+   */
+  check(state: SavedState, standing: Standing): void | Promise<void>;
+  /** For a run that has just begun, and a state that has passed `check`: takes over the tensors. */
   restore(state: RunState): void | Promise<void>;
 }
 
 /** Of a run that gathers nothing. */
-export const noMemory: RunMemory = { save: () => ({ numbers: {}, tensors: {} }), restore() {} };
+export const noMemory: RunMemory = {
+  save: () => ({ numbers: {}, tensors: {} }),
+  check: (state) => refuseOthers(state, () => false),
+  restore() {},
+};
 
 /** Several memories as one, each under its name. */
 export function joinMemories(parts: Readonly<Record<string, RunMemory>>): RunMemory {
@@ -30,6 +41,17 @@ export function joinMemories(parts: Readonly<Record<string, RunMemory>>): RunMem
       }
       return { numbers, tensors };
     },
+    async check(state, standing) {
+      refuseOthers(state, (name) => Object.keys(parts).some((part) => name.startsWith(`${part}.`)));
+      for (const [part, memory] of Object.entries(parts)) {
+        try {
+          await memory.check({ numbers: below(part, state.numbers), tensors: below(part, state.tensors) }, standing);
+        } catch (error) {
+          if (!isKvsiftError(error)) throw error;
+          throw new KvsiftError(error.code, `${part}.${error.message}`, error.details, { cause: error });
+        }
+      }
+    },
     async restore({ numbers, tensors }) {
       for (const [part, memory] of Object.entries(parts)) {
         await memory.restore({ numbers: below(part, numbers), tensors: below(part, tensors) });
@@ -38,17 +60,23 @@ export function joinMemories(parts: Readonly<Record<string, RunMemory>>): RunMem
   };
 }
 
-/** Of one number per layer. */
-export function layerNumbers(numbers: Map<number, number>): RunMemory {
+/** Of a whole number per layer, 0 to `most`: of every layer or, where nothing has been counted yet, of none. */
+export function layerNumbers(numbers: Map<number, number>, most: number): RunMemory {
   return {
     save: () => ({ numbers: Object.fromEntries(numbers), tensors: {} }),
+    check(state, standing) {
+      refuseOthers(state, (name) => name in state.numbers);
+      if (layersNamed(state.numbers, standing).length === 0) return;
+      for (let layer = 0; layer < standing.model.layers; layer++) demandNumber(state, String(layer), [0, most]);
+    },
     restore(state) {
       for (const [layer, value] of Object.entries(state.numbers)) numbers.set(Number(layer), value);
     },
   };
 }
 
-function below<T>(part: string, named: Readonly<Record<string, T>>): Record<string, T> {
+/** What is named below a part, without the part's name. */
+export function below<T>(part: string, named: Readonly<Record<string, T>>): Record<string, T> {
   const own = Object.entries(named).filter(([name]) => name.startsWith(`${part}.`));
   return Object.fromEntries(own.map(([name, value]) => [name.slice(part.length + 1), value]));
 }

@@ -44,9 +44,10 @@ export interface Scoring {
   readonly ties?: Ties;
   allocate(context: SequenceContext): readonly LayerBudget[];
   /**
-   * What an eviction while decoding leaves of a layer that holds `length` entries per head; 'all': it is not touched. Absent: what `allocate` said.
+   * What an eviction while decoding leaves of a layer that holds `length` entries per head of `seen` tokens; 'all': it is not touched. Absent: what
+   * `allocate` said.
    */
-  remaining?(context: SequenceContext): (layer: number, length: number) => LayerBudget | 'all';
+  remaining?(context: SequenceContext): (layer: number, length: number, seen: number) => LayerBudget | 'all';
   start(context: SequenceContext): ScoreRun;
 }
 

@@ -33,7 +33,8 @@ export function lastRows(backend: Backend, x: Tensor, rows: number): Tensor {
 /** Options of the attention statistics for query rows that end `behind` entries before the end of the layer. */
 export function columnOptions(view: LayerView, rows: number, options: { mask?: 'causal' | 'none'; behind?: number } = {}) {
   const { mask = 'causal', behind = 0 } = options;
-  const positions = Int32Array.from({ length: rows }, (_, row) => view.seen - behind - rows + row);
+  const next = view.nextPosition ?? view.seen;
+  const positions = Int32Array.from({ length: rows }, (_, row) => next - behind - rows + row);
   return {
     ...view.attention,
     mask,

@@ -7,6 +7,7 @@ const meanings: Readonly<Record<PolicyTrait, string>> = {
   compensation: 'corrects attention by what it holds beside the cache',
   retrieval: 'chooses what each step reads',
   reread: 'reads the prompt twice',
+  segments: 'reads the prompt part by part',
   renumbering: 'gives the survivors new positions',
   merging: 'adds what it evicts to what it keeps',
 };
@@ -19,6 +20,7 @@ export function traitsOf(run: PolicyRun): PolicyTrait[] {
     compensation: run.compensation !== undefined,
     retrieval: run.retrieval !== undefined,
     reread: run.reread !== undefined,
+    segments: run.segments !== undefined,
     renumbering: run.nextPosition === 'kept',
     merging: false,
   };

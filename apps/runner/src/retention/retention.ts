@@ -1,4 +1,5 @@
 import type { LanguageModel, Session } from '@kvsift/engine';
+import { KvsiftError } from '@kvsift/tensor';
 
 /** Which tokens of a prompt each layer and head kept. */
 export interface Retention {
@@ -8,8 +9,22 @@ export interface Retention {
   readonly kept: readonly (readonly Int32Array[])[];
 }
 
-/** Reads what a session that tracks positions holds of its prompt. */
-export async function readRetention(model: LanguageModel, session: Session, ids: Int32Array): Promise<Retention> {
+/** What `readRetention` needs of a model and of a session. */
+type Holder = Pick<Session, 'retained'> & { readonly cache: Pick<Session['cache'], 'numberedAnew'> };
+type Reader = Pick<LanguageModel, 'decoder' | 'tokenizer'>;
+
+/**
+ * Reads what a session that tracks positions holds of its prompt.
+ * @throws KvsiftError `unsupported` where survivors have new positions and layers remember no others
+ */
+export async function readRetention(model: Reader, session: Holder, ids: Int32Array): Promise<Retention> {
+  const windowed = model.decoder.config.layers.filter(({ window }) => window !== undefined).length;
+  if (session.cache.numberedAnew && windowed > 0) {
+    throw new KvsiftError(
+      'unsupported',
+      `the policy gives survivors new positions, and layers with a sliding window (${windowed} here) remember only those: look at the policy without rerotate`,
+    );
+  }
   const kept: Int32Array[][] = [];
   for (let layer = 0; layer < model.decoder.layers.length; layer++) kept.push(await session.retained(layer));
   return { tokens: Array.from(ids, (id) => model.tokenizer?.decode([id]) ?? ''), kept };

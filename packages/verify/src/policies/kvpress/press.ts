@@ -202,8 +202,8 @@ const presses: Readonly<Record<string, (params: unknown, ratio: number, sketch: 
   finch: (params) => {
     const schema = z.strictObject({ window_size: z.int(), normalize_scores: z.boolean(), rerotate_keys: z.boolean() });
     const values = schema.parse(params);
-    const scorer = finch({ question: values.window_size, normalise: values.normalize_scores });
-    return values.rerotate_keys ? plain(rerotate({ policy: scorer }), { scorer }) : plain(scorer);
+    const own = plain(finch({ question: values.window_size, normalise: values.normalize_scores }));
+    return values.rerotate_keys ? { ...own, policy: rerotate({ policy: own.policy }) } : own;
   },
 };
 

@@ -1,11 +1,6 @@
 import type { PolicyRun, RunMemory } from '@kvsift/policy';
 import { KvsiftError } from '@kvsift/tensor';
 
-/** A policy that has done its work: only how positions go on is left. */
-export function idleRun(nextPosition: 'seen' | 'kept'): PolicyRun {
-  return { observe: {}, budgets: [], select: () => 'all', nextPosition, dispose() {}, [Symbol.dispose]() {} };
-}
-
 /** True where a policy has something to do once the prompt has been read. */
 function worksOn(run: PolicyRun): boolean {
   return (run.decode ?? run.compensation ?? run.retrieval) !== undefined;
@@ -25,7 +20,7 @@ export function memoryOf(run: PolicyRun | undefined): RunMemory | undefined {
 }
 
 /**
- * What a second sequence needs of a policy at work: its decode state where it has one, else only how positions go on.
+ * What a second sequence needs of a policy at work; undefined where the prompt was all it had to do with.
  * @throws KvsiftError `unsupported` where the state cannot be copied
  */
 export function forkRun(run: PolicyRun | undefined): PolicyRun | undefined {
@@ -34,7 +29,7 @@ export function forkRun(run: PolicyRun | undefined): PolicyRun | undefined {
   if (worksOn(run)) {
     throw new KvsiftError('unsupported', 'this policy keeps state while decoding and cannot be forked');
   }
-  return idleRun(run.nextPosition ?? 'seen');
+  return undefined;
 }
 
 /** @throws KvsiftError `unsupported` where a policy has taken tokens into account since the prompt and cannot forget them */
