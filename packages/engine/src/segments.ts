@@ -17,7 +17,7 @@ export async function readPrompt(
   const context = ids.subarray(0, ids.length - question);
   const asked = ids.subarray(context.length);
   const parts = Array.from({ length: Math.ceil(context.length / length) }, (_, part) =>
-    Int32Array.of(...context.subarray(part * length, (part + 1) * length), ...asked),
+    joined(context.subarray(part * length, (part + 1) * length), asked),
   );
   const progress = wholeProgress([...parts, asked], options);
   for (const part of parts) {
@@ -37,6 +37,13 @@ export async function readPrompt(
       );
   }
   return prefill(model, cache, asked, { ...options, ...rest, ...progress(asked) });
+}
+
+function joined(a: Int32Array, b: Int32Array): Int32Array {
+  const both = new Int32Array(a.length + b.length);
+  both.set(a);
+  both.set(b, a.length);
+  return both;
 }
 
 /** The policy's run, asked to choose in every layer of every part. */
