@@ -9,6 +9,7 @@ export default library({
     'src/memory.ts',
     'src/quality.ts',
     'src/retrieval.ts',
+    'src/eval.ts',
     'src/gpu.ts',
   ],
 });

@@ -1,4 +1,4 @@
-import { spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -40,10 +40,24 @@ function startIn(cwd: string, ...args: readonly string[]) {
 const flags = ['--model', 'demo', '--policy', 'snapkv(window=16)', '--policy', 'random', '--budget', '20%', '--suite', 'facts'];
 const run = (out: string, limit = 4) => ['eval', 'run', ...flags, '--limit', `${limit}`, '--out', out];
 
+/** Waits until a process has said something on standard error. */
+function said(child: ChildProcess, text: string): Promise<void> {
+  let all = '';
+  return new Promise((resolve, reject) => {
+    child.stderr?.on('data', (data: Buffer) => {
+      all += data;
+      if (all.includes(text)) resolve();
+    });
+    child.on('close', () => reject(new Error(`ended before it said "${text}": ${all}`)));
+  });
+}
+
 /** Results without what time decides. */
 async function lasting(out: string) {
   const { results } = await readRun(join(folder, out));
-  return results.map(({ prefillSeconds: _prefill, decodeSeconds: _decode, ...rest }) => JSON.stringify(rest)).sort();
+  return results
+    .map(({ prefillSeconds: _prefill, firstTokenSeconds: _first, decodeSeconds: _decode, ...rest }) => JSON.stringify(rest))
+    .sort();
 }
 
 async function stored(out: string): Promise<number> {
@@ -83,6 +97,24 @@ describe('kvsift eval', () => {
     expect(await lasting('killed')).toEqual(await lasting('whole'));
   }, 480_000);
 
+  it('shares one reading among policies with --share-prefill, when it goes on, too', async () => {
+    expect((await start(...run('alone', 2)).ended).code).toBe(0);
+    expect((await start(...run('shared', 1), '--share-prefill').ended).code).toBe(0);
+    const more = await readFile(join(folder, 'shared/run.yaml'), 'utf8');
+    await writeFile(join(folder, 'more.yaml'), more.replace('limit: 1', 'limit: 2'));
+    expect((await start('eval', 'run', 'more.yaml', '--out', 'shared', '--mix').ended).code).toBe(0);
+    // What a reading leaves of a long prompt to the full cache has no room for the answer.
+    const nameless = (lines: readonly string[]) =>
+      lines.map((line) => {
+        const result = JSON.parse(line) as { readonly policy: string };
+        return JSON.stringify({ ...result, manifest: '', ...(result.policy === 'full' && { cacheBytes: 0 }) });
+      });
+    expect(nameless(await lasting('shared')).sort()).toEqual(nameless(await lasting('alone')).sort());
+    const { results } = await readRun(join(folder, 'shared'));
+    expect(new Set(results.map(({ prefillSeconds }) => prefillSeconds)).size).toBe(2);
+    expect((await start('report', 'shared', '--mix').ended).out).toContain('policies shared one reading of each prompt');
+  }, 60_000);
+
   it('finishes the sample in flight at Ctrl-C, says how to go on, and goes on', async () => {
     const { child, ended } = start(...run('stopped'));
     await untilStored('stopped', 0, ended);
@@ -97,6 +129,32 @@ describe('kvsift eval', () => {
     expect(again.code).toBe(0);
     expect(again.out).toContain('12 of 12 results');
   }, 120_000);
+
+  it('stops soon at Ctrl-C while samples are still planned, and at once at the second', async () => {
+    const planned = async (name: string, length: number) => {
+      const suite = `{ suite: ruler, tasks: [niah_multikey_3], options: { length: ${length} } }`;
+      const settings = `{ models: [demo], policies: [random], budgets: [50%], suites: [${suite}] }`;
+      await writeFile(join(folder, `${name}.yaml`), settings);
+      const started = start('eval', 'run', `${name}.yaml`, '--out', name);
+      await said(started.child, 'looking at models and samples');
+      await setTimeout(500);
+      started.child.kill('SIGINT');
+      return started;
+    };
+    // 500 samples, which take many seconds.
+    const before = performance.now();
+    const { code, err } = await (await planned('many', 16_384)).ended;
+    expect([code, err]).toEqual([4, expect.stringContaining('error: stopped before the first sample')]);
+    expect(performance.now() - before).toBeLessThan(10_000);
+    // One sample, which takes seconds to find its size.
+    const long = await planned('long', 3_000_000);
+    const asked = performance.now();
+    await said(long.child, 'once more to stop at once');
+    long.child.kill('SIGINT');
+    const ended = await long.ended;
+    expect([ended.code, ended.err]).toEqual([4, expect.not.stringContaining('stopped before')]);
+    expect(performance.now() - asked).toBeLessThan(5000);
+  }, 60_000);
 
   it('writes a run file that runs as it is, and reports of it', async () => {
     expect((await start('eval', 'init', 'run.yaml').ended).code).toBe(0);
@@ -209,7 +267,15 @@ describe('kvsift eval', () => {
     });
     await writeFile(join(folder, 'data/hotpotqa_e.jsonl'), rows.join('\n'));
     const suite = '{ suite: longbench-e, tasks: [hotpotqa], options: { folder: data } }';
-    await writeFile(join(folder, 'run.yaml'), `{ models: [demo], policies: [random], budgets: [50%], suites: [${suite}] }`);
+    const random = fileURLToPath(new URL('../../../packages/policy-random/dist/index.js', import.meta.url));
+    const wrapped = `import { random } from '${random}';
+      const definition = { ...random.definition, name: 'mine' };
+      export const mine = Object.assign((options) => ({ ...random(options), name: 'mine' }), { definition });`;
+    await writeFile(join(folder, 'data/mine.mjs'), wrapped);
+    await writeFile(
+      join(folder, 'run.yaml'),
+      `{ models: [demo], policies: [./data/mine.mjs], budgets: [50%], suites: [${suite}] }`,
+    );
     expect((await start('eval', 'run', 'run.yaml', '--out', 'own').ended).code).toBe(0);
     const { code, out } = await start('report', 'own', '--format', 'markdown').ended;
     expect(code).toBe(0);
@@ -218,5 +284,6 @@ describe('kvsift eval', () => {
     expect(suites[0]?.metrics).toMatchObject({ n: 2, '8k+': null });
     const elsewhere = await startIn(join(folder, 'data/elsewhere'), 'eval', 'resume', '../../own').ended;
     expect([elsewhere.code, elsewhere.err]).toEqual([0, expect.stringContaining('4 of 4 results are stored already')]);
+    expect(new Set((await readRun(join(folder, 'own'))).results.map(({ label }) => label))).toEqual(new Set(['full', 'mine']));
   }, 60_000);
 });

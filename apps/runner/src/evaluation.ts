@@ -43,6 +43,7 @@ export async function evaluate(settings: RunConfig, folder: string, options: Eva
     options.redis === undefined ? undefined : await shareRun(options.redis, folder, config, registry, onRefused);
   if (shared) progress.remark(`${await shared.workers()} workers are there; more with: kvsift worker --redis ${options.redis}`);
   const finish = interruption();
+  progress.step('looking at models and samples');
   const outcome = await runEvaluation(config, folder, {
     registry,
     suite: makeSuite,

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { currentCommit, type RunConfig } from '@kvsift/eval';
-import { SharedRun } from '@kvsift/eval-queue';
+import type { SharedRun } from '@kvsift/eval-queue';
 import { formatPolicy, type PolicyRegistry } from '@kvsift/policy';
 import { KvsiftError } from '@kvsift/tensor';
 import { codeFolder, version } from './version.js';
@@ -19,6 +19,8 @@ export async function shareRun(
   onRefused: (worker: string, reason: string) => void,
 ): Promise<SharedRun> {
   const facts = { kvsift: version(), commit: await currentCommit(codeFolder), backend, kvType: kvType ?? null };
+  // The client of the queue takes as long to load as all the rest of a run that shares nothing.
+  const { SharedRun } = await import('@kvsift/eval-queue');
   return SharedRun.open({
     url,
     run: await runName(folder),

@@ -1,10 +1,11 @@
 import { resolve } from 'node:path';
 import type { JsonValue, Manifest, RunConfig, Suite, SuiteSetting } from '@kvsift/eval';
-import { infiniteBench } from '@kvsift/eval-infinitebench';
+import { INFINITE_BENCH_TEMPLATES, infiniteBench } from '@kvsift/eval-infinitebench';
 import { longBench, longBenchE } from '@kvsift/eval-longbench';
 import { needleInHaystack } from '@kvsift/eval-needle';
 import { passkeyRetrieval } from '@kvsift/eval-passkey';
 import { ruler } from '@kvsift/eval-ruler';
+import { withAbsoluteSource } from '@kvsift/policies';
 import { isKvsiftError, KvsiftError } from '@kvsift/tensor';
 import { z } from 'zod';
 import { factsSuite } from './demo/facts-suite.js';
@@ -43,7 +44,12 @@ export const suiteKinds: Readonly<Record<string, SuiteKind>> = {
   ),
   infinitebench: kind(
     'InfiniteBench: TASK.jsonl files in a folder',
-    z.strictObject({ folder, normalize: z.boolean().default(false), rounding: z.enum(['floor', 'ceil']).default('floor') }),
+    z.strictObject({
+      folder,
+      normalize: z.boolean().default(false),
+      rounding: z.enum(['floor', 'ceil']).default('floor'),
+      templates: z.enum(INFINITE_BENCH_TEMPLATES).default('reference'),
+    }),
     infiniteBench,
   ),
   longbench: kind(
@@ -102,6 +108,7 @@ export const dataOptions = ['essays', 'folder', 'hotpot', 'squad'];
 export function withAbsolutePaths(config: RunConfig): RunConfig {
   return {
     ...config,
+    policies: config.policies.map((expression) => withAbsoluteSource(expression)),
     models: config.models.map((model) => ({ ...model, path: model.path === 'demo' ? model.path : resolve(model.path) })),
     suites: config.suites.map((suite: SuiteSetting) => {
       const options = Object.entries(suite.options ?? {}).map(([name, value]) => [name, absolute(name, value)]);

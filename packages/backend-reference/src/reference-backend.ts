@@ -261,7 +261,7 @@ class ReferenceBackend extends ReferenceStream implements t.Backend {
   matmul(a: t.Tensor, b: t.Tensor, { transposeB = false }: t.MatmulOptions = {}): t.Tensor {
     const shape = t.checkMatmul(a, b, transposeB);
     return this.floatOp('matmul', [a, b], shape, (out) =>
-      algebra.matmul(floats(a), a.shape, floats(b), b.shape, transposeB, out, shape),
+      algebra.matmul(floats(a), a.shape, weightValues(b), b.shape, transposeB, out, shape),
     );
   }
 

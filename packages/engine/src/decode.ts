@@ -58,9 +58,7 @@ export class DecodeLoop implements Disposable {
   get replays(): boolean {
     return (
       this.#backend.record !== undefined &&
-      this.sequences.every(
-        ({ run }) => run?.decode === undefined && run?.compensation === undefined && run?.retrieval === undefined,
-      )
+      this.sequences.every(({ run }) => run?.decode === undefined && run?.retrieval === undefined)
     );
   }
 
@@ -143,7 +141,7 @@ export class DecodeLoop implements Disposable {
           view: { ...view, maxLength: view.maxLength + (this.sequences[at]?.cache.layer(index).headRoom ?? 0), uniform: false },
         }));
         this.#backend.kvAppend(segments, projection.k, projection.v, this.#written(index));
-        using attended = this.#backend.attention(projection.q, segments, this.#attention(index)).output;
+        using attended = this.#attend(index, projection, segments);
         hidden = layer.finish(before, attended, true);
       }
       using last = hidden;
@@ -189,11 +187,11 @@ export class DecodeLoop implements Disposable {
     for (const { cache } of this.sequences) cache.layer(layer).advance(1);
   }
 
-  #attend(layer: number, projection: Projection): Tensor {
+  #attend(layer: number, projection: Projection, segments = this.#segments(layer)): Tensor {
     const backend = this.#at(layer);
     if (this.sequences.some(({ run }) => run?.retrieval !== undefined)) return this.#retrieve(layer, projection);
     const compensated = this.sequences.some(({ run }) => run?.compensation !== undefined);
-    const { output, logSumExp } = backend.attention(projection.q, this.#segments(layer), {
+    const { output, logSumExp } = backend.attention(projection.q, segments, {
       ...this.#attention(layer),
       ...(compensated && { logSumExp: true }),
     });

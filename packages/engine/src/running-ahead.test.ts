@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createReferenceBackend } from '@kvsift/backend-reference';
+import { allPolicies } from '@kvsift/policies';
 import { snapkv } from '@kvsift/policy-snapkv';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { LanguageModel } from './language-model.js';
@@ -58,6 +59,8 @@ describe('a step that runs ahead of its token', () => {
     ['an evicted one', () => model, { policy: snapkv({ window: 4 }), budget: 12 }],
     ['ragged heads in blocks', () => model, { policy: snapkv({ window: 4 }), budget: 12, layout: 'paged', blockSize: 4 }],
     ['a sliding window', () => windowed, {}],
+    ['evicted entries in a state', () => model, { policy: allPolicies().parse('ratchet'), budget: 12 }],
+    ['narrow keys', () => model, { policy: allPolicies().parse('think(ratio=0.5, recent=4, window=4)'), budget: 12 }],
   ];
   for (const [what, of, options] of cases) {
     it(`leaves no trace where the loop is left (${what})`, async () => {
@@ -74,6 +77,28 @@ describe('a step that runs ahead of its token', () => {
       }
     });
   }
+
+  it('answers as steps that are not recorded do', async () => {
+    const plain = new Proxy(backend, {
+      get: (target, name) => {
+        const value = name === 'record' ? undefined : Reflect.get(target, name, target);
+        return typeof value === 'function' ? value.bind(target) : value;
+      },
+    });
+    using unrecorded = await load(join(folder, 'llama'), { backend: plain });
+    for (const [what, of, options] of cases.filter((row) => row[1]() === model)) {
+      const logits = async (from: LanguageModel) => {
+        using session = from.session(options);
+        await session.prefill(prompt);
+        for await (const _chunk of session.generate(free));
+        // A second turn, and steps behind it.
+        await session.prefill([7, 3, 9]);
+        for (const id of [4, 8, 15]) await session.force(id);
+        return await session.logits();
+      };
+      expect(await logits(of()), what).toEqual(await logits(unrecorded));
+    }
+  });
 
   it('lets the loop look at the session, fork it and go on', async () => {
     const expected = await byHand(model, {}, 8);

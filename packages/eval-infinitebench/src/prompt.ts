@@ -1,6 +1,11 @@
 import { fillTemplate, type PromptParts } from '@kvsift/eval-text';
+import { KVPRESS_TAKEN_OUT, KVPRESS_TEMPLATES } from './kvpress-templates.js';
 import { CALL, type InfiniteBenchRow, TARGET } from './row.js';
 import { type InfiniteBenchTask, TASK_FACTS } from './tasks.js';
+
+/** Whose wording of the prompts: the reference's, or kvpress' own. */
+export const INFINITE_BENCH_TEMPLATES = ['reference', 'kvpress'] as const;
+export type InfiniteBenchTemplates = (typeof INFINITE_BENCH_TEMPLATES)[number];
 
 /** What the places of the task's template stand for. The instructions of code_run rows are discarded, math_find names its extreme twice. */
 function placesOf(task: InfiniteBenchTask, row: InfiniteBenchRow): Record<string, string> {
@@ -8,7 +13,7 @@ function placesOf(task: InfiniteBenchTask, row: InfiniteBenchRow): Record<string
   switch (task) {
     case 'code_run': {
       const call = CALL.exec(input)?.[0] ?? '';
-      return { context, func: call.slice(0, call.indexOf('(')), func_call: call };
+      return { context, input, func: call.slice(0, call.indexOf('(')), func_call: call };
     }
     case 'math_find': {
       const target = TARGET.exec(input)?.[0].toLowerCase().slice(0, -3) ?? '';
@@ -17,7 +22,7 @@ function placesOf(task: InfiniteBenchTask, row: InfiniteBenchRow): Record<string
     case 'longbook_choice_eng':
     case 'code_debug': {
       const [a = '', b = '', c = '', d = ''] = row.options;
-      return { context, question: input, OPTION_A: a, OPTION_B: b, OPTION_C: c, OPTION_D: d };
+      return { context, input, question: input, OPTION_A: a, OPTION_B: b, OPTION_C: c, OPTION_D: d };
     }
     default:
       return { context, input, question: input };
@@ -25,12 +30,17 @@ function placesOf(task: InfiniteBenchTask, row: InfiniteBenchRow): Record<string
 }
 
 /** The prompt of a row, in the pieces of its template; joined it is the reference's text. */
-export function buildPrompt(task: InfiniteBenchTask, row: InfiniteBenchRow): PromptParts {
+export function buildPrompt(
+  task: InfiniteBenchTask,
+  row: InfiniteBenchRow,
+  templates: InfiniteBenchTemplates = 'reference',
+): PromptParts {
+  const kvpress = templates === 'kvpress';
   const places = placesOf(task, row);
-  const [context, question, answerPrefix] = TASK_FACTS[task].template.map((piece) => fillTemplate(piece, places)) as [
-    string,
-    string,
-    string,
-  ];
+  const template = kvpress ? KVPRESS_TEMPLATES[task] : TASK_FACTS[task].template;
+  const [filled, asked, answerPrefix] = template.map((piece) => fillTemplate(piece, places)) as [string, string, string];
+  const taken = kvpress ? KVPRESS_TAKEN_OUT[task] : undefined;
+  const without = (text: string) => (taken === undefined ? text : text.replaceAll(taken, ''));
+  const [context, question] = task === 'math_find' ? [without(filled), asked] : [filled, without(asked)];
   return { context, question, ...(answerPrefix !== '' && { answerPrefix }) };
 }

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Sample, SampleOptions } from '@kvsift/eval';
 import type { TextTokenizer } from '@kvsift/eval-text';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { infiniteBench } from './suite.js';
+import { type InfiniteBenchOptions, infiniteBench } from './suite.js';
 
 const characters: TextTokenizer = {
   encode: (text) => Array.from(text, (c) => c.codePointAt(0) ?? 0),
@@ -21,14 +21,14 @@ async function samplesOf(
   task: string,
   rows: readonly (object | string)[],
   options: SampleOptions = {},
-  normalize = false,
+  more: Omit<InfiniteBenchOptions, 'folder'> = {},
 ): Promise<Sample[]> {
   const lines = rows.map((row) =>
     typeof row === 'string' ? row : JSON.stringify({ id: 0, context: 'C', input: 'I', options: [], ...row }),
   );
   await writeFile(join(folder, `${task}.jsonl`), lines.join('\n'));
   const samples = [];
-  for await (const sample of infiniteBench({ folder, normalize }).samples({ tasks: [task], ...options })) samples.push(sample);
+  for await (const sample of infiniteBench({ folder, ...more }).samples({ tasks: [task], ...options })) samples.push(sample);
   return samples;
 }
 const textOf = ({ context, question, answerPrefix = '' }: Sample) => context + question + answerPrefix;
@@ -121,12 +121,32 @@ describe('prompts', () => {
     expect(run).toMatchObject({ answerPrefix: 'The value of func_12(-3) is', maxNewTokens: 5, chat: 'never' });
   });
 
+  it('have the words and the cut of kvpress where asked, and 20 tokens more', async () => {
+    const kvpress = { templates: 'kvpress' } as const;
+    const options = ['w', 'x', 'y', 'z'];
+    const [choice] = await samplesOf('longbook_choice_eng', [{ options, answer: 'x' }], {}, kvpress);
+    expect(choice).toMatchObject({ answerPrefix: 'The letter of the correct answer is', maxNewTokens: 60, chat: 'allowed' });
+    expect(choice?.context).toBe('Read the book and answer the question.\n\nC\n\n');
+    expect(choice?.question).toMatch(/^I\n\nOnly one of .* say anything else\.\nA\. w\nB\. x\nC\. y\nD\. z$/);
+    const ending = 'The value associated with the specified key is:';
+    const [retrieval] = await samplesOf('kv_retrieval', [{ input: `Key: "k" ${ending}`, answer: 'v' }], {}, kvpress);
+    expect(retrieval).toMatchObject({ question: 'Key: "k" ', answerPrefix: ending.slice(0, -1) });
+    const instruction = 'The largest number of the list is:';
+    const input = `Find it. You should answer with only one number, no other words. ${instruction}`;
+    const [find] = await samplesOf('math_find', [{ context: '[1]', input, answer: 1 }], {}, kvpress);
+    expect(find?.context).toBe('What is the largest number in the following list?\n\n[1]\n\nFind it. \n\n');
+    expect(find?.question).toBe(input);
+    const [run] = await samplesOf('code_run', [{ input: 'Value of func_12(-3)?', answer: 1 }], {}, kvpress);
+    expect(run).toMatchObject({ question: 'Value of func_12(-3)?', answerPrefix: 'The return value is:' });
+    expect(run?.context).toContain('a function called func_12 in');
+  });
+
   it('lose their middle, never question and answer line, and come to NFC where asked', async () => {
     const [sample] = await samplesOf(
       'passkey',
       [{ context: 'e\u0301'.repeat(500), answer: '1' }],
       { tokenizer: characters, maxTokens: 200 },
-      true,
+      { normalize: true },
     );
     expect(sample && textOf(sample)).toHaveLength(200);
     expect(sample?.question).toBe('\n\nI\n\n');

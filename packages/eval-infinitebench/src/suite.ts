@@ -2,8 +2,9 @@ import { join } from 'node:path';
 import { chooseProfile, chooseTasks, groupByTask, type Sample, type SampleOptions, type Suite } from '@kvsift/eval';
 import { guardScore, type HalfRounding, requireFiles, truncateMiddle } from '@kvsift/eval-text';
 import { KvsiftError } from '@kvsift/tensor';
+import { KVPRESS_MORE_TOKENS } from './kvpress-templates.js';
 import { INFINITE_BENCH_PROFILES } from './profiles.js';
-import { buildPrompt } from './prompt.js';
+import { buildPrompt, type InfiniteBenchTemplates } from './prompt.js';
 import { readRows } from './row.js';
 import { scoreInfiniteBench } from './score.js';
 import { INFINITE_BENCH_TASKS, type InfiniteBenchTask, TASK_FACTS } from './tasks.js';
@@ -18,17 +19,20 @@ export interface InfiniteBenchOptions {
   readonly normalize?: boolean;
   /** How an odd `maxTokens` is halved; `ceil` is what the reference does for GPT-4. Default `floor`. */
   readonly rounding?: HalfRounding;
+  /** Whose wording of the prompts; kvpress wraps it in the model's chat template and lets each task write 20 tokens more. Default `reference`. */
+  readonly templates?: InfiniteBenchTemplates;
 }
 
 const fileOf = ({ folder }: InfiniteBenchOptions, task: InfiniteBenchTask) => join(folder, `${task}.jsonl`);
 
 async function* samplesOf(task: InfiniteBenchTask, options: InfiniteBenchOptions, wanted: SampleOptions): AsyncGenerator<Sample> {
   const { maxTokens, tokenizer, limit = Infinity, onMalformed } = wanted;
-  const { rounding = 'floor', normalize = false } = options;
+  const { rounding = 'floor', normalize = false, templates = 'reference' } = options;
+  const kvpress = templates === 'kvpress';
   const form = (text: string) => (normalize ? text.normalize('NFC') : text);
   for await (const row of readRows(fileOf(options, task), task, onMalformed)) {
     if (row.position >= limit) return;
-    const { context, question, answerPrefix } = buildPrompt(task, row);
+    const { context, question, answerPrefix } = buildPrompt(task, row, templates);
     const parts = {
       context: form(context),
       question: form(question),
@@ -38,9 +42,9 @@ async function* samplesOf(task: InfiniteBenchTask, options: InfiniteBenchOptions
       id: String(row.position),
       task,
       ...(tokenizer !== undefined && maxTokens !== undefined ? truncateMiddle(parts, tokenizer, { maxTokens, rounding }) : parts),
-      maxNewTokens: TASK_FACTS[task].maxNewTokens,
+      maxNewTokens: TASK_FACTS[task].maxNewTokens + (kvpress ? KVPRESS_MORE_TOKENS : 0),
       stop: [],
-      chat: 'never',
+      chat: kvpress ? 'allowed' : 'never',
       expected: row.label,
     };
   }

@@ -45,7 +45,7 @@ const config = parseRunConfig(
 
 /** What two runs must agree on: everything but times. */
 const comparable = (results: readonly Result[]) =>
-  results.map(({ prefillSeconds, decodeSeconds, ...rest }) => JSON.stringify(rest)).sort();
+  results.map(({ prefillSeconds, firstTokenSeconds, decodeSeconds, ...rest }) => JSON.stringify(rest)).sort();
 
 const binary = redisBinary();
 

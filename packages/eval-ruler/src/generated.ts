@@ -26,6 +26,8 @@ export interface GeneratorSetting {
 export interface Generator {
   /** Samples that can be made; Infinity where they are random. */
   readonly available: number;
+  /** Does what takes long before the first sample, a step at a time, so that timers and signals have their turns; `sample` does it without them where nobody has. */
+  prepare?(): Promise<void>;
   /** @throws KvsiftError `invalid_argument` where even the smallest sample is longer than the length asked for */
   sample(index: number): Generated & { readonly tokens: number };
 }

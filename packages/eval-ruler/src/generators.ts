@@ -63,9 +63,9 @@ export async function createGenerator(task: RulerTask, setting: GeneratorSetting
   if (recipe.base === 'fwe') return frequentWordsGenerator(recipe, setting);
   if (recipe.base !== 'qa') {
     const sizer = new SampleSizer(await sizedGenerator(task, recipe, setting, sources), setting, tokensToGenerate);
-    return { available: Infinity, sample: (index) => sizer.sample(index) };
+    return { available: Infinity, prepare: () => sizer.prepare(), sample: (index) => sizer.sample(index) };
   }
   const data = await readQuestions(task, recipe.dataset, sources);
   const sizer = new SampleSizer(questionGenerator(data, setting), setting, tokensToGenerate);
-  return { available: data.questions.length, sample: (index) => sizer.sample(index) };
+  return { available: data.questions.length, prepare: () => sizer.prepare(), sample: (index) => sizer.sample(index) };
 }

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import { KvsiftError } from '@kvsift/tensor';
 import { type Generated, type GeneratorSetting, type SampleRandom, textOf } from './generated.js';
 import { RandomStream } from './random.js';
@@ -43,29 +44,37 @@ export class SampleSizer {
     return { ...sample, tokens: this.setting.tokenizer.encode(textOf(sample)).length + this.tokensToGenerate };
   }
 
-  #search(): number {
+  /** Finds the size; stops at each step for whoever has something else to do. */
+  *#search(): IterableIterator<undefined> {
     const { unit, largest = Infinity } = this.generator;
     const fits = (size: number) => this.#make(size, SEARCH).tokens <= this.setting.length;
     let low = unit;
     let high = Math.min(2 * unit, largest);
     while (high < largest && fits(high)) {
+      yield;
       low = high;
       high = Math.min(2 * high, largest);
     }
-    if (fits(high)) return high;
+    if (fits(high)) low = high;
     while (high - low > 1) {
+      yield;
       const middle = Math.floor((low + high) / 2);
       if (fits(middle)) low = middle;
       else high = middle;
     }
-    return low;
+    this.#size = low;
+  }
+
+  /** Finds the size of the samples, which takes seconds for long ones, and lets timers and signals have their turns meanwhile. */
+  async prepare(): Promise<void> {
+    if (this.#size === undefined) for (const _ of this.#search()) await setImmediate();
   }
 
   /** @throws KvsiftError `invalid_argument` where even the smallest sample is too long */
   sample(index: number): Generated & { readonly tokens: number } {
     const { unit } = this.generator;
-    this.#size ??= this.#search();
-    for (let size = this.#size; ; size = Math.max(size - unit, unit)) {
+    if (this.#size === undefined) Array.from(this.#search());
+    for (let size = this.#size ?? unit; ; size = Math.max(size - unit, unit)) {
       const sample = this.#make(size, index);
       if (sample.tokens <= this.setting.length) return sample;
       if (size <= unit) {

@@ -47,6 +47,7 @@ export function ruler({ length, modelTemplate, freshShuffles = false, ...sources
       for (const task of chooseTasks(name, RULER_TASKS, tasks))
         generators.push([task, await createGenerator(task, setting, sources)] as const);
       for (const [task, generator] of generators) {
+        await generator.prepare?.();
         for (let index = 0; index < Math.min(limit, generator.available); index++) {
           const { context, question, answerPrefix, outputs, tokens } = generator.sample(index);
           yield {

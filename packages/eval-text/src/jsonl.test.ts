@@ -48,6 +48,7 @@ describe('readJsonLines', () => {
     ['{"a":1}\n{"a":', ':2: expected one JSON object'],
     ['{"a":1}\n[1]', ':2: expected one JSON object: got [1]'],
     ['null', ':1: expected one JSON object: got null'],
+    ['{"a":1}\n\u001b[2J\u0000', ":2: expected one JSON object: Unexpected token '\\u001b'"],
     [Uint8Array.of(123, 255, 125), ':1: expected one JSON object: The encoded data was not valid'],
   ])('names file and line of %j', async (content, message) => {
     await expect(read(content)).rejects.toThrow(message);

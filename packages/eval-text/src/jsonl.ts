@@ -55,6 +55,11 @@ function parseObject(text: string): JsonRow['value'] {
   throw new TypeError(`got ${JSON.stringify(value).slice(0, 60)}`);
 }
 
+/** A message that quotes a line: what a terminal would obey, or a page not show, is written out. */
+function printable(message: string): string {
+  return message.replace(/\p{Cc}/gu, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
+}
+
 /**
  * Objects of a UTF-8 JSON-lines file, one by one; empty lines are skipped.
  * @throws KvsiftError `file_not_found`, `file_unreadable`; `data_malformed` with path and line goes to `onMalformed`
@@ -72,7 +77,7 @@ export async function* readJsonLines(path: string, onMalformed: MalformedRow = t
       const text = utf8.decode(bytes);
       row = { value: parseObject(text), line, index: position, text };
     } catch (cause) {
-      const what = cause instanceof Error ? cause.message : String(cause);
+      const what = printable(cause instanceof Error ? cause.message : String(cause));
       onMalformed(
         new KvsiftError('data_malformed', `${path}:${line}: expected one JSON object: ${what}`, { path, line }, { cause }),
       );

@@ -6,9 +6,11 @@ export type {
   EvalEngine,
   Question,
   Retention,
+  SharedAnswer,
 } from './engine/contract.js';
 export { type LanguageModelOptions, openLanguageModel } from './engine/language-model.js';
 export { type Cell, expandCells } from './run/cells.js';
+export type { RunSeconds } from './run/clock.js';
 export {
   type ModelSetting,
   parseRunConfig,

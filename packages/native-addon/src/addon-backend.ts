@@ -187,7 +187,8 @@ export class AddonBackend extends AddonStream implements t.Backend {
 
   evaluate(formula: t.Formula, reduction?: t.Reduction): t.Tensor {
     const { tensors, steps, shape, axis = -1 } = t.checkEvaluate(formula, reduction);
-    const ids = Float64Array.from(tensors, this.id);
+    const ids = new Float64Array(tensors.length);
+    for (const [index, tensor] of tensors.entries()) ids[index] = this.id(tensor);
     return this.#floats(shape, this.native.evaluate(ids, stepNumbersOf(steps), axis, reduction?.op ?? 'sum'));
   }
 

@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { policyOf } from './external.js';
+import { policyOf, registryFor, withAbsoluteSource } from './external.js';
 import { allPolicies } from './index.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'kvsift-external-'));
@@ -28,6 +28,22 @@ describe('policyOf', () => {
     packageAt(join(folder, 'node_modules', 'kvsift-policy-mine'));
     expect((await policyOf('./mine(window=5)', allPolicies(), folder)).parameters).toEqual({ window: 5 });
     expect((await policyOf('kvsift-policy-mine', allPolicies(), folder)).name).toBe('mine');
+  });
+
+  it('finds a policy from any folder once its path is absolute, and calls it by its name', async () => {
+    packageAt(join(folder, 'mine'));
+    packageAt(join(folder, 'node_modules', 'kvsift-policy-mine'));
+    const paths = ['./mine(window=5)', 'kvsift-policy-mine'].map((expression) => withAbsoluteSource(expression, folder));
+    expect(paths).toEqual([join(folder, 'mine(window=5)'), join(folder, 'node_modules/kvsift-policy-mine')]);
+    const [path = ''] = paths;
+    const registry = await registryFor([path], allPolicies(), '/');
+    expect(registry.parse(path).parameters).toEqual({ window: 5 });
+    expect([registry.label?.(path), registry.label?.('snapkv')]).toEqual(['mine(window=5)', 'snapkv']);
+  });
+
+  it.each(['snapkv(window=5)', './nowhere', './a (b)/mine'])('leaves %s as it is', (expression) => {
+    packageAt(join(folder, 'a (b)/mine'));
+    expect(withAbsoluteSource(expression, folder)).toBe(expression);
   });
 
   it.each(['./nowhere', '@some/package', 'kvsift-policy-nowhere(window=1)'])('says what is missing for %s', async (text) => {

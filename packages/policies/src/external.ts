@@ -24,12 +24,21 @@ export async function registryFor(
   const own = new Set([...loaded.values()].map(({ definition }) => definition.name));
   const known = [...registry.factories.values()].filter(({ definition }) => !own.has(definition.name));
   const all = createRegistry([...known, ...new Set(loaded.values())], [...registry.presets.values()]);
-  const parse = (expression: string): EvictionPolicy => {
+  const label = (expression: string): string => {
     const { source = '', rest = '' } = sourceOf(expression) ?? {};
     const name = loaded.get(source)?.definition.name;
-    return all.parse(name === undefined ? expression : name + rest);
+    return name === undefined ? expression : name + rest;
   };
-  return { ...all, parse };
+  return { ...all, label, parse: (expression) => all.parse(label(expression)) };
+}
+
+/** The expression with where its policy lies as an absolute path, so that `registryFor` finds it from any folder; others as they are. */
+export function withAbsoluteSource(expression: string, from = process.cwd()): string {
+  const { source, rest = '' } = sourceOf(expression) ?? {};
+  if (source === undefined) return expression;
+  const target = targetOf(source, from);
+  // In a path parentheses cannot be told from those of the parameters.
+  return /[()]/.test(target) || !existsSync(target) ? expression : target + rest;
 }
 
 /** The policy of one expression. @throws as `registryFor` and `PolicyRegistry.parse` */
@@ -44,8 +53,7 @@ function sourceOf(expression: string): { readonly source: string; readonly rest:
 }
 
 async function loadFactory(source: string, from: string): Promise<AnyPolicyFactory> {
-  const target = source.startsWith('.') || source.startsWith('/') ? resolve(from, source) : join(from, 'node_modules', source);
-  const file = entryOf(target);
+  const file = entryOf(targetOf(source, from));
   const loaded: unknown = await import(pathToFileURL(file).href).catch((cause: unknown) => {
     const reason = existsSync(file) ? (cause instanceof Error ? cause.message : String(cause)) : 'build the package first';
     throw new KvsiftError('policy_unknown', `${source}: cannot load ${file}: ${reason}`, { source }, { cause });
@@ -53,6 +61,10 @@ async function loadFactory(source: string, from: string): Promise<AnyPolicyFacto
   const factory = Object.values(loaded as object).find(isFactory);
   if (factory !== undefined) return factory;
   throw new KvsiftError('policy_unknown', `${source} exports no policy: export what definePolicy returns`, { source });
+}
+
+function targetOf(source: string, from: string): string {
+  return source.startsWith('.') || source.startsWith('/') ? resolve(from, source) : join(from, 'node_modules', source);
 }
 
 /** The file of a folder's package.json, or the path itself. */

@@ -35,7 +35,7 @@ import { streamingLlm } from '@kvsift/policy-streaming-llm';
 import { think } from '@kvsift/policy-think';
 import { tova } from '@kvsift/policy-tova';
 
-export { policyOf, registryFor } from './external.js';
+export { policyOf, registryFor, withAbsoluteSource } from './external.js';
 
 /** Every policy of kvsift: what `createRegistry` takes. */
 export const policies: readonly AnyPolicyFactory[] = [

@@ -66,8 +66,10 @@ function stored(backend: Backend, x: Tensor, dtype: KvType): Tensor {
   return rows;
 }
 
-/** Stored rows of `kvHeads` heads as f32 [kvHeads, entries, width]. */
+/** Stored rows of `kvHeads` heads, [kvHeads, entries, width], as `matmul` takes them: blocks in f32. */
 export function readStored(backend: Backend, rows: Tensor, kvHeads: number): Tensor {
+  const [count = 0, width = 0] = rows.shape;
+  if (rows.dtype !== 'q8_0') return backend.reshape(rows, [kvHeads, count / kvHeads, width]);
   return backend.kvRead(viewOf(backend, rows, kvHeads, (rows.shape[0] ?? 0) / kvHeads), 'keys');
 }
 

@@ -127,7 +127,8 @@ export interface DecodeRule {
 
 /**
  * Attention that takes into account what the cache itself no longer holds (RatchetKV, ThinK): called after each attention of a layer by tokens that
- * come after the prompt, decoded or read at once.
+ * come after the prompt, decoded or read at once. What it holds changes only while a prompt is read or in the run's decode rule: where there is none,
+ * the engine records the ops of one step and repeats them.
  */
 export interface Compensation {
   /** q f32 [rows, queryHeads · headDim], output likewise, logSumExp f32 [rows, queryHeads]: the corrected output. */

@@ -23,6 +23,8 @@ export interface PolicyRegistry {
   readonly presets: ReadonlyMap<string, Preset>;
   /** Makes the policy that an expression describes. @throws KvsiftError `policy_unknown`, `policy_invalid` pointing at the column */
   parse(expression: string): EvictionPolicy;
+  /** What tables call an expression: without where its policy lies. Default: as it is written. */
+  label?(expression: string): string;
 }
 
 /** @throws KvsiftError `policy_invalid` where two policies or presets share a name */

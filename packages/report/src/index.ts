@@ -4,6 +4,6 @@ export { latexTable } from './formats/latex.js';
 export { markdownTable } from './formats/markdown.js';
 export { terminalTable } from './formats/terminal.js';
 export * from './numbers.js';
-export { reportPage } from './page/page.js';
+export { reportPage } from './page/load.js';
 export { suiteTables } from './suite-tables.js';
 export { summaryTable, type Table } from './table.js';

@@ -8,6 +8,9 @@ export function runNotes({ results, manifests }: Pick<ReportData, 'results' | 'm
   return [
     ...failureNotes(results),
     ...made.flatMap(({ model, suite, manifest }) => leftOutNote(model, suite, manifest)),
+    ...(made.some(({ manifest }) => manifest?.prefill === 'shared')
+      ? ['Prefill: policies shared one reading of each prompt, whose time stands beside each of them.']
+      : []),
     ...made.map(({ hash, model, suite, manifest }) => `Manifest ${hash}: ${circumstances(model, suite, manifest)}.`),
   ];
 }

@@ -186,7 +186,7 @@ export interface Backend extends AsyncDisposable {
   cumsum(x: Tensor): Tensor;
   /** Position of each element in ascending order of its row (last axis; ties: lower index first; NaN last), as f32. */
   rank(x: Tensor): Tensor;
-  /** [..., i, k] × [..., k, j] with leading axes broadcast; `transposeB` takes b as [..., j, k]. */
+  /** [..., i, k] × [..., k, j] with leading axes broadcast; `transposeB` takes b as [..., j, k]. b may be f16 or bf16, as entries are stored. */
   matmul(a: Tensor, b: Tensor, options?: MatmulOptions): Tensor;
   /**
    * Mean and population covariance of the rows of x [rows, heads · headDim] from `first` on, for each head. Differences from the mean may be rounded as

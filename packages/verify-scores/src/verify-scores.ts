@@ -5,6 +5,7 @@ import type { CaseFile } from './case-file.js';
 import { infiniteBenchScores } from './files/infinitebench.js';
 import { infiniteBenchAggregates, infiniteBenchPrompts } from './files/infinitebench-facts.js';
 import { jiebaCases, lazySegmenter } from './files/jieba.js';
+import { kvpressSplits } from './files/kvpress-splits.js';
 import { languageModelling } from './files/language-modelling.js';
 import { longBenchFiles } from './files/longbench.js';
 import { needleScores } from './files/needle.js';
@@ -20,6 +21,7 @@ const caseFiles = (): readonly CaseFile[] => {
     infiniteBenchPrompts,
     jiebaCases(segmenter),
     ...longBenchFiles(segmenter),
+    kvpressSplits,
     ...rulerFiles,
     needleScores,
     passkeyLandmark,

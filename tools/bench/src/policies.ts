@@ -4,7 +4,7 @@ import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { createCpuBackend } from '@kvsift/backend-cpu';
-import { type EvictionCost, type LanguageModel, load } from '@kvsift/engine';
+import { type EvictionCost, type LanguageModel, load, type Session } from '@kvsift/engine';
 import { allPolicies } from '@kvsift/policies';
 import type { EvictionPolicy } from '@kvsift/policy';
 import { Command } from 'commander';
@@ -14,7 +14,9 @@ import { type CostRow, costPage } from './policies/cost-page.js';
 
 const root = fileURLToPath(new URL('../../..', import.meta.url));
 const command = new Command('bench:policies')
-  .description('Measures what evicting costs: share of the prefill time, extra memory, bytes left, for each policy.')
+  .description(
+    'Measures what evicting costs and gives: share of the prefill time, extra memory, bytes left, time of a step, for each policy.',
+  )
   .option('--json', 'print JSON lines')
   .option('--model <path>', 'model', join(root, '../shared/models/smollm2-135m-instruct-q4_1.gguf'))
   .option('--tokens <n>', 'length of the prompt', '4096')
@@ -63,13 +65,17 @@ using model = await load(options.model, { backend, contextLength: tokens + 16 })
 const { headDim, kvHeads, layers } = model.decoder.config;
 const rows: CostRow[] = [];
 const repeat = Number(options.repeat);
-await secondsToRead(model, tokens);
+using full = model.session();
+await full.prefill(promptIds(tokens));
 for (const expression of options.policies) {
   const policy = registry.parse(expression);
   // Where whole prefills are compared, those without a policy are measured in between: the machine changes from minute to minute.
   const plain: number[] = [];
+  const whole: number[] = [];
   const runs = await inTurn(repeat, async () => {
     if (fused.has(expression)) plain.push(await secondsToRead(model, tokens));
+    using twin = full.fork();
+    whole.push(await stepSeconds(twin));
     return costOf(model, policy, tokens);
   });
   // Linear memory doubles with the prompt; a matrix of all pairs would quadruple.
@@ -82,6 +88,7 @@ for (const expression of options.policies) {
     goal: wholeAttention.has(expression) ? 0.12 : 0.03,
     extraBytes: Math.max(...runs.map(({ extraBytes }) => extraBytes)),
     halfExtraBytes: half.extraBytes,
+    decode: median(runs.map((run) => run.stepSeconds)) / median(whole),
     bytes: runs[0]?.bytes ?? 0,
     fullBytes: 2 * 2 * headDim * kvHeads * layers.length * tokens,
   };
@@ -90,7 +97,7 @@ for (const expression of options.policies) {
   else {
     const percent = (value: number) => `${(100 * value).toFixed(1)} %`.padStart(8);
     const growth = (row.extraBytes / row.halfExtraBytes).toFixed(2);
-    const text = `${percent(row.share)} of prefill (goal ${percent(row.goal)}), extra ${(row.extraBytes / 2 ** 20).toFixed(1)} MiB (× ${growth} of half the prompt), holds ${percent(row.bytes / row.fullBytes)} of the full cache`;
+    const text = `${percent(row.share)} of prefill (goal ${percent(row.goal)}), extra ${(row.extraBytes / 2 ** 20).toFixed(1)} MiB (× ${growth} of half the prompt), holds ${percent(row.bytes / row.fullBytes)} of the full cache, a step takes ${percent(row.decode)} of one over it`;
     console.log(`${row.share <= row.goal ? 'ok  ' : 'miss'} ${expression.padEnd(22)}${text}`);
   }
 }
@@ -116,6 +123,7 @@ interface Cost {
   readonly readSeconds: number;
   readonly extraBytes: number;
   readonly bytes: number;
+  readonly stepSeconds: number;
 }
 
 /** One prefill whose evictions are measured one by one. */
@@ -131,7 +139,16 @@ async function costOf(of: LanguageModel, policy: EvictionPolicy, length: number)
     shares: costs.map((cost) => cost.seconds / rest),
     extraBytes: Math.max(...costs.map((cost) => cost.extraBytes)),
     bytes: session.statistics().bytes,
+    stepSeconds: await stepSeconds(session),
   };
+}
+
+/** A step of decoding behind the prompt, the first one left out. */
+async function stepSeconds(session: Session): Promise<number> {
+  const ends: number[] = [];
+  for await (const _chunk of session.generate({ maxTokens: 25, ignoreEos: true })) ends.push(performance.now());
+  const [first = Number.NaN] = ends;
+  return ((ends.at(-1) ?? Number.NaN) - first) / 1000 / (ends.length - 1);
 }
 
 /** Layer by layer the median of the repetitions, so that a pause of the machine does not count, and then all layers: they need not cost alike. */

@@ -16,6 +16,7 @@ suites:
   # - { suite: needle, limit: 20, options: { essays: essays/, lengths: [1000, 2000, 4000] } }
   # - { suite: ruler, tasks: [niah_single_1, vt], limit: 20, options: { length: 4096 } }
 question: aware # agnostic: compress before the question is known
+sharePrefill: false # true: each prompt is read once for all policies, and no policy has a time of reading of its own
 backend: cpu # reference, cuda
 seed: 42
 onError: continue # or stop

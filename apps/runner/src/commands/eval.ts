@@ -31,6 +31,7 @@ interface RunFlags extends GoOnFlags {
   readonly question?: string;
   readonly backend?: string;
   readonly seed?: number;
+  readonly sharePrefill?: boolean;
 }
 
 const redisHelp = 'have the answers computed by workers at this Redis or Valkey: see kvsift worker';
@@ -88,6 +89,7 @@ function runCommand(): Command {
     .addOption(new Option('--question <when>', 'when the policy may see the question').choices(['aware', 'agnostic']))
     .addOption(new Option('--backend <name>', 'what computes').choices(['cpu', 'cuda', 'reference']))
     .option('--seed <number>', 'seed of samples and random policies', whole(0))
+    .option('--share-prefill', 'read each prompt once for all policies: faster, and no policy has a time of reading of its own')
     .option('--redis <url>', redisHelp, redisUrl)
     .option('--mix', 'go on although code, machine or data have changed since the stored results were made')
     .option('--retry-failed', retryHelp)
@@ -140,6 +142,7 @@ async function configOf(file: string | undefined, flags: RunFlags): Promise<RunC
     question: flags.question,
     backend: flags.backend,
     seed: flags.seed,
+    sharePrefill: flags.sharePrefill,
   };
   const replaced = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
   const missing = ['model', 'policy', 'budget', 'suite'].filter((name) => file === undefined && !(name in flags));

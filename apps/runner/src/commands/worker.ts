@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { currentCommit, parseRunConfig } from '@kvsift/eval';
-import { runWorker, type WorkerEvent } from '@kvsift/eval-queue';
+import type { WorkerEvent } from '@kvsift/eval-queue';
 import { allPolicies, registryFor } from '@kvsift/policies';
 import { Command } from 'commander';
 import { openEngine } from '../evaluation.js';
@@ -49,6 +49,8 @@ Examples:
 
 async function work(flags: WorkerFlags): Promise<void> {
   const { redis, models, threads, policy = [], lease, once = false, mix = false, json = false } = flags;
+  // Other commands start faster without the client of the queue.
+  const { runWorker } = await import('@kvsift/eval-queue');
   const registry = await registryFor(policy, allPolicies());
   using progress = new Progress(json);
   const place = (path: string) =>

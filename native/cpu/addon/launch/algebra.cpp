@@ -122,7 +122,8 @@ Tensor pool(Backend& backend, ops::PoolKind kind, const Tensor& x, std::size_t k
 
 Tensor matmul(Backend& backend, const Tensor& a, const Tensor& b, bool transpose_b, bool coarse) {
   expect_dtype("matmul", "a", a, DType::f32);
-  expect_dtype("matmul", "b", b, DType::f32);
+  if (b.dtype != DType::f16 && b.dtype != DType::bf16) expect_dtype("matmul", "b", b, DType::f32);
+  demand(!b.storage->weight, "matmul", "b must not be a weight");
   const std::size_t a_rank = a.shape.rank();
   const std::size_t b_rank = b.shape.rank();
   demand(a_rank >= 2 && b_rank >= 2, "matmul", "both operands need two axes");
@@ -142,7 +143,7 @@ Tensor matmul(Backend& backend, const Tensor& a, const Tensor& b, bool transpose
   shape.push(sizes.columns);
   const Tensor out = backend.make("matmul", DType::f32, shape);
   backend.submit("matmul", {a, b}, {out}, [=, compute = backend.compute()](Context& context) {
-    ops::matmul(context, compute, coarse, sizes, a.floats(), b.floats(), out.out());
+    ops::matmul(context, compute, coarse, sizes, a.floats(), {b.storage->data(), b.dtype}, out.out());
   });
   return out;
 }

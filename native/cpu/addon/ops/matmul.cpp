@@ -5,6 +5,7 @@
 
 #include "kvsift/activations.h"
 #include "kvsift/linear.h"
+#include "ops/elementwise.h"
 
 namespace kvsift::ops {
 
@@ -13,6 +14,7 @@ namespace {
 constexpr std::size_t panel = 16;       // columns of one panel of b
 constexpr std::size_t depth = 256;      // inner steps of one block
 constexpr std::size_t row_block = 256;  // rows of one task
+constexpr std::size_t few_columns = 512;
 
 /** A block of b as [inner][panel], missing columns 0. */
 void pack(const float* b, const MatmulShape& shape, std::size_t k, std::size_t inner, std::size_t column, std::size_t width, float* out) {
@@ -27,13 +29,13 @@ void pack(const float* b, const MatmulShape& shape, std::size_t k, std::size_t i
   }
 }
 
-/** Where the matrices of one item of the batch begin. */
+/** Which matrices one item of the batch multiplies: numbers before them. */
 struct Item {
-  const float* a;
-  const float* b;
+  std::size_t a;
+  std::size_t b;
 };
 
-Item item_of(const MatmulShape& shape, std::size_t item, const float* a, const float* b) {
+Item item_of(const MatmulShape& shape, std::size_t item) {
   std::size_t a_matrix = 0;
   std::size_t b_matrix = 0;
   for (std::size_t axis = shape.lead.rank(); axis-- > 0;) {
@@ -41,7 +43,19 @@ Item item_of(const MatmulShape& shape, std::size_t item, const float* a, const f
     b_matrix += item % shape.lead[axis] * shape.b_steps[axis];
     item /= shape.lead[axis];
   }
-  return {a + a_matrix * shape.rows * shape.inner, b + b_matrix * shape.inner * shape.columns};
+  return {a_matrix * shape.rows * shape.inner, b_matrix * shape.inner * shape.columns};
+}
+
+MatrixRows matrix_at(const Stored& b, std::size_t first) { return {static_cast<const std::byte*>(b.data) + first * block_layout(b.type).bytes, b.type}; }
+
+/** All of b in f32, in memory of the context where it is not already. */
+const float* widened(Context& context, const MatmulShape& shape, const Stored& b) {
+  if (b.type == DType::f32) return static_cast<const float*>(b.data);
+  std::size_t count = shape.inner * shape.columns;
+  for (std::size_t axis = 0; axis < shape.lead.rank(); axis++) count *= shape.b_steps[axis] == 0 ? 1 : shape.lead[axis];
+  auto* values = static_cast<float*>(context.shared_scratch(0, count * sizeof(float)));
+  to_float(context, b.type, b.data, count, values);
+  return values;
 }
 
 void matmul_rounded(Context& context, const MatmulShape& shape, const float* a, const float* b, float* out) {
@@ -54,11 +68,11 @@ void matmul_rounded(Context& context, const MatmulShape& shape, const float* a, 
     const std::size_t column = task % tiles * wide;
     const std::size_t row = task / tiles % blocks * row_block;
     const std::size_t index = task / (tiles * blocks);
-    const Item item = item_of(shape, index, a, b);
+    const Item item = item_of(shape, index);
     for (std::size_t k = 0; k < shape.inner; k += rounded_depth) {
-      const float* right = item.b + (shape.transpose_b ? column * b_stride + k : k * b_stride + column);
+      const float* right = b + item.b + (shape.transpose_b ? column * b_stride + k : k * b_stride + column);
       multiply_rounded(context, thread,
-                       {item.a + row * shape.inner + k, shape.inner, std::min(row_block, shape.rows - row), right, b_stride, shape.transpose_b,
+                       {a + item.a + row * shape.inner + k, shape.inner, std::min(row_block, shape.rows - row), right, b_stride, shape.transpose_b,
                         std::min(wide, shape.columns - column), std::min(rounded_depth, shape.inner - k),
                         out + (index * shape.rows + row) * shape.columns + column, shape.columns},
                        k > 0);
@@ -67,21 +81,31 @@ void matmul_rounded(Context& context, const MatmulShape& shape, const float* a, 
 }
 
 /** Few rows times the rows of b. */
-void matmul_few(Context& context, const MatmulShape& shape, const float* a, const float* b, float* out) {
+void matmul_few(Context& context, const MatmulShape& shape, const float* a, const Stored& b, float* out) {
   constexpr std::size_t wide = 512;
   const std::size_t tiles = (shape.columns + wide - 1) / wide;
   context.parallel_for(shape.lead.count() * tiles, 1, [&](std::size_t task, std::size_t, std::size_t thread) {
     const std::size_t column = task % tiles * wide;
     const std::size_t index = task / tiles;
-    const Item item = item_of(shape, index, a, b);
-    multiply_few(context, thread, item.a, shape.rows, shape.inner, item.b + column * shape.inner, std::min(wide, shape.columns - column),
+    const Item item = item_of(shape, index);
+    multiply_few(context, thread, a + item.a, shape.rows, shape.inner, matrix_at(b, item.b + column * shape.inner), std::min(wide, shape.columns - column),
                  out + index * shape.rows * shape.columns + column, shape.columns);
+  });
+}
+
+/** Few rows times matrices that are too small to be brought into another form for them. */
+void matmul_few_plain(Context& context, const MatmulShape& shape, const float* a, const Stored& b, float* out) {
+  context.parallel_for(shape.lead.count(), 16384 / (shape.inner * shape.columns + 1) + 1, [&](std::size_t begin, std::size_t end, std::size_t thread) {
+    for (std::size_t index = begin; index < end; index++) {
+      const Item item = item_of(shape, index);
+      multiply_few_plain(context, thread, a + item.a, shape.rows, shape.inner, matrix_at(b, item.b), shape.columns, out + index * shape.rows * shape.columns);
+    }
   });
 }
 
 }  // namespace
 
-void matmul(Context& context, Compute compute, bool coarse, const MatmulShape& shape, const float* a, const float* b, float* out) {
+void matmul(Context& context, Compute compute, bool coarse, const MatmulShape& shape, const float* a, const Stored& right, float* out) {
   const std::size_t wide = panel_columns(context);
   const std::size_t tiles = (shape.columns + wide - 1) / wide;
   const std::size_t blocks = (shape.rows + row_block - 1) / row_block;
@@ -90,7 +114,9 @@ void matmul(Context& context, Compute compute, bool coarse, const MatmulShape& s
     std::fill(out, out + batch * shape.rows * shape.columns, 0.0f);
     return;
   }
-  if (shape.transpose_b && shape.rows <= few_product_rows && shape.inner % panel == 0) return matmul_few(context, shape, a, b, out);
+  if (shape.rows <= few_product_rows && shape.transpose_b) return matmul_few(context, shape, a, right, out);
+  if (shape.rows <= few_product_rows && !shape.transpose_b && shape.columns <= few_columns) return matmul_few_plain(context, shape, a, right, out);
+  const float* b = widened(context, shape, right);
   if (coarse && rounds_activations(context, compute)) return matmul_rounded(context, shape, a, b, out);
   context.parallel_for(batch * blocks * tiles, 1, [&](std::size_t begin, std::size_t end, std::size_t thread) {
     auto* packed = static_cast<float*>(context.thread_scratch(thread, depth * wide * sizeof(float)));
@@ -98,13 +124,13 @@ void matmul(Context& context, Compute compute, bool coarse, const MatmulShape& s
       const std::size_t column = task % tiles * wide;
       const std::size_t first_row = task / tiles % blocks * row_block;
       const std::size_t item = task / (tiles * blocks);
-      const auto [matrix, right] = item_of(shape, item, a, b);
-      const float* left = matrix + first_row * shape.inner;
+      const Item own = item_of(shape, item);
+      const float* left = a + own.a + first_row * shape.inner;
       const std::size_t width = std::min(wide, shape.columns - column);
       float* to = out + (item * shape.rows + first_row) * shape.columns + column;
       for (std::size_t k = 0; k < shape.inner; k += depth) {
         const std::size_t inner = std::min(depth, shape.inner - k);
-        for (std::size_t at = 0; at < width; at += panel) pack(right, shape, k, inner, column + at, std::min(panel, width - at), packed + at * depth);
+        for (std::size_t at = 0; at < width; at += panel) pack(b + own.b, shape, k, inner, column + at, std::min(panel, width - at), packed + at * depth);
         multiply_panels(context, packed, depth * panel, width, inner, left + k, shape.inner, std::min(row_block, shape.rows - first_row), k > 0, to,
                         shape.columns);
       }

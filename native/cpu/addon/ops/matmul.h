@@ -21,10 +21,16 @@ struct MatmulShape {
   Shape b_steps;
 };
 
+/** The right operand: f32, f16 or bf16. */
+struct Stored {
+  const void* data;
+  DType type = DType::f32;
+};
+
 /**
  * f32 [lead..., rows, columns]; accumulated in f32 over blocks of the inner axis. Threads do not change the result.
  * @param coarse operands may be rounded as `compute` rounds those of other products
  */
-void matmul(Context& context, Compute compute, bool coarse, const MatmulShape& shape, const float* a, const float* b, float* out);
+void matmul(Context& context, Compute compute, bool coarse, const MatmulShape& shape, const float* a, const Stored& b, float* out);
 
 }  // namespace kvsift::ops

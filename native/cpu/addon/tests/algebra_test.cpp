@@ -131,7 +131,7 @@ void test_matmul(Report& report, Context& context) {
           shape.b_steps = {0};
           std::vector<float> out(2 * rows * columns);
           std::vector<float> expected(out.size());
-          ops::matmul(context, Compute::int8, false, shape, a.data(), b.data(), out.data());
+          ops::matmul(context, Compute::int8, false, shape, a.data(), {b.data()}, out.data());
           for (std::size_t i = 0; i < 2 * rows; i++) {
             for (std::size_t j = 0; j < columns; j++) {
               double sum = 0;
@@ -140,7 +140,7 @@ void test_matmul(Report& report, Context& context) {
             }
           }
           report.near(out, expected, "matmul " + std::to_string(rows) + " x " + std::to_string(inner) + " x " + std::to_string(columns), 2e-5f);
-          ops::matmul(context, Compute::int8, true, shape, a.data(), b.data(), out.data());
+          ops::matmul(context, Compute::int8, true, shape, a.data(), {b.data()}, out.data());
           report.near(out, expected, "coarse matmul " + std::to_string(rows) + " x " + std::to_string(inner) + " x " + std::to_string(columns), 0.2f);
         }
       }

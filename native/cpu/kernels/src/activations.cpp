@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "kernel_table.h"
+#include "kv_rows.h"
 #include "kvsift/activations.h"
 
 namespace kvsift {
@@ -38,14 +39,72 @@ void multiply_rounded(Context& context, std::size_t thread, const RoundedProduct
   kernels.products.pair_tile(tile, panel_bytes, (columns + panel_rows - 1) / panel_rows, even(depth) / 2, halves, even(depth), rows, target);
 }
 
-void multiply_few(Context& context, std::size_t thread, const float* x, std::size_t rows, std::size_t depth, const float* b, std::size_t columns, float* out,
+namespace {
+
+std::size_t size_of(DType type) { return type == DType::f32 ? 4 : 2; }
+
+/** Rows in f32 with zeros behind them up to whole vectors. */
+void widen_rows(const Context& context, const MatrixRows& from, std::size_t rows, std::size_t depth, std::size_t wide, float* to) {
+  for (std::size_t row = 0; row < rows; row++, to += wide) {
+    widen(context.kernels().rows, from.type, from.data + row * depth * size_of(from.type), depth, to);
+    std::fill_n(to + depth, wide - depth, 0.0F);
+  }
+}
+
+}  // namespace
+
+void multiply_few(Context& context, std::size_t thread, const float* x, std::size_t rows, std::size_t depth, const MatrixRows& b, std::size_t columns, float* out,
                   std::size_t out_stride) {
-  const std::size_t stride = (columns + 31) / 32 * 32;
-  auto* products = static_cast<float*>(context.thread_scratch(thread, rows * stride * sizeof(float) + columns * sizeof(const std::byte*)));
-  auto* rows_of_b = reinterpret_cast<const std::byte**>(products + rows * stride);
-  for (std::size_t column = 0; column < columns; column++) rows_of_b[column] = reinterpret_cast<const std::byte*>(b + column * depth);
-  context.kernels().attention.few_scores(DType::f32, {rows_of_b, columns}, {}, depth, x, rows, products, stride);
-  for (std::size_t row = 0; row < rows; row++) std::copy_n(products + row * stride, columns, out + row * out_stride);
+  const auto& attention = context.kernels().attention;
+  const std::size_t wide = (depth + panel_rows - 1) / panel_rows * panel_rows;
+  // Rows that are no whole vectors are widened a few at a time: they stay in the first-level cache.
+  const std::size_t step = wide == depth ? columns : 64;
+  const std::size_t stride = (step + 31) / 32 * 32;
+  const std::size_t widened = wide == depth ? 0 : (rows + step) * wide;
+  auto* products = static_cast<float*>(context.thread_scratch(thread, (rows * stride + widened) * sizeof(float) + step * sizeof(const std::byte*)));
+  float* queries = products + rows * stride;
+  float* keys = queries + rows * wide;
+  auto* rows_of_b = reinterpret_cast<const std::byte**>(products + rows * stride + widened);
+  if (widened > 0) widen_rows(context, {reinterpret_cast<const std::byte*>(x), DType::f32}, rows, depth, wide, queries);
+  const std::size_t row_bytes = depth * size_of(b.type);
+  for (std::size_t first = 0; first < columns; first += step) {
+    const std::size_t count = std::min(step, columns - first);
+    const std::byte* from = b.data + first * row_bytes;
+    if (widened > 0) widen_rows(context, {from, b.type}, count, depth, wide, keys);
+    for (std::size_t column = 0; column < count; column++) {
+      rows_of_b[column] = widened > 0 ? reinterpret_cast<const std::byte*>(keys + column * wide) : from + column * row_bytes;
+    }
+    attention.few_scores(widened > 0 ? DType::f32 : b.type, {rows_of_b, count}, {}, wide, widened > 0 ? queries : x, rows, products, stride);
+    for (std::size_t row = 0; row < rows; row++) std::copy_n(products + row * stride, count, out + row * out_stride + first);
+  }
+}
+
+void multiply_few_plain(Context& context, std::size_t thread, const float* x, std::size_t rows, std::size_t depth, const MatrixRows& b, std::size_t columns,
+                        float* out) {
+  constexpr std::size_t block = 256;  // sums of so many products are added up: they lose less than one long sum
+  const std::size_t whole = columns / panel_rows * panel_rows;
+  const std::size_t row_bytes = columns * size_of(b.type);
+  auto* sums = static_cast<float*>(context.thread_scratch(thread, (rows * whole + columns) * sizeof(float) + block * sizeof(const std::byte*)));
+  float* tail = sums + rows * whole;
+  auto* rows_of_b = reinterpret_cast<const std::byte**>(tail + columns);
+  std::fill_n(out, rows * columns, 0.0F);
+  for (std::size_t first = 0; first < depth; first += block) {
+    const std::size_t count = std::min(block, depth - first);
+    for (std::size_t k = 0; k < count; k++) rows_of_b[k] = b.data + (first + k) * row_bytes;
+    if (whole > 0) {
+      std::fill_n(sums, rows * whole, 0.0F);
+      context.kernels().attention.few_values(b.type, {rows_of_b, count}, {}, whole, x + first, depth, rows, sums);
+      for (std::size_t row = 0; row < rows; row++) {
+        for (std::size_t column = 0; column < whole; column++) out[row * columns + column] += sums[row * whole + column];
+      }
+    }
+    for (std::size_t k = 0; k < count && whole < columns; k++) {
+      widen(context.kernels().rows, b.type, rows_of_b[k] + whole * size_of(b.type), columns - whole, tail);
+      for (std::size_t row = 0; row < rows; row++) {
+        for (std::size_t column = whole; column < columns; column++) out[row * columns + column] += x[row * depth + first + k] * tail[column - whole];
+      }
+    }
+  }
 }
 
 }  // namespace kvsift

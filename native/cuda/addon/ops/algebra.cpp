@@ -1,5 +1,6 @@
 // The algebra of native/cpu/addon/ops on the kernels of the device.
 #include <deque>
+#include <optional>
 
 #include "kvsift/context.h"
 #include "ops/covariance.h"
@@ -90,7 +91,12 @@ void transpose(Context& context, const void* x, std::size_t size, const Shape& s
 }
 
 // Exact in any case.
-void matmul(Context& context, Compute, bool, const MatmulShape& shape, const float* a, const float* b, float* out) {
+void matmul(Context& context, Compute, bool, const MatmulShape& shape, const float* a, const Stored& b, float* out) {
+  std::size_t count = shape.inner * shape.columns;
+  for (std::size_t axis = 0; axis < shape.lead.rank(); axis++) count *= shape.b_steps[axis] == 0 ? 1 : shape.lead[axis];
+  std::optional<DeviceScratch> widened;
+  if (b.type != DType::f32) to_float(context, b.type, b.data, count, widened.emplace(context, count * sizeof(float)).floats());
+  const float* right = widened ? widened->floats() : static_cast<const float*>(b.data);
   kvsift_cuda_matmul_shape own{};
   own.rows = shape.rows;
   own.inner = shape.inner;
@@ -103,7 +109,7 @@ void matmul(Context& context, Compute, bool, const MatmulShape& shape, const flo
     own.a_steps[axis] = there ? shape.a_steps[at] : 0;
     own.b_steps[axis] = there ? shape.b_steps[at] : 0;
   }
-  context.run(kvsift_cuda_matmul(context.kernels(), context.stream(), &own, a, b, out));
+  context.run(kvsift_cuda_matmul(context.kernels(), context.stream(), &own, a, right, out));
 }
 
 void covariance(Context& context, Compute compute, const float* x, std::size_t rows, std::size_t heads, std::size_t head_dim, float* mean, float* out) {
@@ -113,7 +119,7 @@ void covariance(Context& context, Compute compute, const float* x, std::size_t r
   transpose(context, x, sizeof(float), {rows, heads, head_dim}, {1, 2, 0}, turned);
   reduce(context, ReduceOp::mean, turned, columns, rows, 1, mean);
   zip(context, BinaryOp::sub, turned, {columns, rows}, mean, {columns, 1}, {columns, rows}, turned);
-  matmul(context, compute, true, {head_dim, rows, head_dim, true, {heads}, {1}, {1}}, turned, turned, out);
+  matmul(context, compute, true, {head_dim, rows, head_dim, true, {heads}, {1}, {1}}, turned, {turned}, out);
   zip(context, BinaryOp::div, out, static_cast<float>(rows), columns * head_dim, out);
 }
 

@@ -1,7 +1,7 @@
 import type { Shape } from '@kvsift/tensor';
 import { agree } from '../agree.js';
 import type { Case } from '../case.js';
-import { floatTensor } from '../inputs.js';
+import { floatTensor, hostData } from '../inputs.js';
 
 function matmulCases(): Case[] {
   const shapes: readonly (readonly [a: Shape, b: Shape, bTransposed: Shape])[] = [
@@ -36,6 +36,11 @@ function matmulCases(): Case[] {
       [700, 64],
     ],
     [
+      [2, 8, 700],
+      [2, 700, 65],
+      [2, 65, 700],
+    ],
+    [
       [0, 7],
       [7, 2],
       [2, 7],
@@ -61,6 +66,44 @@ function matmulCases(): Case[] {
           { ofLargest: 10 * bench.tolerance.element },
         ),
     }),
+  );
+}
+
+/** The right operand as entries are stored, few rows and many, whole vectors and not. */
+function storedCases(): Case[] {
+  const plans: readonly (readonly [rows: number, inner: number, columns: number])[] = [
+    [1, 1, 1],
+    [3, 39, 300],
+    [8, 300, 64],
+    [5, 520, 39],
+    [2, 64, 700],
+    [20, 70, 40],
+  ];
+  return (['f16', 'bf16'] as const).flatMap((dtype) =>
+    plans.map(
+      ([rows, inner, columns]): Case => ({
+        op: 'matmul',
+        title: `[2,${rows},${inner}] × [2,${inner},${columns}] in ${dtype}`,
+        run: (bench) =>
+          agree(
+            bench,
+            (backend) => {
+              const a = floatTensor(backend, 97, [2, rows, inner]);
+              const stored = (shape: Shape) => backend.upload(hostData(98, dtype, shape), dtype, shape);
+              return {
+                plain: backend.matmul(a, stored([2, inner, columns])),
+                transposed: backend.matmul(a, stored([2, columns, inner]), { transposeB: true }),
+                shared: backend.matmul(a, stored([columns, inner]), { transposeB: true, coarse: true }),
+              };
+            },
+            {
+              plain: { ofLargest: 10 * bench.tolerance.element },
+              transposed: { ofLargest: 10 * bench.tolerance.element },
+              shared: { ofLargest: Math.max(2e-5, bench.tolerance.product) },
+            },
+          ),
+      }),
+    ),
   );
 }
 
@@ -126,5 +169,5 @@ function covarianceCases(): Case[] {
 
 /** matmul, covariance */
 export function productCases(): Case[] {
-  return [...matmulCases(), ...coarseCases(), ...covarianceCases()];
+  return [...matmulCases(), ...storedCases(), ...coarseCases(), ...covarianceCases()];
 }

@@ -33,6 +33,7 @@ export function factReader(upset: { readonly deadly: () => void } = { deadly: ()
           decodedTokens: found.length - 1,
           cacheBytes: known.length,
           prefillSeconds: 0.06,
+          firstTokenSeconds: 0,
           decodeSeconds: 0.01,
           finishReason: 'stop',
           ...(index === 0 && retention && { retention: { kvHeads: 1, tokens: [...context], layers: [[...known].map(() => 1)] } }),

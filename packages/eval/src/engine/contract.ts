@@ -53,11 +53,22 @@ export interface EngineAnswer {
   readonly cacheBytes: number;
   /** Seconds from the first token of the context to its eviction in the last layer. */
   readonly prefillSeconds: number;
+  /** Seconds from there to the first generated token: reading a question that follows the context is among them. */
+  readonly firstTokenSeconds: number;
   /** Seconds from the first generated token to the last, and how many tokens lie between: speed without the first token's latency. */
   readonly decodeSeconds: number;
   readonly decodedTokens: number;
   readonly finishReason: string;
   readonly retention?: Retention;
+}
+
+/** One of the answers under several settings. */
+export interface SharedAnswer {
+  /** Index of the setting. */
+  readonly setting: number;
+  /** True for the first answer after each reading: `prefillSeconds` is that of the reading, for all answers that share it. */
+  readonly read: boolean;
+  readonly answer: EngineAnswer;
 }
 
 /** Facts about a model and what computes it; they go into the manifest as they are. */
@@ -74,8 +85,15 @@ export interface EvalEngine extends AsyncDisposable {
   memoryNeeded?(tokens: number, setting: CacheSetting): number;
   /** Bytes that there are for it; absent where nobody knows. */
   readonly memoryBytes?: number;
+  /** Seconds that loading the weights took; absent until that has happened here. */
+  readonly loadSeconds?: number | undefined;
   /** A user's turn in the model's chat format, ready for the answer; absent where the model has no template. */
   readonly chat?: (content: string) => string;
   /** Reads the context once and answers its questions in order. @throws KvsiftError `context_length_exceeded`, `budget_invalid`, `aborted`, ... */
   answer(request: AnswerRequest): AsyncIterable<EngineAnswer>;
+  /**
+   * `answer` for several settings that share one reading as far as their caches are laid out alike, all of a setting's answers in a row; absent where the engine cannot. Where one setting cannot
+   * be read under, none that shares its reading is.
+   */
+  answerAll?(request: Omit<AnswerRequest, 'setting'>, settings: readonly CacheSetting[]): AsyncIterable<SharedAnswer>;
 }

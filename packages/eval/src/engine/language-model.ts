@@ -1,16 +1,8 @@
-import {
-  defaultKvType,
-  estimateMemory,
-  type LanguageModel,
-  load,
-  type ModelFiles,
-  openModel,
-  type Session,
-} from '@kvsift/engine';
+import { defaultKvType, estimateMemory, type LanguageModel, load, openModel } from '@kvsift/engine';
 import type { Backend, KvType } from '@kvsift/tensor';
 import { KvsiftError } from '@kvsift/tensor';
-import type { Tokenizer } from '@kvsift/tokenizer';
-import type { AnswerRequest, EngineAnswer, EvalEngine, Question, Retention } from './contract.js';
+import { answers } from './answers.js';
+import type { AnswerRequest, CacheSetting, EvalEngine, SharedAnswer } from './contract.js';
 import { fingerprint } from './fingerprint.js';
 
 export interface LanguageModelOptions {
@@ -23,6 +15,9 @@ export interface LanguageModelOptions {
   /** Read the first context once before it counts, so that its time does not hold what is paid once. Default false. */
   readonly warmUp?: boolean;
 }
+
+/** What is read, under whatever setting. */
+type Read = Omit<AnswerRequest, 'setting'>;
 
 /**
  * A model on disk as an `EvalEngine`.
@@ -37,9 +32,11 @@ export async function openLanguageModel(path: string, options: LanguageModelOpti
   }
   const { backend, kvType } = options;
   const isFolder = files.weights.format !== 'gguf';
+  const modelFingerprint = await fingerprint(path, (name) => /\.(safetensors|json)$/.test(name));
   const facts = {
-    modelFingerprint: await fingerprint(path, (name) => /\.(safetensors|json)$/.test(name)),
-    tokenizerFingerprint: await fingerprint(path, (name) => name.startsWith('tokenizer')),
+    modelFingerprint,
+    // A .gguf file holds both.
+    tokenizerFingerprint: isFolder ? await fingerprint(path, (name) => name.startsWith('tokenizer')) : modelFingerprint,
     format: isFolder ? 'safetensors' : 'gguf',
     architecture: config.architecture,
     chatTemplate: tokenizer.chatTemplate ?? null,
@@ -47,20 +44,34 @@ export async function openLanguageModel(path: string, options: LanguageModelOpti
     kernels: backend.info.description,
     compute: backend.info.compute,
     threads: backend.info.threads,
-    kvType: kvType ?? 'default',
+    kvType: kvType ?? defaultKvType(backend),
   };
   let model: Promise<LanguageModel> | undefined;
+  let loadSeconds: number | undefined;
+  const loadNow = async (request: Read): Promise<LanguageModel> => {
+    const started = performance.now();
+    const loaded = await loadModel(path, options, request);
+    loadSeconds = (performance.now() - started) / 1000;
+    return loaded;
+  };
   // Every policy and budget reads the same context in turn.
   let latest: { readonly context: string; readonly addSpecial: boolean; readonly ids: Int32Array } | undefined;
-  const idsOf = ({ context, addSpecial }: AnswerRequest): Int32Array => {
+  const idsOf = ({ context, addSpecial }: Read): Int32Array => {
     if (latest?.context !== context || latest.addSpecial !== addSpecial)
       latest = { context, addSpecial, ids: tokenizer.encode(context, { addSpecial }) };
     return latest.ids;
+  };
+  const answerAll = async function* (request: Read, settings: readonly CacheSetting[]): AsyncGenerator<SharedAnswer> {
+    model ??= loadNow(request);
+    yield* answers({ model: await model, files, tokenizer, kvType }, request, settings, idsOf(request));
   };
   const { chatTemplate } = tokenizer;
   return {
     facts,
     contextLength: options.contextLength ?? config.contextLength,
+    get loadSeconds() {
+      return loadSeconds;
+    },
     ...(backend.info.memoryBytes !== undefined && { memoryBytes: backend.info.memoryBytes }),
     memoryNeeded: (context, { policy, budget }) =>
       estimateMemory({
@@ -80,9 +91,9 @@ export async function openLanguageModel(path: string, options: LanguageModelOpti
       chat: (content: string) => tokenizer.chat([{ role: 'user', content }], { addGenerationPrompt: true }),
     }),
     async *answer(request) {
-      model ??= loadModel(path, options, request);
-      yield* answers(await model, files, tokenizer, request, idsOf(request), kvType);
+      for await (const { answer } of answerAll(request, [request.setting])) yield answer;
     },
+    answerAll,
     async [Symbol.asyncDispose]() {
       // A model that failed to load has nothing to release; its error went to whoever asked for an answer.
       (await model?.catch(() => undefined))?.dispose();
@@ -91,7 +102,7 @@ export async function openLanguageModel(path: string, options: LanguageModelOpti
   };
 }
 
-async function loadModel(path: string, options: LanguageModelOptions, request: AnswerRequest): Promise<LanguageModel> {
+async function loadModel(path: string, options: LanguageModelOptions, request: Read): Promise<LanguageModel> {
   const { backend, kvType, contextLength, warmUp = false } = options;
   const model = await load(path, { backend, ...(contextLength !== undefined && { contextLength }) });
   if (warmUp) {
@@ -101,78 +112,4 @@ async function loadModel(path: string, options: LanguageModelOptions, request: A
     });
   }
   return model;
-}
-
-async function* answers(
-  model: LanguageModel,
-  files: ModelFiles,
-  tokenizer: Tokenizer,
-  request: AnswerRequest,
-  ids: Int32Array,
-  kvType: KvType | undefined,
-): AsyncGenerator<EngineAnswer> {
-  const { setting, questions, signal, onProgress, retention = false } = request;
-  using session = model.session({ ...setting, ...(kvType && { kvType }), trackPositions: retention });
-  const started = performance.now();
-  await session.prefill(ids, {
-    ...(signal && { signal }),
-    ...(onProgress && { onProgress: (done: number, total: number) => onProgress(done / total) }),
-  });
-  const shared = {
-    contextTokens: ids.length,
-    prefillSeconds: (performance.now() - started) / 1000,
-    cacheBytes: session.statistics().bytes,
-  };
-  const kept = retention ? await readRetention(session, files, tokenizer, ids) : undefined;
-  for (const [index, question] of questions.entries()) {
-    // The last question may use up the session itself, so that policies which cannot fork still answer one.
-    const own = index === questions.length - 1 ? session : session.fork();
-    try {
-      const answer = await generate(own, question, signal);
-      yield { ...shared, ...answer, ...(index === 0 && kept && { retention: kept }) };
-    } finally {
-      if (own !== session) own.dispose();
-    }
-  }
-}
-
-async function generate(session: Session, question: Question, signal: AbortSignal | undefined) {
-  const { text: input, maxNewTokens, minNewTokens = 0, stop } = question;
-  const limits = { stop, ...(signal && { signal }) };
-  if (input !== '') await session.prefill(input, { addSpecial: false, ...(signal && { signal }) });
-  const forced = Math.min(minNewTokens, maxNewTokens);
-  const parts = [
-    ...(forced > 0 ? [{ ...limits, maxTokens: forced, ignoreEos: true }] : []),
-    ...(maxNewTokens > forced ? [{ ...limits, maxTokens: maxNewTokens - forced }] : []),
-  ];
-  let text = '';
-  let generatedTokens = 0;
-  let finishReason = 'length';
-  let first = 0;
-  let last = 0;
-  for (const options of parts) {
-    for await (const chunk of session.generate(options)) {
-      last = performance.now();
-      if (generatedTokens === 0) first = last;
-      generatedTokens += 1;
-      text += chunk.text;
-      finishReason = chunk.finishReason ?? finishReason;
-    }
-    if (finishReason !== 'length') break;
-  }
-  const decodedTokens = Math.max(0, generatedTokens - 1);
-  return { text, generatedTokens, decodedTokens, decodeSeconds: (last - first) / 1000, finishReason };
-}
-
-async function readRetention(session: Session, files: ModelFiles, tokenizer: Tokenizer, ids: Int32Array): Promise<Retention> {
-  const layers: number[][] = [];
-  for (let layer = 0; layer < files.config.layers.length; layer++) {
-    const counts = new Array<number>(ids.length).fill(0);
-    for (const head of await session.retained(layer)) {
-      for (const position of head) counts[position] = (counts[position] ?? 0) + 1;
-    }
-    layers.push(counts);
-  }
-  const stream = tokenizer.stream();
-  return { kvHeads: files.config.kvHeads, tokens: Array.from(ids, (id) => stream.push(id)), layers };
 }

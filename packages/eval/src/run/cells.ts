@@ -4,7 +4,7 @@ import { type Budget, type EvictionPolicy, formatBudget, formatPolicy, type Poli
 export interface Cell {
   /** Expression with all parameters, for results; `full` keeps everything. */
   readonly policy: string;
-  /** As the user wrote it, for tables. */
+  /** As the user wrote it, for tables; a policy from outside by its name. */
   readonly label: string;
   /** As `formatBudget` writes it. */
   readonly budget: string;
@@ -22,6 +22,7 @@ export function expandCells(policies: readonly string[], budgets: readonly strin
   const cells = new Map([['full 100%', fullCell]]);
   for (const label of policies) {
     const policy = registry.parse(label);
+    const shown = registry.label?.(label) ?? label;
     if (policy.name === 'full') continue;
     for (const written of budgets) {
       const text = formatPolicy(policy);
@@ -29,7 +30,7 @@ export function expandCells(policies: readonly string[], budgets: readonly strin
       // One spelling: 20.0% is 20%.
       const budget = formatBudget(parsed);
       const key = `${text} ${budget}`;
-      if (!cells.has(key)) cells.set(key, { policy: text, label, budget, setting: { policy, budget: parsed } });
+      if (!cells.has(key)) cells.set(key, { policy: text, label: shown, budget, setting: { policy, budget: parsed } });
     }
   }
   return [...cells.values()];

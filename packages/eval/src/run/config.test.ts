@@ -7,7 +7,7 @@ describe('run files', () => {
   it('fills in defaults', () => {
     expect(parseRunConfig(least, 'flags')).toEqual({
       ...{ models: [{ path: 'demo' }], policies: ['snapkv'], budgets: ['20%', '512'], suites: [{ suite: 'facts' }] },
-      ...{ backend: 'cpu', question: 'aware', chat: true, seed: 42, onError: 'continue', retention: 1 },
+      ...{ backend: 'cpu', question: 'aware', sharePrefill: false, chat: true, seed: 42, onError: 'continue', retention: 1 },
     });
   });
 

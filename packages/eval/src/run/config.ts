@@ -63,6 +63,12 @@ export const runConfigSchema = z.strictObject({
     .enum(['continue', 'stop'])
     .default('continue')
     .describe('What a sample or a data file that fails does to the rest of the run.'),
+  sharePrefill: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Read each prompt once for all policies and budgets: faster; the times of reading are then those of the shared one, and all caches are held at once.',
+    ),
   retention: z.int().min(0).default(1).describe('Samples per task of which the report shows the kept tokens.'),
 });
 

@@ -2,7 +2,7 @@ import type { EvalEngine } from '../engine/contract.js';
 import type { RunFolder } from '../store/run-folder.js';
 import type { JsonValue } from '../suite.js';
 import type { ModelSetting, RunConfig } from './config.js';
-import { currentCommit, describeMachine } from './environment.js';
+import { describeMachine } from './environment.js';
 import { hashManifest, type Manifest } from './manifest.js';
 import { modelName } from './names.js';
 import type { SuitePlan } from './plan.js';
@@ -10,7 +10,9 @@ import type { SampleContext } from './sample.js';
 
 /** What a manifest holds besides model, suite and settings. */
 interface Surroundings {
-  readonly code: { readonly version: string; readonly folder: string };
+  readonly code: { readonly version: string };
+  /** See `currentCommit`. */
+  readonly commit: string | null;
   readonly dataOptions?: readonly string[];
 }
 
@@ -21,14 +23,14 @@ export async function contextOf(
   engine: EvalEngine,
   plan: SuitePlan,
   files: RunFolder,
-  { code, dataOptions = [] }: Surroundings,
+  { code, commit, dataOptions = [] }: Surroundings,
 ): Promise<SampleContext> {
   const { setting, suite, profile, samplesHash, stops, failures } = plan;
   const chat = config.chat && engine.chat !== undefined;
   const { data, options } = partedOptions(setting.options ?? {}, dataOptions);
   const manifest: Manifest = {
     kvsift: code.version,
-    commit: await currentCommit(code.folder),
+    commit,
     node: process.versions.node,
     machine: describeMachine(),
     model: { ...engine.facts, contextLength: engine.contextLength },
@@ -45,6 +47,7 @@ export async function contextOf(
     question: config.question,
     chat,
     seed: config.seed,
+    ...(config.sharePrefill && engine.answerAll !== undefined && { prefill: 'shared' as const }),
     ...(failures.length > 0 && { leftOut: failures.map(({ task, message }) => ({ task, message })) }),
   };
   return {

@@ -1,4 +1,5 @@
 import type { Result } from '../store/result.js';
+import type { RunSeconds } from './clock.js';
 import type { TaskFailure } from './plan.js';
 
 /** What a run tells while it works. */
@@ -45,4 +46,6 @@ export interface RunOutcome {
   readonly failures: readonly TaskFailure[];
   /** True where it was asked to stop before the end; starting it again continues. */
   readonly interrupted: boolean;
+  /** Where the time of this call went; absent where nothing ran, or several samples at a time. */
+  readonly seconds?: RunSeconds;
 }

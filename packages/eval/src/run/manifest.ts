@@ -26,6 +26,8 @@ export const manifestSchema = z.object({
   leftOut: z.array(z.object({ task: z.string(), message: z.string() })).optional(),
   question: z.enum(['aware', 'agnostic']),
   chat: z.boolean(),
+  /** Present where policies shared one reading of a prompt: its time is no policy's own. */
+  prefill: z.literal('shared').optional(),
   seed: z.number(),
 });
 

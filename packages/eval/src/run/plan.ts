@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { isKvsiftError, KvsiftError } from '@kvsift/tensor';
 import type { Sample, SampleOptions, Suite, TextTokenizer } from '../suite.js';
 import type { SuiteSetting } from './config.js';
+import type { Turns } from './turns.js';
 
 /** A task, or a row of one, whose data cannot be used. */
 export interface TaskFailure {
@@ -41,7 +42,7 @@ export interface SampleRoom {
 
 /**
  * Reads all samples of a suite once: counts them, takes their fingerprint, finds data that cannot be used, and keeps what there is room for.
- * @throws KvsiftError of the suite where `onError` is 'stop'; `data_malformed` for two samples with one id
+ * @throws KvsiftError of the suite where `onError` is 'stop'; `data_malformed` for two samples with one id; `aborted`
  */
 export async function planSuite(
   suite: Suite,
@@ -49,6 +50,7 @@ export async function planSuite(
   tokenizer: TextTokenizer,
   options: { readonly seed: number; readonly onError: 'continue' | 'stop' },
   room: SampleRoom,
+  turns: Turns,
 ): Promise<SuitePlan> {
   const { limit, promptTokens, profile = suite.profiles[0] ?? '' } = setting;
   if (!suite.profiles.includes(profile)) {
@@ -93,6 +95,7 @@ export async function planSuite(
         if (longest === undefined || characters > lengthOf(longest)) longest = sample;
         hash.update(JSON.stringify(sample));
         for (const stop of sample.stop) stops.add(stop);
+        await turns.passOrStop();
       }
       tasks.set(task, [...outlines.values()]);
       if (keptCharacters <= room.characters) {
@@ -100,7 +103,7 @@ export async function planSuite(
         room.characters -= keptCharacters;
       }
     } catch (error) {
-      if (!skip || !isKvsiftError(error) || error.code === 'config_invalid') throw error;
+      if (!skip || !isKvsiftError(error) || error.code === 'config_invalid' || error.code === 'aborted') throw error;
       report(task)(error);
     }
   }

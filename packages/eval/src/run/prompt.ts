@@ -1,5 +1,9 @@
 import type { Question } from '../engine/contract.js';
+import type { Result } from '../store/result.js';
 import type { Sample } from '../suite.js';
+
+/** Characters of a prompt's beginning and end that are kept to look at. */
+const shownCharacters = 400;
 
 /** A sample as the engine reads it. */
 export interface Prompt {
@@ -24,4 +28,37 @@ export function buildPrompt(sample: Sample, mode: 'aware' | 'agnostic', chat: ((
     addSpecial: !templated,
     question: { text: text.slice(cut), maxNewTokens, stop, ...(minNewTokens !== undefined && { minNewTokens }) },
   };
+}
+
+/** What a result holds of its prompt. */
+export function shownPrompt({ context, question }: Prompt): Result['prompt'] {
+  const characters = [...(context + question.text)];
+  return {
+    start: characters.slice(0, shownCharacters).join(''),
+    end: characters.slice(Math.max(shownCharacters, characters.length - shownCharacters)).join(''),
+    characters: characters.length,
+  };
+}
+
+/** A sample with its prompt, which is made when something asks for it, once for all cells. */
+export class PromptedSample {
+  #prompt: Prompt | undefined;
+  #shown: Result['prompt'] | undefined;
+
+  constructor(
+    readonly sample: Sample,
+    private readonly mode: 'aware' | 'agnostic',
+    private readonly chat: ((content: string) => string) | undefined,
+  ) {}
+
+  get prompt(): Prompt {
+    this.#prompt ??= buildPrompt(this.sample, this.mode, this.chat);
+    return this.#prompt;
+  }
+
+  /** What a result holds of it. */
+  get shown(): Result['prompt'] {
+    this.#shown ??= shownPrompt(this.prompt);
+    return this.#shown;
+  }
 }

@@ -54,13 +54,25 @@ const environment = (suite = factsSuite(), more: Partial<RunEnvironment> = {}): 
 });
 
 /** What must be the same in two runs: everything but times. */
-const lasting = ({ prefillSeconds: _prefill, decodeSeconds: _decode, ...rest }: Result) => rest;
+const lasting = ({ prefillSeconds: _prefill, firstTokenSeconds: _first, decodeSeconds: _decode, ...rest }: Result) => rest;
 const sorted = (results: readonly Result[]) => results.map((result) => JSON.stringify(lasting(result))).sort();
 
 describe('runEvaluation', () => {
   it('stores every sample under every cell, the full cache too, with what was measured', async () => {
-    expect(await runEvaluation(config, folder, environment())).toMatchObject({ added: 6, done: 6, total: 6, interrupted: false });
+    const outcome = await runEvaluation(config, folder, environment());
+    expect(outcome).toMatchObject({ added: 6, done: 6, total: 6, interrupted: false });
     const { results, manifests, retentions } = await readRun(folder);
+    const { total = 0, loading = 0, model = 0 } = outcome.seconds ?? {};
+    const measured = results.map(({ prefillSeconds, firstTokenSeconds = 0, decodeSeconds }) => {
+      expect(firstTokenSeconds).toBeGreaterThan(0);
+      return prefillSeconds + firstTokenSeconds + decodeSeconds;
+    });
+    expect(model).toBeCloseTo(
+      measured.reduce((sum, seconds) => sum + seconds, 0),
+      6,
+    );
+    expect(loading).toBeGreaterThan(0);
+    expect(total).toBeGreaterThan(loading + model);
     expect(new Set(results.map(({ label, budget }) => `${label} ${budget}`))).toEqual(
       new Set(['full 100%', 'snapkv(window=8) 50%', 'random 50%']),
     );
@@ -73,6 +85,8 @@ describe('runEvaluation', () => {
       suite: { stops: ['.'], profile: 'exact' },
       question: 'aware',
       seed: 42,
+      // What the cache holds, also where nobody chose it.
+      model: { kvType: 'f32' },
     });
     const shown = retentions.find(({ key }) => key.policy.startsWith('snapkv'))?.retention;
     expect(shown?.tokens).toHaveLength(full?.contextTokens ?? 0);
@@ -123,6 +137,50 @@ describe('runEvaluation', () => {
   it('takes up policies that were added to a run', async () => {
     await runEvaluation({ ...config, policies: ['random'] }, folder, environment());
     expect(await runEvaluation(config, folder, environment())).toMatchObject({ added: 2, done: 6 });
+  });
+
+  it('shares one reading of a prompt among policies where it is told to, with the results of one at a time', async () => {
+    const cells = {
+      ...config,
+      policies: ['snapkv(window=8)', 'random', 'adakv(snapkv(window=8))', 'kvzip'],
+      budgets: ['50%', '20%'],
+    };
+    await runEvaluation(cells, folder, environment());
+    const alone = (await readRun(folder)).results;
+    const other = join(folder, 'shared');
+    const outcome = await runEvaluation({ ...cells, sharePrefill: true }, other, environment());
+    const { results, manifests } = await readRun(other);
+    const named = (all: readonly Result[]) => sorted(all.map((result) => ({ ...result, manifest: '' })));
+    expect(named(results)).toEqual(named(alone));
+    expect([...manifests.values()]).toEqual([expect.objectContaining({ prefill: 'shared' })]);
+    const times = (all: readonly Result[]) => new Set(all.map(({ prefillSeconds }) => prefillSeconds)).size;
+    // For each of two samples: caches with rows of one length for all heads, and those with rows of their own.
+    expect([times(alone), times(results)]).toEqual([18, 4]);
+    expect(outcome.seconds?.model).toBeLessThan(outcome.seconds?.total ?? 0);
+    await expect(runEvaluation(cells, other, environment())).rejects.toThrow(/prefill: "shared" and nothing/);
+  });
+
+  it('reads one at a time where one of the policies that would share cannot read, and where memory is short', async () => {
+    const cells = { ...config, policies: ['snapkv(window=32)', 'random'], budgets: ['10'], sharePrefill: true };
+    expect(await runEvaluation(cells, folder, environment())).toMatchObject({ done: 6, failed: 2 });
+    const failed = (await readRun(folder)).results.filter(({ error }) => error !== undefined);
+    expect(failed.map(({ label, error }) => [label, error?.code])).toEqual(
+      Array.from({ length: 2 }, () => ['snapkv(window=32)', 'budget_invalid']),
+    );
+    const told: number[] = [];
+    const openEngine = async () => {
+      const engine = await openLanguageModel(demoModelPath(), { backend: createReferenceBackend() });
+      const answerAll: typeof engine.answerAll = () => {
+        throw new Error('there is no room for all at once');
+      };
+      return { ...engine, answerAll, memoryBytes: Math.max(...told) };
+    };
+    const onEvent = (event: RunEvent) => event.type === 'memory' && told.push(event.needed);
+    const many = { ...cells, policies: ['random'], budgets: ['90%'] };
+    await runEvaluation(many, join(folder, 'known'), environment(factsSuite(), { onEvent }));
+    expect(await runEvaluation(many, join(folder, 'short'), environment(factsSuite(), { openEngine }))).toMatchObject({
+      done: 4,
+    });
   });
 
   it('shares one reading of a context among its questions, each answered as if alone', async () => {

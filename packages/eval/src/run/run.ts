@@ -10,8 +10,10 @@ import { ResultStore } from '../store/results.js';
 import { type RunFolder, runFolder } from '../store/run-folder.js';
 import type { Sample, Suite } from '../suite.js';
 import { type Cell, expandCells } from './cells.js';
+import { RunClock } from './clock.js';
 import type { ModelSetting, RunConfig, SuiteSetting } from './config.js';
 import { contextOf } from './context.js';
+import { currentCommit } from './environment.js';
 import type { RunEvent, RunOutcome } from './events.js';
 import { checkMemory } from './memory.js';
 import { checkNames } from './names.js';
@@ -19,7 +21,9 @@ import { settledBefore } from './older.js';
 import { planSuite, type SuitePlan, type TaskFailure } from './plan.js';
 import { Pool } from './pool.js';
 import { Progress } from './progress.js';
+import { PromptedSample } from './prompt.js';
 import { keyFor, runGroup, type SampleContext } from './sample.js';
+import { Turns } from './turns.js';
 
 /** Characters of prompts that are kept between planning and running. */
 const heldCharacters = 2 ** 26;
@@ -46,7 +50,7 @@ export interface RunEnvironment {
   readonly concurrency?: number;
   /** Stops at once with an error `aborted`, or as `finish` does where that has fired too: the sample in flight is lost. */
   readonly signal?: AbortSignal;
-  /** Stops once the sample in flight is stored. */
+  /** Stops once the sample in flight is stored; with an error `aborted` while there is none because samples are still being planned. */
   readonly finish?: AbortSignal;
   readonly onEvent?: (event: RunEvent) => void;
 }
@@ -56,6 +60,8 @@ interface Job {
   readonly engine: EvalEngine;
   readonly plan: SuitePlan;
   readonly context: SampleContext;
+  /** Whether cells share one reading of a prompt. */
+  readonly shares: boolean;
 }
 
 /**
@@ -74,24 +80,27 @@ export async function runEvaluation(config: RunConfig, folder: string, environme
   const files = runFolder(folder);
   const engines: EvalEngine[] = [];
   const room = { characters: heldCharacters };
+  const commit = await currentCommit(environment.code.folder);
+  const turns = new Turns(() => environment.finish?.aborted === true || environment.signal?.aborted === true);
   try {
     const jobs: Job[] = [];
     for (const model of config.models) {
       const engine = await environment.openEngine(model);
       engines.push(engine);
       for (const { setting, suite } of suites) {
-        const plan = await planSuite(suite, setting, engine.tokenizer, config, room);
-        jobs.push({ engine, plan, context: await contextOf(config, model, engine, plan, files, environment) });
+        const plan = await planSuite(suite, setting, engine.tokenizer, config, room, turns);
+        const context = await contextOf(config, model, engine, plan, files, { ...environment, commit });
+        const fits = checkMemory({ engine, plan, context }, cells, config, environment.onEvent);
+        jobs.push({ engine, plan, context, shares: config.sharePrefill && fits && engine.answerAll !== undefined });
       }
     }
-    for (const job of jobs) checkMemory(job, cells, config, environment.onEvent);
     return await writing(files, environment, async (store) => {
       const contexts = jobs.map(({ context }) => context);
       const older = await files.checkManifests(store.results, contexts, environment.mix ?? false);
       await writeFile(files.config, stringify(config));
       if (environment.retryFailed) await removeFailed(store, jobs, cells, older);
-      const settled = await settledBefore(jobs, cells, store.results, older);
-      return work(config, jobs, cells, store, files, settled, environment);
+      const settled = await settledBefore(jobs, cells, store.results, older, turns);
+      return work(config, jobs, cells, store, files, settled, environment, turns);
     });
   } finally {
     for (const engine of engines) await engine[Symbol.asyncDispose]();
@@ -136,6 +145,7 @@ async function work(
   files: RunFolder,
   settled: ReadonlySet<string>,
   environment: RunEnvironment,
+  turns: Turns,
 ): Promise<RunOutcome> {
   const { onEvent = () => {}, signal, finish } = environment;
   const failures: TaskFailure[] = jobs.flatMap(({ plan }) => [...plan.failures]);
@@ -150,22 +160,32 @@ async function work(
   }
   onEvent({ type: 'planned', total: progress.total, done: progress.done, failed: store.failed, failures });
   const failed = new AbortController();
-  const pool = new Pool(environment.concurrency ?? 1);
+  const { concurrency = 1 } = environment;
+  const pool = new Pool(concurrency);
+  const clock = new RunClock();
   const stopping = () => finish?.aborted === true || signal?.aborted === true;
   let interrupted = false;
-  const run = async ({ engine, context }: Job, cell: Cell, samples: readonly Sample[], task: string, retention: boolean) => {
-    const missing = samples.filter((sample) => !stored(context, cell, sample));
-    if (missing.length === 0) return;
+  const run = async (
+    { engine, context }: Job,
+    cells: readonly Cell[],
+    missing: readonly PromptedSample[],
+    task: string,
+    retention: boolean,
+  ) => {
+    const [cell] = cells;
+    if (cell === undefined || missing.length === 0) return;
     interrupted ||= stopping();
     if (interrupted) return;
-    const results = runGroup(engine, context, cell, missing, {
+    clock.start();
+    const results = runGroup(engine, context, cells, missing, {
       retention,
       signal: signal === undefined ? failed.signal : AbortSignal.any([signal, failed.signal]),
       onProgress: (share) => onEvent({ type: 'reading', task, label: cell.label, budget: cell.budget, share }),
     });
-    for await (const result of results) {
+    for await (const { result, read } of results) {
       await store.append(result);
-      const sample = missing.find(({ id }) => id === result.sample);
+      clock.add(result, read);
+      const sample = missing.find(({ sample: { id } }) => id === result.sample)?.sample;
       if (sample === undefined) throw new Error(`nobody asked for sample ${result.sample}`);
       const characters = sample.context.length + sample.question.length;
       onEvent({ type: 'result', result, ...progress.add(result, { ...sample, characters }) });
@@ -180,11 +200,18 @@ async function work(
         // Nothing to run: then its samples need not even be made.
         if (outlines.every((outline) => cells.every((cell) => stored(job.context, cell, outline)))) continue;
         let index = 0;
-        for await (const group of groups(job.plan.samples(task), config.question)) {
+        const { mode, chat } = job.context;
+        for await (const samples of groups(job.plan.samples(task), config.question)) {
+          const group = samples.map((sample) => new PromptedSample(sample, mode, chat));
           const retention = index < config.retention;
-          for (const cell of cells) await pool.add(() => run(job, cell, group, task, retention));
+          const lacking = (cell: Cell) => group.filter(({ sample }) => !stored(job.context, cell, sample));
+          const fresh = job.shares ? cells.filter((cell) => lacking(cell).length === group.length) : [];
+          await pool.add(() => run(job, fresh, group, task, retention));
+          for (const cell of cells) await pool.add(() => run(job, [cell], lacking(cell), task, retention));
+          interrupted ||= stopping();
           if (interrupted) break;
           index += group.length;
+          await turns.pass();
         }
       }
     }
@@ -196,7 +223,15 @@ async function work(
     if (!finish?.aborted || !isKvsiftError(error) || error.code !== 'aborted') throw error;
     interrupted = true;
   }
-  return progress.outcome(store, failures, interrupted);
+  await store.settle();
+  clock.end();
+  const seconds = concurrency === 1 ? clock.seconds(loadingOf(jobs)) : undefined;
+  return { ...progress.outcome(store, failures, interrupted), ...(seconds && { seconds }) };
+}
+
+/** Seconds that loading weights took: each engine once. */
+function loadingOf(jobs: readonly Job[]): number {
+  return [...new Set(jobs.map(({ engine }) => engine))].reduce((sum, { loadSeconds = 0 }) => sum + loadSeconds, 0);
 }
 
 /** Samples that can share one prefill: neighbours with one context, where the question is not part of what is compressed. */

@@ -1,11 +1,11 @@
 import { isKvsiftError, KvsiftError } from '@kvsift/tensor';
-import type { EngineAnswer, EvalEngine, Retention } from '../engine/contract.js';
+import type { AnswerRequest, CacheSetting, EngineAnswer, EvalEngine, Retention, SharedAnswer } from '../engine/contract.js';
 import type { Result, ResultKey } from '../store/result.js';
 import type { Sample, Suite } from '../suite.js';
 import type { Cell } from './cells.js';
 import type { RunConfig } from './config.js';
 import type { Manifest } from './manifest.js';
-import { buildPrompt, type Prompt } from './prompt.js';
+import type { PromptedSample } from './prompt.js';
 
 /** What all samples of one model and suite share. */
 export interface SampleContext {
@@ -40,50 +40,81 @@ export const sampleErrors: ReadonlySet<string> = new Set([
   'worker_failed',
 ]);
 
-/** Characters of a prompt's beginning and end that are kept to look at. */
-const shownCharacters = 400;
+/** A result, and whether its context was read for it: not for one before it that shares the reading. */
+export interface Ran {
+  readonly result: Result;
+  readonly read: boolean;
+}
 
 /**
- * Runs samples that share one context under one cell and scores their answers.
+ * Runs samples that share one context and scores their answers, under cells that share one reading of it.
  * @throws KvsiftError of the engine; errors that lie in the samples become results where the run goes on
  */
 export async function* runGroup(
   engine: EvalEngine,
   context: SampleContext,
-  cell: Cell,
-  samples: readonly Sample[],
+  cells: readonly Cell[],
+  samples: readonly PromptedSample[],
   options: GroupOptions,
-): AsyncGenerator<Result> {
-  const prompts = samples.map((sample) => buildPrompt(sample, context.mode, context.chat));
-  const [first] = prompts;
+): AsyncGenerator<Ran> {
+  const [first] = samples;
   if (first === undefined) return;
-  let index = 0;
+  const answered = cells.map(() => 0);
   try {
-    const answers = engine.answer({
-      context: first.context,
-      addSpecial: first.addSpecial,
-      questions: prompts.map(({ question }) => question),
-      setting: { ...cell.setting, seed: context.seed, sequence: sequenceOf(samples[0]) },
+    const request = {
+      context: first.prompt.context,
+      addSpecial: first.prompt.addSpecial,
+      questions: samples.map(({ prompt }) => prompt.question),
       retention: options.retention,
       ...(options.signal && { signal: options.signal }),
       onProgress: options.onProgress,
-    });
-    for await (const answer of answers) {
-      const sample = samples[index];
-      const prompt = prompts[index];
-      index += 1;
-      if (sample === undefined || prompt === undefined) throw new KvsiftError('invalid_argument', 'more answers than questions');
-      const key = keyFor(context, cell, sample);
+    };
+    const settings = cells.map(({ setting }) => ({ ...setting, seed: context.seed, sequence: sequenceOf(first.sample) }));
+    for await (const { setting, read, answer } of answersOf(engine, request, settings)) {
+      const cell = cells[setting];
+      const prompted = samples[answered[setting] ?? 0];
+      if (prompted === undefined || cell === undefined) throw new KvsiftError('invalid_argument', 'more answers than questions');
+      answered[setting] = (answered[setting] ?? 0) + 1;
+      const key = keyFor(context, cell, prompted.sample);
       if (answer.retention !== undefined) await context.saveRetention(key, answer.retention);
-      yield { ...key, ...commonFields(cell, sample, prompt), ...scoreFields(context, sample, answer), ...measured(answer) };
+      const result = { ...key, ...commonFields(cell, prompted), ...scoreFields(context, prompted.sample, answer) };
+      yield { read, result: { ...result, ...measured(answer) } };
     }
   } catch (error) {
-    if (context.onError === 'stop' || !isKvsiftError(error) || !sampleErrors.has(error.code)) throw error;
-    for (const [offset, sample] of samples.slice(index).entries()) {
-      const prompt = prompts[index + offset] ?? first;
-      const failure = { score: null, prediction: '', error: { code: error.code, message: error.message } };
-      yield { ...keyFor(context, cell, sample), ...commonFields(cell, sample, prompt), ...failure, ...nothingMeasured };
+    if (!isKvsiftError(error) || !sampleErrors.has(error.code)) throw error;
+    if (cells.length > 1) {
+      // What one of them fails at the others may be able to do, one at a time.
+      for (const [index, cell] of cells.entries()) {
+        const left = samples.slice(answered[index]);
+        yield* runGroup(engine, context, [cell], left, options);
+      }
+      return;
     }
+    const [cell] = cells;
+    if (context.onError === 'stop' || cell === undefined) throw error;
+    for (const prompted of samples.slice(answered[0])) {
+      const failure = { score: null, prediction: '', error: { code: error.code, message: error.message } };
+      const result = { ...keyFor(context, cell, prompted.sample), ...commonFields(cell, prompted), ...failure };
+      yield { read: false, result: { ...result, ...nothingMeasured } };
+    }
+  }
+}
+
+async function* answersOf(
+  engine: EvalEngine,
+  request: Omit<AnswerRequest, 'setting'>,
+  settings: readonly CacheSetting[],
+): AsyncGenerator<SharedAnswer> {
+  const [setting, another] = settings;
+  if (setting === undefined) return;
+  if (another !== undefined && engine.answerAll !== undefined) {
+    yield* engine.answerAll(request, settings);
+    return;
+  }
+  let read = true;
+  for await (const answer of engine.answer({ ...request, setting })) {
+    yield { setting: 0, read, answer };
+    read = false;
   }
 }
 
@@ -93,22 +124,12 @@ export function keyFor(context: SampleContext, cell: Cell, sample: Pick<Sample, 
   return { manifest, model, policy: cell.policy, budget: cell.budget, suite: suite.name, task: sample.task, sample: sample.id };
 }
 
-function commonFields(cell: Cell, sample: Sample, prompt: Prompt) {
+function commonFields(cell: Cell, { sample, shown }: PromptedSample) {
   return {
     label: cell.label,
     expected: sample.expected,
     ...(sample.meta && { meta: sample.meta }),
-    prompt: shownPrompt(prompt),
-  };
-}
-
-/** What a result holds of its prompt. */
-export function shownPrompt({ context, question }: Prompt): Result['prompt'] {
-  const characters = [...(context + question.text)];
-  return {
-    start: characters.slice(0, shownCharacters).join(''),
-    end: characters.slice(Math.max(shownCharacters, characters.length - shownCharacters)).join(''),
-    characters: characters.length,
+    prompt: shown,
   };
 }
 
@@ -129,13 +150,14 @@ const nothingMeasured = {
   decodedTokens: 0,
   cacheBytes: 0,
   prefillSeconds: 0,
+  firstTokenSeconds: 0,
   decodeSeconds: 0,
   finishReason: 'error',
 };
 
 /** A number for a sample that depends on nothing but its name: FNV-1a of task and id. */
-function sequenceOf(sample: Sample | undefined): number {
+function sequenceOf(sample: Sample): number {
   let hash = 0x811c9dc5;
-  for (const byte of Buffer.from(`${sample?.task} ${sample?.id}`)) hash = Math.imul(hash ^ byte, 0x01000193) >>> 0;
+  for (const byte of Buffer.from(`${sample.task} ${sample.id}`)) hash = Math.imul(hash ^ byte, 0x01000193) >>> 0;
   return hash;
 }

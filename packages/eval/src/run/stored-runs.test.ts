@@ -27,7 +27,14 @@ const engine = (upset: (context: string) => boolean = () => false): EvalEngine =
     const numbers = { contextTokens: 10, generatedTokens: 1, decodedTokens: 0, cacheBytes: 10 };
     const kept = { kvHeads: 1, tokens: ['a', 'b'], layers: [[1, 0]] };
     yield {
-      ...{ text: /\d+/.exec(context)?.[0] ?? '', prefillSeconds: 1, decodeSeconds: 0, finishReason: 'eos', ...numbers },
+      ...{
+        text: /\d+/.exec(context)?.[0] ?? '',
+        prefillSeconds: 1,
+        firstTokenSeconds: 0,
+        decodeSeconds: 0,
+        finishReason: 'eos',
+        ...numbers,
+      },
       ...(retention && { retention: kept }),
     };
   },
@@ -124,6 +131,20 @@ describe('a stored run', () => {
     expect(await runEvaluation(longer, folder, newer)).toMatchObject({ added: 4, done: 10, total: 10 });
     const lenient = config({ suites: [{ suite: 'numbers', tasks: ['t'], profile: 'lenient' }] });
     expect(await runEvaluation(lenient, folder, newer)).toMatchObject({ added: 6, done: 6 });
+  });
+
+  it('is refused by name of the file where its data have gone since', async () => {
+    await runEvaluation(config(), folder, environment());
+    const gone: Suite = {
+      ...numbers(),
+      samples() {
+        throw new KvsiftError('file_not_found', '/data/t.jsonl does not exist');
+      },
+    };
+    await expect(runEvaluation(config(), folder, environment({ suite: () => gone }))).rejects.toMatchObject({
+      code: 'run_mismatch',
+      message: expect.stringContaining('no longer usable: /data/t.jsonl does not exist'),
+    });
   });
 
   it('does not care where the data lie, as long as they are the same', async () => {

@@ -8,7 +8,7 @@ export const resultSchema = z.object({
   model: z.string(),
   /** Expression with all parameters; `full` keeps everything. */
   policy: z.string(),
-  /** The policy as the user wrote it. */
+  /** The policy as the user wrote it, one from outside by its name. */
   label: z.string(),
   budget: z.string(),
   suite: z.string(),
@@ -27,6 +27,8 @@ export const resultSchema = z.object({
   decodedTokens: z.number(),
   cacheBytes: z.number(),
   prefillSeconds: z.number(),
+  /** Absent in results that were stored before it was measured. */
+  firstTokenSeconds: z.number().optional(),
   decodeSeconds: z.number(),
   finishReason: z.string(),
 });

@@ -1,8 +1,8 @@
-import { appendFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { appendFile, mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { keyOf, type Result } from './result.js';
 import { ResultStore, readResults } from './results.js';
 
@@ -64,6 +64,36 @@ describe('ResultStore', () => {
     expect(opened.has(result('a'))).toBe(true);
     expect(opened.has(result('b'))).toBe(false);
     await expect(opened.append(result('a'))).rejects.toMatchObject({ code: 'data_malformed' });
+  });
+
+  it('hands a line over before the next sample starts, and tells of a disk that fails', async () => {
+    await using opened = await ResultStore.open(path);
+    const file = await open(path);
+    const datasync = vi.spyOn(Object.getPrototypeOf(file) as typeof file, 'datasync');
+    await file.close();
+    try {
+      let synced = () => {};
+      const slow = new Promise<void>((resolve) => {
+        synced = resolve;
+      });
+      datasync.mockImplementationOnce(() => slow);
+      await opened.append(result('a'));
+      expect((await readResults(path)).results).toHaveLength(1);
+      // Two lines at a time are not on their way to the disk.
+      const second = opened.append(result('b'));
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      expect((await readResults(path)).results).toHaveLength(1);
+      synced();
+      await second;
+      await opened.settle();
+      expect(datasync).toHaveBeenCalledTimes(2);
+      datasync.mockRejectedValueOnce(new Error('EIO: i/o error'));
+      await opened.append(result('c'));
+      await expect(opened.settle()).rejects.toThrow('EIO');
+      await expect(opened.append(result('d'))).rejects.toThrow('EIO');
+    } finally {
+      datasync.mockRestore();
+    }
   });
 
   it.each([

@@ -92,9 +92,12 @@ export function runFolder(folder: string): RunFolder {
         }
         if (before === undefined) throw manifestGone(folder, hash, model, suite);
         const differing = manifestDifferences(before, writer.manifest).join('; ');
+        const known = new Set(before.leftOut?.map(({ message }) => message));
+        const [lost] = (writer.manifest.leftOut ?? []).filter(({ message }) => !known.has(message));
+        const why = lost === undefined ? '' : `; no longer usable: ${lost.message}`;
         throw new KvsiftError(
           'run_mismatch',
-          `${folder} holds results of ${model} on ${suite} made under other circumstances (${differing}): use a new folder, or --mix to go on all the same`,
+          `${folder} holds results of ${model} on ${suite} made under other circumstances (${differing}${why}): use a new folder, or --mix to go on all the same`,
           { folder, differing },
         );
       }

@@ -7,7 +7,7 @@ import { type Manifest, type Result, summarize } from '@kvsift/eval';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ReportData } from '../combine.js';
-import { reportPage } from './page.js';
+import { drawPage } from './page.js';
 import { explorerData } from './payload.js';
 
 const injection = '</script><script>document.title="owned"</script><img src=x onerror="document.title=\'owned\'">\u2028&amp;';
@@ -61,8 +61,8 @@ const data: ReportData = {
   })),
 };
 
-describe('reportPage', () => {
-  const page = reportPage(data, `run ${injection}`);
+describe('drawPage', () => {
+  const page = drawPage(data, `run ${injection}`);
 
   it('loads nothing and lets no other script run', () => {
     expect(page).not.toMatch(/(src|href)="(https?:)?\/\//);
@@ -76,7 +76,7 @@ describe('reportPage', () => {
   });
 
   it('makes a page of no results at all', () => {
-    expect(reportPage({ results: [], manifests: new Map(), retentions: [], suites: [] }, 'empty')).toContain('0 results');
+    expect(drawPage({ results: [], manifests: new Map(), retentions: [], suites: [] }, 'empty')).toContain('0 results');
   });
 
   it("shows the suites' own numbers and what was left out", () => {
@@ -103,13 +103,13 @@ describe('reportPage', () => {
     const { failures, failed } = explorerData(many, []);
     expect([failures.length, failed]).toEqual([1000, 2400]);
     expect(failures.filter(({ cell }) => cell === 'snapkv 5%')).toHaveLength(250);
-    expect(reportPage(many, 'many')).toContain('1000 of 2400 answers below a full score');
+    expect(drawPage(many, 'many')).toContain('1000 of 2400 answers below a full score');
     expect(page).toContain('12 answers below a full score.');
   });
 
   it('keeps manifests apart that have samples in common', () => {
     const twice = { ...data, results: [...data.results, ...data.results.map((one) => ({ ...one, manifest: 'm2' }))] };
-    const both = reportPage(twice, 'both');
+    const both = drawPage(twice, 'both');
     expect(both).toContain('facts t, manifest m1</h2>');
     expect(both).toContain('facts t, manifest m2</h2>');
     expect(explorerData(twice, summarize(twice.results)).retentions[0]?.name).toContain(', manifest m1');
@@ -133,7 +133,7 @@ describe.skipIf(executablePath === undefined)('in a browser', () => {
   const problems: string[] = [];
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'kvsift-page-'));
-    await writeFile(join(folder, 'report.html'), reportPage(data, 'a run'));
+    await writeFile(join(folder, 'report.html'), drawPage(data, 'a run'));
     browser = await chromium.launch({ executablePath: executablePath ?? '', args: ['--no-sandbox'] });
     page = await browser.newPage();
     page.on('pageerror', (error) => problems.push(error.message));

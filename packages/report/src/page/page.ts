@@ -10,11 +10,8 @@ import { type Html, html, scriptJson, trusted } from './html.js';
 import { explorerData } from './payload.js';
 import { style } from './style.js';
 
-/**
- * One self-contained HTML page: tables, charts, heat maps, the tokens that each layer kept, failures, what was left out, manifests. It loads nothing, and its content security policy lets
- * no script run but its own.
- */
-export function reportPage(data: ReportData, title: string): string {
+/** The page of `reportPage`. */
+export function drawPage(data: ReportData, title: string): string {
   const rows = summarize(data.results);
   const script = `(${explorer.toString()})();`;
   const hash = createHash('sha256').update(script).digest('base64');

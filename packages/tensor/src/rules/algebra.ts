@@ -46,7 +46,7 @@ export function checkLastAxis(op: string, x: Tensor): Shape {
 
 export function checkMatmul(a: Tensor, b: Tensor, transposeB: boolean): Shape {
   dtypeIs('matmul', 'a', a, 'f32');
-  dtypeIs('matmul', 'b', b, 'f32');
+  dtypeIs('matmul', 'b', b, 'f32', 'f16', 'bf16');
   demand(a.shape.length >= 2 && b.shape.length >= 2, 'matmul', 'both operands need at least two axes');
   const [rows = 0, inner = 0] = a.shape.slice(-2);
   const [first = 0, second = 0] = b.shape.slice(-2);

@@ -1,16 +1,15 @@
 import { KvsiftError } from '../errors.js';
 import type { Formula, FormulaStep, Reduction, Steps } from '../formula.js';
 import { type BinaryOp, binaryOps, type UnaryOp, unaryOps } from '../op-options.js';
-import { broadcastShape, formatShape, type Shape } from '../shape.js';
+import { broadcastShape, formatShape, type Shape, sameShape } from '../shape.js';
 import type { Tensor } from '../tensor.js';
 import { demand, dtypeIs, integer } from './check.js';
 
-/** Where an op takes its operand from. Tensors are counted only at the end, so that steps can follow them. */
-type Operand = { readonly tensor: number } | { readonly step: number };
-type Unplaced = { readonly op: UnaryOp | BinaryOp; readonly a: Operand; readonly b?: Operand; readonly number?: number };
-
 /** Most ops and most tensors of a formula. */
 const mostOperands = 32;
+
+const unary: ReadonlySet<string> = new Set(unaryOps);
+const binary: ReadonlySet<string> = new Set(binaryOps);
 
 /** The steps of a formula, its shape before and after the reduction, and the reduced axis counted from the front. */
 export interface CheckedFormula extends Steps {
@@ -20,74 +19,64 @@ export interface CheckedFormula extends Steps {
 }
 
 export function checkEvaluate(formula: Formula, reduction?: Reduction): CheckedFormula {
-  const tensors = new Map<Tensor, number>();
-  const places = new Map<Formula, number>();
-  const unplaced: Unplaced[] = [];
-  const operand = (part: Formula): Operand => {
-    if (!Array.isArray(part)) {
-      const tensor = part as Tensor;
-      if (typeof tensor !== 'object') {
-        throw new KvsiftError('dtype_mismatch', `evaluate: ${String(tensor)} stands where a tensor must`, { op: 'evaluate' });
-      }
-      dtypeIs('evaluate', 'every tensor', tensor, 'f32');
-      const at = tensors.get(tensor) ?? tensors.size;
-      tensors.set(tensor, at);
-      return { tensor: at };
-    }
-    const known = places.get(part);
-    if (known !== undefined) return { step: known };
-    const [op, a, b] = part as readonly [UnaryOp | BinaryOp, Formula, (Formula | number)?];
-    const wanted = isUnary(op) ? 2 : 3;
-    demand(isUnary(op) || isBinary(op), 'evaluate', `there is no op ${JSON.stringify(op)}`, {
-      known: [...unaryOps, ...binaryOps],
-    });
-    demand(
-      part.length === wanted,
-      'evaluate',
-      `${op} takes ${wanted - 1} operand${wanted === 2 ? '' : 's'}, not ${part.length - 1}`,
-    );
-    const left = operand(a);
-    const right = b === undefined ? {} : typeof b === 'number' ? { number: b } : { b: operand(b) };
-    places.set(part, unplaced.length);
-    unplaced.push({ op, a: left, ...right });
-    return { step: unplaced.length - 1 };
-  };
-  operand(formula);
-  demand(
-    unplaced.length > 0 && unplaced.length <= mostOperands,
-    'evaluate',
-    `the formula needs 1 to ${mostOperands} ops, not ${unplaced.length}`,
-  );
-  demand(tensors.size <= mostOperands, 'evaluate', `the formula has ${tensors.size} tensors, more than ${mostOperands}`);
-  const index = (of: Operand) => ('tensor' in of ? of.tensor : tensors.size + of.step);
-  const steps = unplaced.map(({ op, a, b, number }) => ({
-    op,
-    a: index(a),
-    ...(b && { b: index(b) }),
-    ...(number !== undefined && { number }),
-  })) as readonly FormulaStep[];
-  const whole = [...tensors.keys()].reduce<Shape>((shape, tensor) => broadcast(shape, tensor.shape), []);
-  const found = { tensors: [...tensors.keys()], steps, whole };
-  if (reduction === undefined) return { ...found, shape: whole };
+  const { tensors, steps } = flattened(formula);
+  let whole: Shape = [];
+  for (const { shape } of tensors) whole = broadcast(whole, shape);
+  if (reduction === undefined) return { tensors, steps, whole, shape: whole };
   const rank = whole.length;
   integer('evaluate', 'axis', reduction.axis, -rank, rank - 1);
   const axis = reduction.axis < 0 ? reduction.axis + rank : reduction.axis;
   demand(axis >= rank - 2, 'evaluate', `axis ${reduction.axis} is none of the last two of ${formatShape(whole)}`);
-  return { ...found, shape: whole.filter((_, at) => at !== axis), axis };
+  return { tensors, steps, whole, shape: whole.filter((_, at) => at !== axis), axis };
+}
+
+/** This runs for every step of decoding in every layer: lists are so short that searching them is faster than a map. */
+function flattened(formula: Formula): Steps {
+  const tensors: Tensor[] = [];
+  const parts: Formula[] = [];
+  const steps: { op: UnaryOp | BinaryOp; a: number; b?: number; number?: number }[] = [];
+  /** Index of a tensor, or ~index of a step, which tensors still to be found will move. */
+  const operand = (part: Formula): number => {
+    if (!Array.isArray(part)) return indexOfTensor(part as Tensor, tensors);
+    const known = parts.indexOf(part);
+    if (known >= 0) return ~known;
+    const [op, a, b] = part as readonly [UnaryOp | BinaryOp, Formula, (Formula | number)?];
+    const wanted = unary.has(op) ? 2 : 3;
+    demand(wanted === 2 || binary.has(op), 'evaluate', `there is no op ${JSON.stringify(op)}`);
+    demand(part.length === wanted, 'evaluate', `${op} takes ${wanted - 1} operands, not ${part.length - 1}`);
+    const left = operand(a);
+    if (b === undefined) steps.push({ op, a: left });
+    else if (typeof b === 'number') steps.push({ op, a: left, number: b });
+    else steps.push({ op, a: left, b: operand(b) });
+    return ~(parts.push(part) - 1);
+  };
+  operand(formula);
+  for (const [name, { length }] of [['ops', steps] as const, ['tensors', tensors] as const]) {
+    demand(length >= 1 && length <= mostOperands, 'evaluate', `a formula needs 1 to ${mostOperands} ${name}, not ${length}`);
+  }
+  const placed = (at: number) => (at < 0 ? tensors.length + ~at : at);
+  for (const step of steps) {
+    step.a = placed(step.a);
+    if (step.b !== undefined) step.b = placed(step.b);
+  }
+  return { tensors, steps: steps as readonly FormulaStep[] };
+}
+
+function indexOfTensor(tensor: Tensor, tensors: Tensor[]): number {
+  const known = tensors.indexOf(tensor);
+  if (known >= 0) return known;
+  if (typeof tensor !== 'object') {
+    throw new KvsiftError('dtype_mismatch', `evaluate: ${String(tensor)} stands where a tensor must`, { op: 'evaluate' });
+  }
+  dtypeIs('evaluate', 'every tensor', tensor, 'f32');
+  return tensors.push(tensor) - 1;
 }
 
 function broadcast(a: Shape, b: Shape): Shape {
+  if (sameShape(a, b)) return a;
   const shape = broadcastShape(a, b);
   if (shape !== undefined) return shape;
   throw new KvsiftError('shape_mismatch', `evaluate: ${formatShape(a)} and ${formatShape(b)} do not broadcast`, {
     op: 'evaluate',
   });
-}
-
-function isUnary(op: UnaryOp | BinaryOp): op is UnaryOp {
-  return (unaryOps as readonly string[]).includes(op);
-}
-
-function isBinary(op: UnaryOp | BinaryOp): op is BinaryOp {
-  return (binaryOps as readonly string[]).includes(op);
 }

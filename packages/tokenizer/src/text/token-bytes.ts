@@ -25,6 +25,13 @@ export const byteCharacters: readonly string[] = (() => {
   });
 })();
 
+/** A text as GPT-2's vocabulary writes it: a character for each byte. */
+export function byteLevelText(text: string): string {
+  let written = '';
+  for (const byte of encoder.encode(text)) written += byteCharacters[byte];
+  return written;
+}
+
 const byteOfCharacter: ReadonlyMap<string, number> = new Map(byteCharacters.map((character, byte) => [character, byte]));
 
 function byteLevel(token: string): Uint8Array {

@@ -2,12 +2,13 @@ import { Tokenizer as Library } from '@huggingface/tokenizers';
 import { KvsiftError } from '@kvsift/tensor';
 import type { TokenizerParts } from '../assemble.js';
 import type { AddedToken } from '../text/added-tokens.js';
+import { byteLevelText } from '../text/token-bytes.js';
 import { wordMemory } from '../text/word-memory.js';
 import { tokenCoding } from './decoder.js';
 import { correctNormalizer } from './normalizer.js';
 import { surroundings } from './post-processor.js';
-import { correctPreTokenizer, isolate } from './pre-tokenizer.js';
-import { checkTokenizerJson, invalid, type TokenizerJson } from './schema.js';
+import { correctPreTokenizer, isolate, withoutBytes } from './pre-tokenizer.js';
+import { type Component, checkTokenizerJson, invalid, type TokenizerJson } from './schema.js';
 
 /** What a tokenizer.json says; the special ids come from other files. */
 export type JsonParts = Omit<TokenizerParts, 'bosId' | 'eosIds' | 'chatTemplate'>;
@@ -29,7 +30,9 @@ export function readTokenizerJson(value: unknown, path: string): JsonParts {
 
 function readParts(value: unknown, path: string): JsonParts {
   const { json, tokens } = checkTokenizerJson(value, path);
-  const library = createLibrary(json, tokens, path);
+  const preTokenizing = json.pre_tokenizer ? correctPreTokenizer(json.pre_tokenizer, path) : wordCutter(json, tokens);
+  const { cutting, bytes } = preTokenizing === null ? { cutting: null, bytes: false } : withoutBytes(preTokenizing);
+  const library = createLibrary(json, cutting, path);
   const { normalizer, pre_tokenizer: preTokenizer, model } = library;
   if (!model) throw invalid(path, 'model: expected one');
   const normalize = (text: string) => normalizer?.normalize(text) ?? text;
@@ -49,7 +52,9 @@ function readParts(value: unknown, path: string): JsonParts {
   });
   // One by one: the Rust library fuses unknown characters within a piece, never across; and the cache of this one can take 20 µs a look.
   const encodePiece = wordMemory((piece) =>
-    model._call([piece]).flatMap((token: string) => model.tokens_to_ids.get(token) ?? model.unk_token_id ?? []),
+    model
+      ._call([bytes ? byteLevelText(piece) : piece])
+      .flatMap((token: string) => model.tokens_to_ids.get(token) ?? model.unk_token_id ?? []),
   );
   return {
     tokens,
@@ -64,11 +69,11 @@ function readParts(value: unknown, path: string): JsonParts {
   };
 }
 
-function createLibrary(json: TokenizerJson, tokens: readonly (string | undefined)[], path: string): Library {
+function createLibrary(json: TokenizerJson, preTokenizer: Component | null, path: string): Library {
   const corrected = {
     ...json,
     normalizer: json.normalizer ? correctNormalizer(json.normalizer, path) : null,
-    pre_tokenizer: json.pre_tokenizer ? correctPreTokenizer(json.pre_tokenizer, path) : wordCutter(json, tokens),
+    pre_tokenizer: preTokenizer,
     post_processor: null,
     decoder: null,
     added_tokens: [],

@@ -52,6 +52,22 @@ export function correctPreTokenizer(component: Component, path: string): Compone
   }
 }
 
+/**
+ * A corrected pre-tokenizer without the step that writes bytes as characters, where that comes last. It cuts nothing, so that it can wait until a word is met for
+ * the first time; over every word of a text it takes longer than all the rest.
+ */
+export function withoutBytes(component: Component): { readonly cutting: Component | null; readonly bytes: boolean } {
+  if (component.type === 'ByteLevel' && component.use_regex === false && component.add_prefix_space !== true) {
+    return { cutting: null, bytes: true };
+  }
+  const parts = component.type === 'Sequence' ? (component.pretokenizers as readonly Component[]) : [];
+  const last = parts.at(-1);
+  if (last === undefined) return { cutting: component, bytes: false };
+  const { cutting, bytes } = withoutBytes(last);
+  const others = [...parts.slice(0, -1), ...(cutting ? [cutting] : [])];
+  return { cutting: others.length === 0 ? null : sequence(...others), bytes };
+}
+
 function sequence(...pretokenizers: Component[]): Component {
   return { type: 'Sequence', pretokenizers };
 }

@@ -98,36 +98,6 @@ const perTask = (pattern: RegExp, ours: (task: LongBenchTask) => JsonValue): Cas
   },
 });
 
-/** kvpress moves the end of these tasks' rows ("Type:") into the answer prefix, and shows the input of lcc, which is always empty. */
-const MOVED_PREFIX: ReadonlySet<string> = new Set(['trec', 'triviaqa', 'samsum']);
-const PARTS = ['context_prefix', 'question_template', 'answer_prefix'] as const;
-
-/** How kvpress cuts the prompts; its own templates for InfiniteBench are not offered, so they are skipped. */
-const kvpressSplits: CaseFile = {
-  pattern: /^kvpress-splits\.json$/,
-  async run(path, name, tally) {
-    const file = (await readJson(path)) as unknown as Record<string, Record<string, Record<string, string>>>;
-    for (const [suite, splits] of Object.entries(file)) {
-      if (suite === 'infinitebench') {
-        tally.skip(
-          name,
-          'templates of kvpress for InfiniteBench are not offered',
-          Object.keys(splits.context_prefix ?? {}).length,
-        );
-        continue;
-      }
-      for (const task of Object.keys(splits.context_prefix ?? {})) {
-        tally.run(`${name}:${suite}:${task}`, () => {
-          if (suite !== 'longbench') throw new Mismatch(`no check knows the suite "${suite}"`);
-          const [context = '', question = '', prefix = ''] = PARTS.map((part) => splits[part]?.[task] ?? '');
-          const ours = [context, task === 'lcc' ? '' : question, MOVED_PREFIX.has(task) ? '' : prefix];
-          expectSame(task, TASK_FACTS[taskOf(task)].template, ours);
-        });
-      }
-    }
-  },
-};
-
 /** Scores, means, templates, lengths and sample rows of LongBench. */
 export function longBenchFiles(segmenter: () => Segmenter): CaseFile[] {
   const scorer = createLongBenchScorer((text) => segmenter()(text));
@@ -141,7 +111,6 @@ export function longBenchFiles(segmenter: () => Segmenter): CaseFile[] {
         });
       },
     },
-    kvpressSplits,
     perTask(/^longbench-prompts\.json$/, templateOf),
     perTask(/^longbench-maxlen\.json$/, (task) => TASK_FACTS[task].maxNewTokens),
     rowFile(/^longbench-samples\/[^/]+\.jsonl$/, (row) => void parseRow('longbench-samples', row)),

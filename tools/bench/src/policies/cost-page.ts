@@ -7,6 +7,8 @@ export interface CostRow {
   readonly extraBytes: number;
   /** With half the prompt. */
   readonly halfExtraBytes: number;
+  /** Time of a step, of one over the full cache. */
+  readonly decode: number;
   readonly bytes: number;
   readonly fullBytes: number;
 }
@@ -32,6 +34,7 @@ export function costPage(rows: readonly CostRow[], { tokens, budget, repeat, com
       mebibytes(row.extraBytes),
       (row.extraBytes / row.halfExtraBytes).toFixed(2),
       percent(row.bytes / row.fullBytes),
+      percent(row.decode),
     ].join(' | '),
   );
   return `# What evicting costs
@@ -40,10 +43,11 @@ Written by \`npm run bench:policies -- --page\`; do not edit by hand. SmolLM2-13
 commit ${commit}, ${machine}, shared with other work while it was measured.
 
 Time: scoring, selecting and compacting, from mark to mark in the stream (layer by layer the median of the repetitions, added up), as a share of the rest of the same prefill (H2O and observed attention, which add up while the layer attends: whole prefills against those without a policy); bold where it is above the goal. Extra memory: the peak beyond what the layer held
-before, for the whole layer: scores, selection and the compacted copy; growth: what a prompt of twice the length takes more (2 is linear, 4 would be a matrix of all pairs).
+before, for the whole layer: scores, selection and the compacted copy; growth: what a prompt of twice the length takes more (2 is linear, 4 would be a matrix of all pairs). Step: one of decoding behind the prompt, as a share of
+one over the full cache.
 
-| policy | share of prefill | goal | extra MiB | growth | cache left |
-| :-- | --: | --: | --: | --: | --: |
+| policy | share of prefill | goal | extra MiB | growth | cache left | step |
+| :-- | --: | --: | --: | --: | --: | --: |
 ${lines.map((line) => `| ${line} |`).join('\n')}
 `;
 }

@@ -32,13 +32,22 @@ void multiply_rounded(Context& context, std::size_t thread, const RoundedProduct
 /** Rows up to which products with the rows of another matrix are taken one by one: nothing is packed for them. */
 inline constexpr std::size_t few_product_rows = 8;
 
+/** Rows of f32, f16 or bf16, back to back. */
+struct MatrixRows {
+  const std::byte* data;
+  DType type;
+};
+
 /**
  * out [rows, columns] = x [rows, depth] · bᵀ in f32, on the calling thread.
  * @param rows at most `few_product_rows`
- * @param depth a multiple of 16
  * @param b [columns, depth]
  */
-void multiply_few(Context& context, std::size_t thread, const float* x, std::size_t rows, std::size_t depth, const float* b, std::size_t columns, float* out,
+void multiply_few(Context& context, std::size_t thread, const float* x, std::size_t rows, std::size_t depth, const MatrixRows& b, std::size_t columns, float* out,
                   std::size_t out_stride);
+
+/** out [rows, columns] = x [rows, depth] · b [depth, columns], likewise. */
+void multiply_few_plain(Context& context, std::size_t thread, const float* x, std::size_t rows, std::size_t depth, const MatrixRows& b, std::size_t columns,
+                        float* out);
 
 }  // namespace kvsift
