@@ -5,7 +5,7 @@ import { createReferenceBackend } from '@kvsift/backend-reference';
 import { demoModelPath, factDocument } from '@kvsift/demo-model';
 import { allPolicies } from '@kvsift/policies';
 import { KvsiftError } from '@kvsift/tensor';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, type Mock, vi } from 'vitest';
 import { openLanguageModel } from '../engine/language-model.js';
 import type { Result } from '../store/result.js';
 import { readRun } from '../store/run-folder.js';
@@ -168,11 +168,13 @@ describe('runEvaluation', () => {
       Array.from({ length: 2 }, () => ['snapkv(window=32)', 'budget_invalid']),
     );
     const told: number[] = [];
+    const shared: Mock[] = [];
     const openEngine = async () => {
       const engine = await openLanguageModel(demoModelPath(), { backend: createReferenceBackend() });
-      const answerAll: typeof engine.answerAll = () => {
+      const answerAll = vi.fn<NonNullable<typeof engine.answerAll>>(() => {
         throw new Error('there is no room for all at once');
-      };
+      });
+      shared.push(answerAll);
       return { ...engine, answerAll, memoryBytes: Math.max(...told) };
     };
     const onEvent = (event: RunEvent) => event.type === 'memory' && told.push(event.needed);
@@ -181,6 +183,27 @@ describe('runEvaluation', () => {
     expect(await runEvaluation(many, join(folder, 'short'), environment(factsSuite(), { openEngine }))).toMatchObject({
       done: 4,
     });
+    expect(shared.map(({ mock }) => mock.calls.length)).toEqual([0]);
+  });
+
+  it('sets a sample aside in which a policy from outside throws whatever it throws', async () => {
+    let calls = 0;
+    const openEngine = async () => {
+      const engine = await openLanguageModel(demoModelPath(), { backend: createReferenceBackend() });
+      const answer: typeof engine.answer = (request) => {
+        calls += 1;
+        if (calls === 1) throw new TypeError('undefined is not iterable');
+        return engine.answer(request);
+      };
+      return { ...engine, answer };
+    };
+    const one = { ...config, policies: ['random'] };
+    expect(await runEvaluation(one, folder, environment(factsSuite(), { openEngine }))).toMatchObject({ done: 4, failed: 1 });
+    const [failed] = (await readRun(folder)).results.filter(({ error }) => error !== undefined);
+    expect(failed?.error).toEqual({ code: 'unexpected', message: 'TypeError: undefined is not iterable' });
+    calls = 0;
+    const stopping = runEvaluation({ ...one, onError: 'stop' }, join(folder, 'stop'), environment(factsSuite(), { openEngine }));
+    await expect(stopping).rejects.toThrow('undefined is not iterable');
   });
 
   it('shares one reading of a context among its questions, each answered as if alone', async () => {

@@ -81,7 +81,8 @@ export async function* runGroup(
       yield { read, result: { ...result, ...measured(answer) } };
     }
   } catch (error) {
-    if (!isKvsiftError(error) || !sampleErrors.has(error.code)) throw error;
+    const fault = options.signal?.aborted ? undefined : faultOfSample(error);
+    if (fault === undefined) throw error;
     if (cells.length > 1) {
       // What one of them fails at the others may be able to do, one at a time.
       for (const [index, cell] of cells.entries()) {
@@ -93,11 +94,17 @@ export async function* runGroup(
     const [cell] = cells;
     if (context.onError === 'stop' || cell === undefined) throw error;
     for (const prompted of samples.slice(answered[0])) {
-      const failure = { score: null, prediction: '', error: { code: error.code, message: error.message } };
+      const failure = { score: null, prediction: '', error: fault };
       const result = { ...keyFor(context, cell, prompted.sample), ...commonFields(cell, prompted), ...failure };
       yield { read: false, result: { ...result, ...nothingMeasured } };
     }
   }
+}
+
+/** What is stored of an error that lies in a sample: those that a policy from outside throws are of no kind that we know. */
+function faultOfSample(error: unknown): Result['error'] {
+  if (isKvsiftError(error)) return sampleErrors.has(error.code) ? { code: error.code, message: error.message } : undefined;
+  return error instanceof Error ? { code: 'unexpected', message: `${error.name}: ${error.message}` } : undefined;
 }
 
 async function* answersOf(
