@@ -13,7 +13,7 @@ import { agree, identical, outcome } from '../agree.js';
 import type { Bench, Case } from '../case.js';
 import { floatTensor } from '../inputs.js';
 
-const reductions: readonly ReduceOp[] = ['sum', 'mean', 'max', 'min', 'variance'];
+const reductions: readonly ReduceOp[] = ['sum', 'max', 'variance'];
 
 /** What the ops give one after the other. */
 function stepByStep(backend: Backend, formula: Formula, reduction?: Reduction): Tensor {
@@ -31,19 +31,19 @@ const shapes: readonly (readonly [x: Shape, y: Shape])[] = [
   [[], []],
   [[5], []],
   [[3000], [3000]],
-  [[9001], [1]],
+  [[4500], [1]],
   [
     [33, 17],
     [33, 1],
   ],
   [[33, 17], [17]],
   [
-    [40, 5000],
-    [1, 5000],
+    [2, 4500],
+    [1, 4500],
   ],
   [
-    [1500, 40],
-    [1500, 1],
+    [600, 20],
+    [600, 1],
   ],
   [
     [2, 3, 1, 65],
