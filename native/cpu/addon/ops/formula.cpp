@@ -12,6 +12,7 @@ namespace {
 constexpr std::size_t tile = 1024;        // elements of one step at a time: a few steps stay in the first-level cache
 constexpr std::size_t unit_room = 4096;   // elements that one task makes
 constexpr std::size_t strip_room = 16384; // the same where columns are reduced, all rows at once
+constexpr std::size_t most_room = std::size_t{1} << 20;  // what a thread may take for it: more than that is made as a whole, where a lack of memory can be told
 constexpr std::size_t grain = 16384;      // elements below which one thread does it
 
 /** Rows and columns of matrices that lie side by side, the last two axes. */
@@ -167,6 +168,12 @@ void evaluate(Context& context, const Formula& formula, const std::vector<const 
   const Plan plan(context, formula, tensors, along);
   const auto [matrices, rows, columns] = plan.extent();
   const auto [high, wide] = tiling_of(plan.extent(), along);
+  if (along != Along::nothing && high * wide > most_room) {
+    auto* all = static_cast<float*>(context.shared_scratch(0, matrices * rows * columns * sizeof(float)));
+    evaluate(context, formula, tensors, Along::nothing, op, all);
+    if (along == Along::columns) return reduce(context, op, all, matrices * rows, columns, 1, out);
+    return reduce(context, op, all, matrices, rows, columns, out);
+  }
   // What is reduced is reduced in any case, and be it nothing.
   const std::size_t down = along == Along::rows ? 1 : pieces(rows, high);
   const std::size_t across = along == Along::columns ? 1 : pieces(columns, wide);
@@ -184,6 +191,7 @@ void evaluate(Context& context, const Formula& formula, const std::vector<const 
       }
       plan.make(part, room, values);
       if (along == Along::columns) reduce_rows(context, op, values, part.rows, columns, out + part.matrix * rows + row);
+      else if (columns == 1) reduce_rows(context, op, values, 1, rows, out + part.matrix);
       else reduce_columns(context, op, values, rows, part.columns, part.columns, out + part.matrix * columns + column);
     }
   });

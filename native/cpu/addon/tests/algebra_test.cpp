@@ -2,6 +2,7 @@
 #include <limits>
 
 #include "ops/elementwise.h"
+#include "ops/formula.h"
 #include "ops/layout.h"
 #include "ops/matmul.h"
 #include "ops/reduce.h"
@@ -40,6 +41,24 @@ void test_elementwise(Report& report, Context& context) {
   std::vector<std::int32_t> whole(5);
   ops::to_int(context, wide.data(), 5, whole.data());
   report.check(whole == std::vector<std::int32_t>{1, -1, 2147483647, -2147483647 - 1, 0}, "to_int drops fractions and saturates");
+}
+
+void test_formula(Report& report, Context& context) {
+  // Axes that are longer than a thread takes at once, and one that is not.
+  for (const std::size_t size : {std::size_t{1000}, std::size_t{1100000}}) {
+    const std::vector<float> x = noise(2 * size);
+    const ops::FormulaStep absolute{true, ops::UnaryOp::abs, {}, 0, std::nullopt, 0};
+    for (const bool rows : {false, true}) {
+      std::vector<float> out(2);
+      std::vector<double> sums(2);
+      for (std::size_t i = 0; i < 2 * size; i++) sums[rows ? i % 2 : i / size] += std::fabs(static_cast<double>(x[i]));
+      const Shape shape = rows ? Shape{size, 2} : Shape{2, size};
+      ops::evaluate(context, {{shape}, {absolute}, shape}, {x.data()}, rows ? ops::Along::rows : ops::Along::columns, ReduceOp::sum, out.data());
+      const auto scale = static_cast<float>(size);
+      report.near({out[0] / scale, out[1] / scale}, {static_cast<float>(sums[0]) / scale, static_cast<float>(sums[1]) / scale},
+                  "a formula reduced along " + std::to_string(size) + (rows ? " rows" : " columns"));
+    }
+  }
 }
 
 void test_rows(Report& report, Context& context) {

@@ -9,6 +9,7 @@ int main() {
   for (const std::size_t threads : {1, 3}) {
     Context context(threads, best_isa());
     tests::test_elementwise(report, context);
+    tests::test_formula(report, context);
     tests::test_rows(report, context);
     tests::test_layout(report, context);
     tests::test_matmul(report, context);

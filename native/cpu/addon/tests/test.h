@@ -43,6 +43,7 @@ inline std::vector<float> noise(std::size_t count, std::uint32_t seed = 1) {
 void test_memory(Report& report);
 void test_stream(Report& report);
 void test_elementwise(Report& report, Context& context);
+void test_formula(Report& report, Context& context);
 void test_rows(Report& report, Context& context);
 void test_layout(Report& report, Context& context);
 void test_matmul(Report& report, Context& context);
