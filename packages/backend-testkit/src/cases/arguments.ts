@@ -70,6 +70,7 @@ const wrongs: readonly Wrong[] = [
   ['evaluate', 'a formula without an op', 'invalid_argument', ({ b, x }) => b.evaluate(x)],
   ['evaluate', 'an unknown op', 'invalid_argument', ({ b, x }) => b.evaluate(['tan' as 'exp', x])],
   ['evaluate', 'an operand too few', 'invalid_argument', ({ b, x }) => b.evaluate(['add', x] as never)],
+  ['evaluate', 'an operand that is undefined', 'invalid_argument', ({ b, x }) => b.evaluate(['add', x, undefined as never])],
   ['evaluate', 'a number in the first place', 'dtype_mismatch', ({ b, x }) => b.evaluate(['add', 1 as never, x])],
   ['evaluate', 'integers', 'dtype_mismatch', ({ b, i }) => b.evaluate(['exp', i])],
   ['evaluate', 'shapes that do not broadcast', 'shape_mismatch', ({ b, x }) => b.evaluate(['add', x, b.empty('f32', [3])])],

@@ -43,7 +43,8 @@ function flattened(formula: Formula): Steps {
     const [op, a, b] = part as readonly [UnaryOp | BinaryOp, Formula, (Formula | number)?];
     const wanted = unary.has(op) ? 2 : 3;
     demand(wanted === 2 || binary.has(op), 'evaluate', `there is no op ${JSON.stringify(op)}`);
-    demand(part.length === wanted, 'evaluate', `${op} takes ${wanted - 1} operands, not ${part.length - 1}`);
+    const given = part.filter((operand) => operand !== undefined).length;
+    demand(given === wanted && part.length === wanted, 'evaluate', `${op} takes ${wanted - 1} operands, not ${given - 1}`);
     const left = operand(a);
     if (b === undefined) steps.push({ op, a: left });
     else if (typeof b === 'number') steps.push({ op, a: left, number: b });
