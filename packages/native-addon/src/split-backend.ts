@@ -212,10 +212,10 @@ export class SplitBackend extends WithOps implements t.Backend {
   #run(name: OpName, args: readonly unknown[]): unknown {
     const part = this.#choose(name, args);
     const copies: t.Tensor[] = [];
-    const moved = args.map((arg) => replaced(arg, (tensor) => this.#moved(tensor, part, copies)));
-    if (changing.has(name)) for (const tensor of staying(name, args)) this.#core.tape?.changed(tensor);
-    const op = this.#at(part)[name] as (this: t.Backend, ...args: readonly unknown[]) => unknown;
     try {
+      const moved = args.map((arg) => replaced(arg, (tensor) => this.#moved(tensor, part, copies)));
+      if (changing.has(name)) for (const tensor of staying(name, args)) this.#core.tape?.changed(tensor);
+      const op = this.#at(part)[name] as (this: t.Backend, ...args: readonly unknown[]) => unknown;
       return op.apply(part, moved);
     } finally {
       for (const copy of copies) copy.dispose();

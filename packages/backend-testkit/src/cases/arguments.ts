@@ -207,31 +207,36 @@ const wrongs: readonly Wrong[] = [
   ['toInt', 'integers', 'dtype_mismatch', ({ b, i }) => b.toInt(i)],
 ];
 
-/** Wrong arguments are refused at the call, with the code that the contract names. */
+/** Wrong arguments are refused at the call, with the code that the contract names, and leave nothing behind. */
 export function argumentCases(): Case[] {
   return wrongs.map(
     ([op, what, code, call]): Case => ({
       op,
       title: `refuses ${what} (${code})`,
       run: async ({ actual }) => {
-        // In a scope: what is forgotten here would be freed in the middle of another check that counts bytes.
-        using scope = scoped(actual);
-        const b = scope.backend;
-        const plan = { layout: 'flattened', dtype: 'f32', headDim: 2, room: 3 } as const;
-        const gone = floatTensor(b, 1, [3, 4]);
-        gone.dispose();
-        const stock: Stock = {
-          b,
-          x: floatTensor(b, 1, [3, 4]),
-          i: integerTensor(b, [0, 1, 2]),
-          v: floatTensor(b, 2, [4]),
-          gone,
-          view: makeView(b, { ...plan, lengths: [5, 5] }),
-          ragged: makeView(b, { ...plan, lengths: [5, 2] }),
-        };
-        refuses(op, () => call(stock), code);
-        await actual.finish();
+        const before = (await actual.finish()).memory.bytes;
+        {
+          using scope = scoped(actual);
+          refuses(op, () => call(stockOf(scope.backend)), code);
+        }
+        const left = (await actual.finish()).memory.bytes - before;
+        if (left !== 0) throw new Error(`${left} bytes are left of a call that was refused`);
       },
     }),
   );
+}
+
+function stockOf(b: Backend): Stock {
+  const plan = { layout: 'flattened', dtype: 'f32', headDim: 2, room: 3 } as const;
+  const gone = floatTensor(b, 1, [3, 4]);
+  gone.dispose();
+  return {
+    b,
+    x: floatTensor(b, 1, [3, 4]),
+    i: integerTensor(b, [0, 1, 2]),
+    v: floatTensor(b, 2, [4]),
+    gone,
+    view: makeView(b, { ...plan, lengths: [5, 5] }),
+    ragged: makeView(b, { ...plan, lengths: [5, 2] }),
+  };
 }
