@@ -84,9 +84,9 @@ void multiply_few_plain(Context& context, std::size_t thread, const float* x, st
   constexpr std::size_t block = 256;  // sums of so many products are added up: they lose less than one long sum
   const std::size_t whole = columns / panel_rows * panel_rows;
   const std::size_t row_bytes = columns * size_of(b.type);
-  auto* sums = static_cast<float*>(context.thread_scratch(thread, (rows * whole + columns) * sizeof(float) + block * sizeof(const std::byte*)));
+  auto** rows_of_b = static_cast<const std::byte**>(context.thread_scratch(thread, block * sizeof(const std::byte*) + (rows * whole + columns) * sizeof(float)));
+  auto* sums = reinterpret_cast<float*>(rows_of_b + block);
   float* tail = sums + rows * whole;
-  auto* rows_of_b = reinterpret_cast<const std::byte**>(tail + columns);
   std::fill_n(out, rows * columns, 0.0F);
   for (std::size_t first = 0; first < depth; first += block) {
     const std::size_t count = std::min(block, depth - first);
