@@ -32,8 +32,8 @@ export class DecodeLoop implements Disposable {
         'these sequences began with different rope tables (dynamic or longrope scaling) and cannot share a step',
       );
     }
-    this.#ids = this.#backend.upload(new Int32Array(sequences.length), 'i32', [sequences.length]);
     const numbers = () => this.#backend.upload(new Int32Array(sequences.length), 'i32', [sequences.length]);
+    this.#ids = numbers();
     this.#positions = numbers();
     if (sequences.some(({ cache }) => cache.numberedAnew)) this.#turns = model.layers.map(numbers);
   }

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import { type KvCache, restoreLayer } from '@kvsift/cache';
 import type { ModelShape, PolicyRun, RunMemory } from '@kvsift/policy';
 import { isKvsiftError, KvsiftError } from '@kvsift/tensor';
@@ -56,6 +57,8 @@ export async function restoreSaved(
   for (const [index, dump] of layers.dumps.entries()) {
     const layer = shapes[index];
     if (layer === undefined) continue;
+    // Uploads are copies on this thread: other work has its turn between two layers.
+    await setImmediate();
     await naming(`${path}: layer ${index}: `, path, () => restoreLayer(cache.layer(index), cache.storageOf(index), layer, dump));
   }
   cache.seen = progress.seen;

@@ -21,14 +21,14 @@ export function malformed(path: string, name: string, found: string, expected: s
  * @param seen tokens that the session had seen
  * @throws KvsiftError `cache_mismatch` where they are of another shape, `file_malformed` naming what no cache can hold
  */
-export function layerDumps(
+export async function layerDumps(
   path: string,
   content: ReadonlyMap<string, Content>,
   { layers, storage }: CacheOptions,
   seen: number,
-): SavedLayers {
+): Promise<SavedLayers> {
   for (const [name, tensor] of content) {
-    const at = firstNotFinite(tensor);
+    const at = await firstNotFinite(tensor);
     if (at >= 0) throw malformed(path, name, `holds no number at ${at}`, 'finite numbers');
   }
   const names = new Set<string>();

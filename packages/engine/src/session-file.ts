@@ -73,7 +73,7 @@ export async function writeContent(
   content: ReadonlyMap<string, Content>,
 ): Promise<void> {
   const tensors = [...content].map(([name, held]) => ({ name, ...toFile(held) }));
-  const digest = digestOf(facts.progress ?? '', content);
+  const digest = await digestOf(facts.progress ?? '', content);
   await writeSafetensors(path, tensors, { format: 'kvsift-session', version: String(version), ...facts, digest });
 }
 
@@ -113,10 +113,10 @@ export async function readSessionFile(
   }
   const text = String(facts.get('progress'));
   const content = await readContent(path, file);
-  if (digestOf(text, content) !== facts.get('digest'))
+  if ((await digestOf(text, content)) !== facts.get('digest'))
     throw malformed(path, 'its contents', 'are not those that were saved', 'a file that nobody has changed');
   const progress = parseProgress(path, text);
-  const layers = layerDumps(path, content, cache.options, progress.seen);
+  const layers = await layerDumps(path, content, cache.options, progress.seen);
   const logits = content.get('logits');
   if (logits !== undefined && (logits.dtype !== 'f32' || logits.shape.join() !== String(vocabulary)))
     throw malformed(path, 'logits', `are ${logits.dtype} [${logits.shape.join(', ')}]`, `f32 [${vocabulary}]`);
