@@ -51,8 +51,7 @@ MatrixRows matrix_at(const Stored& b, std::size_t first) { return {static_cast<c
 /** All of b in f32, in memory of the context where it is not already. */
 const float* widened(Context& context, const MatmulShape& shape, const Stored& b) {
   if (b.type == DType::f32) return static_cast<const float*>(b.data);
-  std::size_t count = shape.inner * shape.columns;
-  for (std::size_t axis = 0; axis < shape.lead.rank(); axis++) count *= shape.b_steps[axis] == 0 ? 1 : shape.lead[axis];
+  const std::size_t count = shape.b_count();
   auto* values = static_cast<float*>(context.shared_scratch(0, count * sizeof(float)));
   to_float(context, b.type, b.data, count, values);
   return values;

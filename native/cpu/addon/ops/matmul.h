@@ -19,6 +19,13 @@ struct MatmulShape {
   Shape lead;
   Shape a_steps;
   Shape b_steps;
+
+  /** Numbers of b, whose matrices may serve several of a's. */
+  std::size_t b_count() const {
+    std::size_t count = inner * columns;
+    for (std::size_t axis = 0; axis < lead.rank(); axis++) count *= b_steps[axis] == 0 ? 1 : lead[axis];
+    return count;
+  }
 };
 
 /** The right operand: f32, f16 or bf16. */

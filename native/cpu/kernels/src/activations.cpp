@@ -41,12 +41,10 @@ void multiply_rounded(Context& context, std::size_t thread, const RoundedProduct
 
 namespace {
 
-std::size_t size_of(DType type) { return type == DType::f32 ? 4 : 2; }
-
 /** Rows in f32 with zeros behind them up to whole vectors. */
 void widen_rows(const Context& context, const MatrixRows& from, std::size_t rows, std::size_t depth, std::size_t wide, float* to) {
   for (std::size_t row = 0; row < rows; row++, to += wide) {
-    widen(context.kernels().rows, from.type, from.data + row * depth * size_of(from.type), depth, to);
+    widen(context.kernels().rows, from.type, from.data + row * depth * block_layout(from.type).bytes, depth, to);
     std::fill_n(to + depth, wide - depth, 0.0F);
   }
 }
@@ -66,7 +64,7 @@ void multiply_few(Context& context, std::size_t thread, const float* x, std::siz
   float* keys = queries + rows * wide;
   auto* rows_of_b = reinterpret_cast<const std::byte**>(products + rows * stride + widened);
   if (widened > 0) widen_rows(context, {reinterpret_cast<const std::byte*>(x), DType::f32}, rows, depth, wide, queries);
-  const std::size_t row_bytes = depth * size_of(b.type);
+  const std::size_t row_bytes = depth * block_layout(b.type).bytes;
   for (std::size_t first = 0; first < columns; first += step) {
     const std::size_t count = std::min(step, columns - first);
     const std::byte* from = b.data + first * row_bytes;
@@ -83,7 +81,7 @@ void multiply_few_plain(Context& context, std::size_t thread, const float* x, st
                         float* out) {
   constexpr std::size_t block = 256;  // sums of so many products are added up: they lose less than one long sum
   const std::size_t whole = columns / panel_rows * panel_rows;
-  const std::size_t row_bytes = columns * size_of(b.type);
+  const std::size_t row_bytes = columns * block_layout(b.type).bytes;
   auto** rows_of_b = static_cast<const std::byte**>(context.thread_scratch(thread, block * sizeof(const std::byte*) + (rows * whole + columns) * sizeof(float)));
   auto* sums = reinterpret_cast<float*>(rows_of_b + block);
   float* tail = sums + rows * whole;
@@ -99,7 +97,7 @@ void multiply_few_plain(Context& context, std::size_t thread, const float* x, st
       }
     }
     for (std::size_t k = 0; k < count && whole < columns; k++) {
-      widen(context.kernels().rows, b.type, rows_of_b[k] + whole * size_of(b.type), columns - whole, tail);
+      widen(context.kernels().rows, b.type, rows_of_b[k] + whole * block_layout(b.type).bytes, columns - whole, tail);
       for (std::size_t row = 0; row < rows; row++) {
         for (std::size_t column = whole; column < columns; column++) out[row * columns + column] += x[row * depth + first + k] * tail[column - whole];
       }

@@ -92,8 +92,7 @@ void transpose(Context& context, const void* x, std::size_t size, const Shape& s
 
 // Exact in any case.
 void matmul(Context& context, Compute, bool, const MatmulShape& shape, const float* a, const Stored& b, float* out) {
-  std::size_t count = shape.inner * shape.columns;
-  for (std::size_t axis = 0; axis < shape.lead.rank(); axis++) count *= shape.b_steps[axis] == 0 ? 1 : shape.lead[axis];
+  const std::size_t count = shape.b_count();
   std::optional<DeviceScratch> widened;
   if (b.type != DType::f32) to_float(context, b.type, b.data, count, widened.emplace(context, count * sizeof(float)).floats());
   const float* right = widened ? widened->floats() : static_cast<const float*>(b.data);
