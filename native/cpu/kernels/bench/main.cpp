@@ -140,6 +140,11 @@ void bench_attention(Bench& bench) {
         const KvSegment segment{cache.view, n};
         bench.run("attention " + name + mode, 4 * pairs, limit, "GFLOP/s",
                   [&] { attention(bench.context, compute, std::span(&segment, 1), q.data(), shape, nullptr, out.data(), lse.data()); });
+        if (n > 512) {
+          const AttentionShape wide{heads * group, 2.0F, 0, 0};
+          bench.run("attention " + name + mode + " wide logits", 4 * pairs, limit, "GFLOP/s",
+                    [&] { attention(bench.context, compute, std::span(&segment, 1), q.data(), wide, nullptr, out.data(), nullptr); });
+        }
         ColumnArguments arguments;
         arguments.shape = shape;
         arguments.log_sum_exp = lse.data();

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "flush_scope.h"
 #include "kernel_table.h"
 #include "kv_rows.h"
 #include "kvsift/attention.h"
@@ -34,6 +35,7 @@ struct TileContext {
   float cap;         // on scores, base 2; 0: none
   std::size_t entries;  // of a tile, from row to row of its scores and weights
   PairScope scope;
+  FlushScope flush;
 
   TileContext(const KernelTable& table, const KvView& kv_view, std::size_t kv_head, bool bf16, const AttentionShape& shape);
 };

@@ -1,6 +1,9 @@
 #include "kvsift/attention.h"
 
+#include <atomic>
+
 #include "attention_cases.h"
+#include "flush_scope.h"
 #include "kernel_table.h"
 
 namespace kvsift::tests {
@@ -112,6 +115,33 @@ void run_batch() {
   check(together == alone, "attention: batch and threads change no bit");
 }
 
+/** A product below the smallest normal number, at run time. */
+float tiny_product() {
+  const volatile float a = 1e-30F;
+  const volatile float b = 1e-10F;
+  return a * b;
+}
+
+/** Numbers below the normal ones are 0 while attention lasts, and only then. */
+void check_flush() {
+#if defined(__x86_64__)
+  {
+    const FlushScope scope;
+    check(tiny_product() == 0, "a flush scope takes tiny products for 0");
+  }
+#endif
+  check(tiny_product() > 0, "a flush scope ends");
+  Context context(2);
+  Cache cache(context, DType::f16, 64, {70, 40}, Layout::dense, 11);
+  const std::vector<float> q = random_values(20 * 2 * 64, 5, 2);
+  std::vector<float> out(q.size());
+  const KvSegment segment{cache.view, 20};
+  attention(context, Compute::int8, std::span(&segment, 1), q.data(), {2, 0.125F, 0, 0}, nullptr, out.data(), nullptr);
+  std::atomic<int> kept = 0;
+  context.parallel_for(64, 1, [&](std::size_t, std::size_t, std::size_t) { kept += tiny_product() > 0 ? 1 : 0; });
+  check(kept == 64, "tiny products are back on every thread after attention");
+}
+
 }  // namespace
 
 void test_attention() {
@@ -133,6 +163,7 @@ void test_attention() {
   run_case({DType::f32, 16, 1, {3}, 9});  // rows that see nothing
   for (const std::size_t rows : {3, 20}) check_nan(rows);
   run_batch();
+  check_flush();
 }
 
 }  // namespace kvsift::tests
