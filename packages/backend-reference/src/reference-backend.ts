@@ -119,6 +119,12 @@ class ReferenceBackend extends ReferenceStream implements t.Backend {
     );
   }
 
+  kvCompact(view: t.KvView, selection: t.Selection): void {
+    t.checkKvCompact(view, selection);
+    const inputs = [...kv.viewTensors(view), selection.indices, selection.offsets];
+    this.enqueue('kvCompact', inputs, kv.viewContents(view), () => kv.compact(view, selection));
+  }
+
   kvRead(view: t.KvView, part: 'keys' | 'values', start = 0, end = view.maxLength): t.Tensor {
     const shape = t.checkKvRead(view, start, end);
     return this.floatOp('kvRead', kv.viewTensors(view), shape, (out) => kv.readPart(view, part, start, end, out));

@@ -1,4 +1,4 @@
-import { type KvStorage, KvsiftError, type KvView, type Selection } from '@kvsift/tensor';
+import { compactsInPlace, type KvStorage, KvsiftError, type KvView, type Selection } from '@kvsift/tensor';
 import { entryBytes, LayerBuffers } from './buffers.js';
 import { growth } from './growth.js';
 import type { LayerCache, LayerShape, Replacement } from './layer.js';
@@ -63,7 +63,7 @@ export class ContiguousLayer implements LayerCache {
     this.#show(this.view.maxLength + rows, this.view.uniform);
   }
 
-  async compact(selection: Selection, replacement?: Replacement): Promise<void> {
+  async compact(selection: Selection, replacement?: Replacement, goesOn = false): Promise<void> {
     if (selection.perHead === undefined && this.kind === 'dense') {
       throw new KvsiftError(
         'policy_violation',
@@ -72,23 +72,41 @@ export class ContiguousLayer implements LayerCache {
     }
     const { backend } = this.storage;
     const { kvHeads } = this.shape;
+    if (goesOn && replacement?.renumbered !== true && this.#fits(selection)) {
+      backend.kvCompact(this.view, selection);
+      const { uniform, maxLength } = this.view;
+      // What ragged heads lost differs; every head has at least the room that it had.
+      if (uniform && selection.perHead !== undefined) this.#headRoom += maxLength - selection.perHead;
+      return this.#shrunk(selection, replacement);
+    }
     const starts =
       selection.perHead === undefined ? backend.slice(selection.offsets, 0, 0, kvHeads) : this.#evenStarts(selection.perHead);
     const target = LayerBuffers.allocate(this.storage, this.shape, selection.total, starts);
     backend.kvGather(this.view, selection, target.view(this.storage, this.shape, 0, true));
     this.#replace(target);
-    this.#entries = selection.total;
     this.#headRoom = 0;
-    this.#appended = 0;
-    this.#show(selection.maxPerHead, selection.perHead !== undefined);
-    if (replacement?.keys) backend.kvReplace(this.view, 'keys', replacement.keys);
-    if (replacement?.values) backend.kvReplace(this.view, 'values', replacement.values);
+    this.#shrunk(selection, replacement);
     if (replacement?.renumbered && target.positions) {
       backend.write(
         target.positions,
         Int32Array.from({ length: selection.total }, (_, row) => row % selection.maxPerHead),
       );
     }
+  }
+
+  /** Whether these entries may stay in the memory that there is. */
+  #fits({ total, maxPerHead }: Selection): boolean {
+    const most = total + this.shape.kvHeads * growth(maxPerHead, 1);
+    return !this.#buffers.shared && compactsInPlace(this.view) && this.#buffers.rows <= most;
+  }
+
+  #shrunk({ total, maxPerHead, perHead }: Selection, replacement: Replacement | undefined): void {
+    const { backend } = this.storage;
+    this.#entries = total;
+    this.#appended = 0;
+    this.#show(maxPerHead, perHead !== undefined);
+    if (replacement?.keys) backend.kvReplace(this.view, 'keys', replacement.keys);
+    if (replacement?.values) backend.kvReplace(this.view, 'values', replacement.values);
   }
 
   fill(from: KvView, lengths: Int32Array): void {

@@ -29,9 +29,10 @@ export interface LayerCache extends Disposable {
   advance(rows: number): void;
   /**
    * Keeps the selected entries and releases the memory of the others.
+   * @param goesOn more entries are about to come: those that stay may do so where they lie, if that is no more memory than appending would take
    * @throws KvsiftError `policy_violation` where the layout cannot hold the selection
    */
-  compact(selection: Selection, replacement?: Replacement): Promise<void>;
+  compact(selection: Selection, replacement?: Replacement, goesOn?: boolean): Promise<void>;
   /** Fills an empty layer with all entries of another view; `lengths` are those of its heads. */
   fill(from: KvView, lengths: Int32Array): void;
   /** Drops the last `rows` entries of every head. @throws KvsiftError `invalid_argument` where fewer were appended since the last eviction */

@@ -8,7 +8,7 @@ import type { LayerCache, LayerShape } from './layer.js';
 
 const backend = createReferenceBackend();
 const storage: KvStorage = { backend, dtype: 'f32' };
-const shape: LayerShape = { kvHeads: 2, headDim: 3, positions: true };
+const shape: LayerShape = { kvHeads: 2, headDim: 4, positions: true };
 const layouts: readonly LayoutKind[] = ['dense', 'flattened', 'paged'];
 
 /** One head of the model that a layer is compared with: the positions that it holds. */
@@ -18,23 +18,23 @@ type Head = number[];
 const keyOf = (head: number, position: number) => 1000 * head + position;
 
 function append(layer: LayerCache, first: number, rows: number): void {
-  const k = Float32Array.from({ length: rows * 6 }, (_, at) => keyOf(Math.floor((at % 6) / 3), first + Math.floor(at / 6)));
+  const k = Float32Array.from({ length: rows * 8 }, (_, at) => keyOf(Math.floor((at % 8) / 4), first + Math.floor(at / 8)));
   const positions = Int32Array.from({ length: rows }, (_, at) => first + at);
-  using kTensor = backend.upload(k, 'f32', [rows, 6]);
+  using kTensor = backend.upload(k, 'f32', [rows, 8]);
   using vTensor = backend.upload(
     k.map((value) => -value),
     'f32',
-    [rows, 6],
+    [rows, 8],
   );
   using at = backend.upload(positions, 'i32', [rows]);
   backend.kvAppend([{ view: layer.reserve(rows), rows }], kTensor, vTensor, at);
   layer.advance(rows);
 }
 
-async function compact(layer: LayerCache, kept: readonly number[][]): Promise<void> {
+async function compact(layer: LayerCache, kept: readonly number[][], goesOn = false): Promise<void> {
   const offsets = Int32Array.of(0, kept[0]?.length ?? 0, kept.flat().length);
   const selection = backend.selection(Int32Array.from(kept.flat()), offsets);
-  await layer.compact(selection);
+  await layer.compact(selection, undefined, goesOn);
   selection.indices.dispose();
   selection.offsets.dispose();
 }
@@ -43,7 +43,7 @@ async function expectHolds(layer: LayerCache, heads: readonly Head[]): Promise<v
   const dump = await dumpLayer(storage, shape, layer.view);
   expect([...dump.lengths]).toEqual(heads.map((head) => head.length));
   expect([...(dump.positions ?? [])]).toEqual(heads.flat());
-  const keys = heads.flatMap((head, index) => head.flatMap((position) => [0, 1, 2].map(() => keyOf(index, position))));
+  const keys = heads.flatMap((head, index) => head.flatMap((position) => [0, 1, 2, 3].map(() => keyOf(index, position))));
   expect([...dump.keys]).toEqual(keys);
   expect([...dump.values]).toEqual(keys.map((key) => -key));
   expect(layer.entries).toBe(heads.flat().length);
@@ -78,8 +78,40 @@ describe('memory', () => {
         [0, 5, 19],
         [1, 2, 3],
       ]);
-      expect(layer.bytes).toBe(6 * (2 * 3 * 4 + 4));
+      expect(layer.bytes).toBe(6 * (2 * 4 * 4 + 4));
       expect(layer.bytes).toBe(layer.entryBytes);
+    }
+  });
+
+  it('moves entries where they lie while text is generated', async () => {
+    for (const layout of layouts) {
+      using cache = open(layout);
+      const layer = cache.layer(0, 40);
+      append(layer, 0, 40);
+      const all = Array.from({ length: 40 }, (_, slot) => slot);
+      let heads = [all, all];
+      layer.reserve(1);
+      const { keys, lengths } = layer.view;
+      const { bytes } = layer;
+      for (let position = 40; position < 140; position++) {
+        append(layer, position, 1);
+        const keep = heads.map((_, head) => [...all, 40].filter((slot) => slot !== (position * 7 + head) % 40));
+        await compact(layer, keep, true);
+        heads = heads.map((head, index) => (keep[index] ?? []).map((slot) => [...head, position][slot] ?? -1));
+      }
+      await expectHolds(layer, heads);
+      expect([layer.view.keys, layer.view.lengths, layer.bytes]).toEqual([keys, lengths, bytes]);
+      // Much less than it has room for is no reason to stay, nor is memory that a fork needs.
+      using twin = cache.fork();
+      const most = [all.slice(1), all.slice(1)];
+      await compact(twin.layer(0), most, true);
+      await expectHolds(layer, heads);
+      await expectHolds(
+        twin.layer(0),
+        heads.map((head) => head.slice(1)),
+      );
+      await compact(layer, [[3], [5]], true);
+      expect(layer.bytes).toBeLessThan(bytes / 2);
     }
   });
 
@@ -156,12 +188,12 @@ describe('a layer', () => {
 
   type Step =
     | { readonly kind: 'append'; readonly rows: number }
-    | { readonly kind: 'evict'; readonly seed: number }
+    | { readonly kind: 'evict'; readonly seed: number; readonly goesOn: boolean }
     | { readonly kind: 'rollback'; readonly rows: number };
   const steps = fc.array(
     fc.oneof<fc.Arbitrary<Step>[]>(
       fc.record({ kind: fc.constant('append' as const), rows: fc.integer({ min: 1, max: 9 }) }),
-      fc.record({ kind: fc.constant('evict' as const), seed: fc.integer({ min: 1, max: 1e6 }) }),
+      fc.record({ kind: fc.constant('evict' as const), seed: fc.integer({ min: 1, max: 1e6 }), goesOn: fc.boolean() }),
       fc.record({ kind: fc.constant('rollback' as const), rows: fc.integer({ min: 0, max: 3 }) }),
     ),
     { maxLength: 14 },
@@ -192,7 +224,7 @@ describe('a layer', () => {
               const keep = heads.map((head, index) =>
                 head.flatMap((_, slot) => ((slot * 7919 + step.seed + (layout === 'dense' ? 0 : index)) % 3 === 0 ? [] : [slot])),
               );
-              await compact(layer, keep);
+              await compact(layer, keep, step.goesOn);
               heads = heads.map((head, index) => (keep[index] ?? []).map((slot) => head[slot] ?? -1));
               since = 0;
             }

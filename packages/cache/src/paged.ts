@@ -1,4 +1,4 @@
-import { type KvStorage, KvsiftError, type KvView, type Selection, type Tensor } from '@kvsift/tensor';
+import { compactsInPlace, type KvStorage, KvsiftError, type KvView, type Selection, type Tensor } from '@kvsift/tensor';
 import { entryBytes, LayerBuffers } from './buffers.js';
 import { growth } from './growth.js';
 import type { LayerCache, LayerShape, Replacement } from './layer.js';
@@ -82,20 +82,28 @@ export class PagedLayer implements LayerCache {
     this.#view = this.#describe();
   }
 
-  async compact(selection: Selection, replacement?: Replacement): Promise<void> {
+  async compact(selection: Selection, replacement?: Replacement, goesOn = false): Promise<void> {
     const { backend } = this.storage;
     const counts =
       selection.perHead === undefined ? await readCounts(selection) : this.#lengths.map(() => selection.perHead ?? 0);
-    this.#move(
-      counts.map((count) => this.#blocksFor(count)),
-      selection,
-    );
+    if (goesOn && this.#fits(counts)) backend.kvCompact(this.view, selection);
+    else
+      this.#move(
+        counts.map((count) => this.#blocksFor(count)),
+        selection,
+      );
     this.#lengths = counts;
     this.#appended = 0;
     this.#view = this.#describe();
     if (replacement?.keys) backend.kvReplace(this.view, 'keys', replacement.keys);
     if (replacement?.values) backend.kvReplace(this.view, 'values', replacement.values);
     if (replacement?.renumbered && this.#buffers.positions) backend.write(this.#buffers.positions, this.#slots());
+  }
+
+  /** Whether so many entries per head may stay in the pool that there is. */
+  #fits(counts: readonly number[]): boolean {
+    const most = counts.reduce((sum, count) => sum + this.#blocksFor(count + growth(count, 1)), 0);
+    return !this.#buffers.shared && compactsInPlace(this.view) && this.#buffers.rows <= most * this.blockSize;
   }
 
   fill(from: KvView, lengths: Int32Array): void {

@@ -67,7 +67,7 @@ export class BatchStepper implements Disposable {
   }
 
   #runAhead(sessions: readonly Session[], logits: Tensor, ids: Tensor): void {
-    if (this.#loop?.replays !== true) return;
+    if (this.#loop?.runsAhead !== true) return;
     const before = this.decoder.backend.slice(logits, 0, 0, sessions.length);
     this.#before?.dispose();
     this.#before = before;

@@ -3,15 +3,28 @@ import { gatherView } from '@kvsift/policy';
 import { type AttentionSegment, type Backend, KvsiftError, type Program, type Tensor } from '@kvsift/tensor';
 import { applyDecision, attentionShape, describeLayer } from './layer-view.js';
 import { scoped } from './scope.js';
-import type { Sequence } from './sequence.js';
+import type { ObservedKind, Sequence } from './sequence.js';
+
+/** Rows of one step and layer that decode rules may observe, one per sequence. */
+type StepRows = Readonly<Record<ObservedKind, Tensor>>;
+
+/** One step, to be run again. */
+interface Recorded extends Disposable {
+  readonly program: Program;
+  readonly logits: Tensor;
+  /** Where the caches lay. */
+  readonly memory: readonly Tensor[];
+  /** By layer, where a decode rule follows the step. */
+  readonly rows: readonly StepRows[];
+}
 
 /**
- * Decodes one token per sequence and step: all sequences in one pass, each over its own cache. Where nothing but the caches changes, the step is
- * recorded once and replayed.
+ * Decodes one token per sequence and step: all sequences in one pass, each over its own cache. Where nothing but the caches changes in it, the step is
+ * recorded once and replayed; decode rules follow it, layer by layer.
  */
 export class DecodeLoop implements Disposable {
   readonly #backend: Backend;
-  #recorded: { readonly program: Program; readonly logits: Tensor; readonly memory: readonly Tensor[] } | undefined;
+  #recorded: Recorded | undefined;
   readonly #ids: Tensor;
   /** In the text. */
   readonly #positions: Tensor;
@@ -42,11 +55,12 @@ export class DecodeLoop implements Disposable {
   async step(ids: Int32Array): Promise<Tensor> {
     this.#write(ids);
     const logits = this.replays ? this.#replay() : await this.#compute();
+    if (this.#follows) for (const [layer, rows] of (this.#recorded?.rows ?? []).entries()) await this.#shrink(layer, rows);
     this.#count();
     return logits;
   }
 
-  /** `step` with ids i32 [sequences] that the host need not know. Only where this loop `replays`. */
+  /** `step` with ids i32 [sequences] that the host need not know. Only where this loop `runsAhead`. */
   stepWith(ids: Tensor): Tensor {
     this.#write(ids);
     const logits = this.#replay();
@@ -58,8 +72,22 @@ export class DecodeLoop implements Disposable {
   get replays(): boolean {
     return (
       this.#backend.record !== undefined &&
-      this.sequences.every(({ run }) => run?.decode === undefined && run?.retrieval === undefined)
+      this.sequences.every(({ run }) => {
+        // A decode rule changes what is compensated for.
+        const corrects = run?.decode !== undefined && run.compensation !== undefined;
+        return run?.retrieval === undefined && !corrects;
+      })
     );
+  }
+
+  /** True where a step needs nothing from the host, not even its token. */
+  get runsAhead(): boolean {
+    return this.replays && !this.#follows;
+  }
+
+  /** Whether a decode rule follows each step. */
+  get #follows(): boolean {
+    return this.sequences.some(({ run }) => run?.decode !== undefined);
   }
 
   #write(ids: Int32Array | Tensor): void {
@@ -83,8 +111,7 @@ export class DecodeLoop implements Disposable {
   #lastLogits: Tensor | undefined;
 
   [Symbol.dispose](): void {
-    this.#recorded?.program.dispose();
-    this.#recorded?.logits.dispose();
+    this.#recorded?.[Symbol.dispose]();
     this.#lastLogits?.dispose();
     this.#ids.dispose();
     this.#positions.dispose();
@@ -100,7 +127,7 @@ export class DecodeLoop implements Disposable {
       this.#append(index, projection);
       using attended = this.#attend(index, projection);
       hidden = layer.finish(before, attended, true);
-      await this.#shrink(index, projection);
+      if (this.#follows) await this.#shrink(index, stepRows(projection));
     }
     using last = hidden;
     this.#lastLogits?.dispose();
@@ -118,38 +145,51 @@ export class DecodeLoop implements Disposable {
       }),
     );
     if (this.#recorded === undefined || memory.some((tensor, index) => tensor !== this.#recorded?.memory[index])) {
-      this.#recorded?.program.dispose();
-      this.#recorded?.logits.dispose();
-      this.#recorded = { ...this.#record(), memory };
+      this.#recorded?.[Symbol.dispose]();
+      this.#recorded = undefined;
+      this.#recorded = this.#record(memory);
     }
     this.#recorded.program.run();
     for (const index of layers) for (const { cache } of this.sequences) cache.layer(index).advance(1);
     return this.#recorded.logits;
   }
 
-  #record(): { program: Program; logits: Tensor } {
+  #record(memory: readonly Tensor[]): Recorded {
     const { model } = this;
     const result: { logits?: Tensor } = {};
-    const program = this.#backend.record?.(() => {
-      let hidden = model.embed(this.#ids);
-      for (const [index, layer] of model.layers.entries()) {
-        using before = hidden;
-        using projection = this.#project(index, layer, before);
-        // A replay reads the true lengths; the host's bound must hold until the memory moves.
-        const segments = this.#segments(index).map(({ view, rows }, at) => ({
-          rows,
-          view: { ...view, maxLength: view.maxLength + (this.sequences[at]?.cache.layer(index).headRoom ?? 0), uniform: false },
-        }));
-        this.#backend.kvAppend(segments, projection.k, projection.v, this.#written(index));
-        using attended = this.#attend(index, projection, segments);
-        hidden = layer.finish(before, attended, true);
-      }
-      using last = hidden;
-      result.logits = model.logits(last, true);
-    });
+    let program: Program | undefined;
+    const rows: StepRows[] = [];
+    const dispose = () => {
+      program?.dispose();
+      result.logits?.dispose();
+      for (const kept of rows) for (const tensor of Object.values(kept)) tensor.dispose();
+    };
+    try {
+      program = this.#backend.record?.(() => {
+        let hidden = model.embed(this.#ids);
+        for (const [index, layer] of model.layers.entries()) {
+          using before = hidden;
+          using projection = this.#project(index, layer, before);
+          // A replay reads the true lengths; the host's bound must hold until the memory moves.
+          const segments = this.#segments(index).map(({ view, rows }, at) => ({
+            rows,
+            view: { ...view, maxLength: view.maxLength + (this.sequences[at]?.cache.layer(index).headRoom ?? 0), uniform: false },
+          }));
+          this.#backend.kvAppend(segments, projection.k, projection.v, this.#written(index));
+          using attended = this.#attend(index, projection, segments);
+          hidden = layer.finish(before, attended, true);
+          if (this.#follows) rows.push(handlesOf(this.#at(index), stepRows(projection)));
+        }
+        using last = hidden;
+        result.logits = model.logits(last, true);
+      });
+    } catch (error) {
+      dispose();
+      throw error;
+    }
     if (program === undefined || result.logits === undefined)
       throw new KvsiftError('unsupported', 'this backend records no steps');
-    return { program, logits: result.logits };
+    return { program, logits: result.logits, memory, rows, [Symbol.dispose]: dispose };
   }
 
   /** Where a layer lies. */
@@ -236,25 +276,30 @@ export class DecodeLoop implements Disposable {
   }
 
   /** Lets each sequence's decode rule shrink the layer. */
-  async #shrink(layer: number, projection: Projection): Promise<void> {
+  async #shrink(layer: number, rows: StepRows): Promise<void> {
     for (const [row, sequence] of this.sequences.entries()) {
       const { run, cache, window } = sequence;
       const budget = run?.budgets[layer];
       if (run?.decode === undefined || budget === undefined) continue;
       using scope = scoped(this.#at(layer));
-      const cut = (tensor: Tensor) => scope.backend.slice(tensor, 0, row, row + 1);
-      window?.push(this.#at(layer), layer, {
-        queries: cut(projection.q),
-        queriesBeforeRotation: cut(projection.qBeforeRotation),
-        hidden: cut(projection.normed),
-      });
+      window?.push(this.#at(layer), layer, (kind) => scope.backend.slice(rows[kind], 0, row, row + 1));
       const decision = await run.decode.step({
         ...describeLayer(this.model, cache, layer, sequence.ropeLength, scope, sequence),
         budget,
         seen: cache.seen + 1,
         ...window?.rows(layer),
       });
-      await applyDecision(cache.layer(layer), decision, layer);
+      await applyDecision(cache.layer(layer), decision, layer, true);
     }
   }
+}
+
+function stepRows({ q, qBeforeRotation, normed }: Projection): StepRows {
+  return { queries: q, queriesBeforeRotation: qBeforeRotation, hidden: normed };
+}
+
+/** Handles of their own. */
+function handlesOf(backend: Backend, { queries, queriesBeforeRotation, hidden }: StepRows): StepRows {
+  const handle = (tensor: Tensor) => backend.reshape(tensor, tensor.shape);
+  return { queries: handle(queries), queriesBeforeRotation: handle(queriesBeforeRotation), hidden: handle(hidden) };
 }

@@ -107,7 +107,8 @@ export class LayerPass implements Disposable {
       const evicts = run !== undefined && budget !== undefined && budget.total < storage.entries;
       if (!evicts && follower === undefined) continue;
       observed ??= this.#observed(shared.backend);
-      follower?.window.push(this.#backend, this.index, observed);
+      const rows = observed;
+      follower?.window.push(this.#backend, this.index, (kind) => rows[kind]);
       if (budget === undefined) continue;
       using scope = scoped(this.#backend);
       const seen = evicts && hidesUnreachable(run) ? await this.#forgetUnreachable(storage, observed, scope) : observed;

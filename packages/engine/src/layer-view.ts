@@ -62,8 +62,8 @@ export function describeLayer(
   };
 }
 
-/** Compacts a layer to what a policy decided. @throws KvsiftError `policy_violation` where that is not of this layer's heads, or more than there is */
-export async function applyDecision(storage: LayerCache, decision: Decision, layer: number): Promise<void> {
+/** Compacts a layer to what a policy decided; `goesOn`: while text is generated. @throws KvsiftError `policy_violation` where that is not of this layer's heads, or more than there is */
+export async function applyDecision(storage: LayerCache, decision: Decision, layer: number, goesOn = false): Promise<void> {
   if (decision === 'all') return;
   const survivors: Survivors = 'selection' in decision ? decision : { selection: decision };
   const { selection } = survivors;
@@ -83,5 +83,5 @@ export async function applyDecision(storage: LayerCache, decision: Decision, lay
       { layer },
     );
   }
-  await storage.compact(selection, survivors);
+  await storage.compact(selection, survivors, goesOn);
 }

@@ -61,6 +61,16 @@ describe('a step that runs ahead of its token', () => {
     ['a sliding window', () => windowed, {}],
     ['evicted entries in a state', () => model, { policy: allPolicies().parse('ratchet'), budget: 12 }],
     ['narrow keys', () => model, { policy: allPolicies().parse('think(ratio=0.5, recent=4, window=4)'), budget: 12 }],
+    ['one entry less a step', () => model, { policy: allPolicies().parse('decoding(h2o(window=4))'), budget: 12 }],
+    [
+      'a few less now and then',
+      () => model,
+      { policy: allPolicies().parse('decoding(tova, interval=4)'), budget: 12, layout: 'paged' },
+    ],
+    ['the budget reached while decoding', () => model, { policy: allPolicies().parse('decoding(keydiff)'), budget: 34 }],
+    ['queries before rotation', () => model, { policy: allPolicies().parse('decoding(expected-attention)'), budget: 12 }],
+    ['a rule of its own', () => model, { policy: allPolicies().parse('scissorhands'), budget: 12 }],
+    ['a rule that corrects', () => model, { policy: allPolicies().parse('ratchet(decoding(snapkv(window=4)))'), budget: 12 }],
   ];
   for (const [what, of, options] of cases) {
     it(`leaves no trace where the loop is left (${what})`, async () => {
@@ -97,6 +107,29 @@ describe('a step that runs ahead of its token', () => {
         return await session.logits();
       };
       expect(await logits(of()), what).toEqual(await logits(unrecorded));
+    }
+  });
+
+  it('records a step anew only where a cache moves, also where a decode rule follows it', async () => {
+    let recordings = 0;
+    const counting = new Proxy(backend, {
+      get: (target, name) => {
+        const value = Reflect.get(target, name, target);
+        if (typeof value !== 'function') return value;
+        if (name !== 'record') return value.bind(target);
+        return (work: () => void) => {
+          recordings += 1;
+          return value.call(target, work);
+        };
+      },
+    });
+    using counted = await load(join(folder, 'llama'), { backend: counting });
+    for (const policy of ['decoding(h2o(window=4))', 'decoding(tova, interval=4)']) {
+      using session = counted.session({ policy: allPolicies().parse(policy), budget: 12 });
+      await session.prefill(prompt);
+      recordings = 0;
+      for await (const _chunk of session.generate({ ...free, maxTokens: 40 }));
+      expect(recordings, policy).toBe(1);
     }
   });
 

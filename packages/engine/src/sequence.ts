@@ -53,8 +53,9 @@ class RowBuffer {
   }
 }
 
-type BufferedKind = 'queries' | 'queriesBeforeRotation' | 'hidden';
-const bufferedKinds: readonly BufferedKind[] = ['queries', 'queriesBeforeRotation', 'hidden'];
+/** Rows that a decode rule may observe. */
+export type ObservedKind = 'queries' | 'queriesBeforeRotation' | 'hidden';
+const bufferedKinds: readonly ObservedKind[] = ['queries', 'queriesBeforeRotation', 'hidden'];
 
 /** What a decode rule observes of one sequence: the latest rows per layer. */
 export class DecodeWindow implements Disposable, RunMemory {
@@ -63,11 +64,12 @@ export class DecodeWindow implements Disposable, RunMemory {
   constructor(private readonly observe: Observation) {}
 
   /** Takes the next rows of a layer in, as far as they are wanted. */
-  push(backend: Backend, layer: number, rows: Partial<Readonly<Record<BufferedKind, Tensor>>>): void {
+  push(backend: Backend, layer: number, rows: (kind: ObservedKind) => Tensor | undefined): void {
     for (const kind of bufferedKinds) {
       const wanted = this.observe[kind];
-      const next = rows[kind];
-      if (wanted === undefined || wanted === 'none' || next === undefined) continue;
+      if (wanted === undefined || wanted === 'none') continue;
+      const next = rows(kind);
+      if (next === undefined) continue;
       const key = `${kind}.${layer}`;
       const buffer = this.#buffers.get(key) ?? new RowBuffer();
       this.#buffers.set(key, buffer);
@@ -76,8 +78,8 @@ export class DecodeWindow implements Disposable, RunMemory {
   }
 
   /** The buffered rows of a layer, owned by this window. */
-  rows(layer: number): Partial<Record<BufferedKind, Tensor>> {
-    const found: Partial<Record<BufferedKind, Tensor>> = {};
+  rows(layer: number): Partial<Record<ObservedKind, Tensor>> {
+    const found: Partial<Record<ObservedKind, Tensor>> = {};
     for (const kind of bufferedKinds) {
       const rows = this.#buffers.get(`${kind}.${layer}`)?.rows;
       if (rows !== undefined) found[kind] = rows;

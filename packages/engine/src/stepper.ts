@@ -30,7 +30,7 @@ export class Stepper {
    */
   runAhead(id: Tensor, logits: LogitsRow): Ahead | undefined {
     const loop = this.#started();
-    if (!loop.replays) return undefined;
+    if (!loop.runsAhead) return undefined;
     const before = LogitsRow.of(this.decoder.backend.slice(logits.tensor, 0, 0, 1));
     return { before, after: this.#rowOf(loop.stepWith(id)) };
   }

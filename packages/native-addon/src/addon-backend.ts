@@ -74,6 +74,11 @@ export class AddonBackend extends AddonStream implements t.Backend {
     this.native.kvGather(viewNumbersOf(from, this.id), viewNumbersOf(to, this.id), indices, offsets);
   }
 
+  kvCompact(view: t.KvView, selection: t.Selection): void {
+    t.checkKvCompact(view, selection);
+    this.native.kvCompact(viewNumbersOf(view, this.id), this.id(selection.indices), this.id(selection.offsets));
+  }
+
   kvRead(view: t.KvView, part: 'keys' | 'values', start = 0, end = view.maxLength): t.Tensor {
     return this.#floats(t.checkKvRead(view, start, end), this.native.kvRead(viewNumbersOf(view, this.id), part, start, end));
   }

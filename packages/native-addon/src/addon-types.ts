@@ -66,6 +66,7 @@ export interface NativeBackend {
 
   kvAppend(segments: Float64Array, k: TensorId, v: TensorId, positions: TensorId): void;
   kvGather(from: Float64Array, to: Float64Array, indices: TensorId, offsets: TensorId): void;
+  kvCompact(view: Float64Array, indices: TensorId, offsets: TensorId): void;
   kvRead(view: Float64Array, part: string, start: number, end: number): TensorId;
   kvReplace(view: Float64Array, part: string, x: TensorId): void;
   /** `softcap` and `window` 0: none. */

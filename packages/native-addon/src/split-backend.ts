@@ -27,6 +27,7 @@ const fixed: { readonly [Name in OpName]: (...args: Parameters<t.Backend[Name]>)
   writeRows: (tensor) => tensor,
   kvAppend: (segments) => segments,
   kvGather: (_from, _selection, to) => to,
+  kvCompact: (view) => view,
   kvRead: (view) => view,
   kvReplace: (view) => view,
   attention: (_q, segments, { columnSums }) => columnSums ?? segments,
@@ -62,7 +63,7 @@ function anywhere<Name extends OpName>(names: readonly Name[]): { readonly [Key 
 }
 
 /** Ops of `fixed` that change tensors, which must lie together. */
-const changing: ReadonlySet<OpName> = new Set(['writeRows', 'kvAppend', 'kvGather', 'kvReplace']);
+const changing: ReadonlySet<OpName> = new Set(['writeRows', 'kvAppend', 'kvGather', 'kvCompact', 'kvReplace']);
 
 /** The ops that `SplitBackend` gets from `fixed`. */
 type Ops = { readonly [Name in OpName]: t.Backend[Name] };

@@ -75,7 +75,7 @@ export interface Program extends Disposable {
 /**
  * Everything that computes. Ops validate their arguments at once (`shape_mismatch`, `dtype_mismatch`, `disposed`, `invalid_argument`), enqueue and
  * return; they run in submission order off the JavaScript thread. Activations are f32 row matrices [rows, columns], token rows of a batch packed
- * back to back. Ops never modify their inputs, except `write`, `writeRows`, `kvAppend`, `kvGather`, `kvReplace` and the `columnSums` of `attention`.
+ * back to back. Ops never modify their inputs, except `write`, `writeRows`, `kvAppend`, `kvGather`, `kvCompact`, `kvReplace` and the `columnSums` of `attention`.
  */
 export interface Backend extends AsyncDisposable {
   readonly info: BackendInfo;
@@ -138,6 +138,8 @@ export interface Backend extends AsyncDisposable {
   kvAppend(segments: readonly AttentionSegment[], k: Tensor, v: Tensor, positions: Tensor): void;
   /** Copies the selected entries of `from` into the empty view `to`, in order, and sets its lengths. 'all' copies every entry. */
   kvGather(from: KvView, selection: Selection | 'all', to: KvView): void;
+  /** Moves the selected entries of each head, ascending, to its slots 0, 1, … where they lie, and sets its lengths. Rows of keys and values are whole pieces of 16 bytes. */
+  kvCompact(view: KvView, selection: Selection): void;
   /** Keys or values of a uniform view as f32 [kvHeads, n, headDim], or of its entries `start` … `end` − 1. */
   kvRead(view: KvView, part: 'keys' | 'values', start?: number, end?: number): Tensor;
   /** Overwrites the keys or values of a uniform view with f32 [kvHeads, n, headDim] (re-rotation, merging). */

@@ -41,6 +41,9 @@ const command = new Command('bench:policies')
     'nacl',
     'h2o',
     'observed-attention',
+    'decoding(streaming-llm)',
+    'decoding(tova)',
+    'decoding(h2o)',
   ])
   .parse();
 const options = command.opts<{
@@ -54,9 +57,9 @@ const options = command.opts<{
 }>();
 
 /** Policies that look at all queries may cost more. */
-const wholeAttention = new Set(['h2o', 'observed-attention', 'nacl']);
+const wholeAttention = new Set(['h2o', 'observed-attention', 'nacl', 'decoding(h2o)']);
 /** Those whose statistics are added up while the layer attends: their whole prefill is compared with one without a policy. */
-const fused = new Set(['h2o', 'observed-attention']);
+const fused = new Set(['h2o', 'observed-attention', 'decoding(h2o)']);
 
 const registry = allPolicies();
 const tokens = Number(options.tokens);

@@ -18,6 +18,21 @@ void add_contents(const View& view, std::vector<Tensor>& outputs) {
   if (view.positions) outputs.push_back(*view.positions);
 }
 
+/** Checks the tensors of a selection and adds them to a list. @throws Fault */
+void add_selection(const char* op, const SelectionTensors& selection, const View& from, std::vector<Tensor>& inputs) {
+  if (selection.indices.shape.rank() != 1) fail_shape(op, "indices must be a vector");
+  expect_dtype(op, "indices", selection.indices, DType::i32);
+  expect(op, "offsets", selection.offsets, DType::i32, {from.kv_heads + 1});
+  inputs.insert(inputs.end(), {selection.indices, selection.offsets});
+}
+
+/** No two tensors of a view that an op fills may be the same. @throws Fault */
+void expect_own(const char* op, const View& view) {
+  const Tensor targets[] = {view.keys, view.values, view.lengths};
+  expect_apart(op, std::span(targets, 1), std::span(targets + 1, 2));
+  if (view.positions) expect_apart(op, std::span(&*view.positions, 1), std::span(&view.lengths, 1));
+}
+
 }  // namespace
 
 void kv_append(Backend& backend, std::vector<Segment> segments, const Tensor& k, const Tensor& v, const Tensor& positions) {
@@ -66,18 +81,26 @@ void kv_gather(Backend& backend, const View& from, const std::optional<Selection
   std::vector<Tensor> outputs;
   add_contents(to, outputs);
   outputs.push_back(to.lengths);
-  if (selection) {
-    demand(selection->indices.shape.rank() == 1, "kvGather", "kvGather: indices must be a vector");
-    expect_dtype("kvGather", "indices", selection->indices, DType::i32);
-    expect("kvGather", "offsets", selection->offsets, DType::i32, {from.kv_heads + 1});
-    inputs.insert(inputs.end(), {selection->indices, selection->offsets});
-  }
+  if (selection) add_selection("kvGather", *selection, from, inputs);
   add_places(to, inputs);
   expect_apart("kvGather", outputs, inputs);
-  const Tensor targets[] = {to.keys, to.values, to.lengths};
-  expect_apart("kvGather", std::span(targets, 1), std::span(targets + 1, 2));
-  if (to.positions) expect_apart("kvGather", std::span(&*to.positions, 1), std::span(&to.lengths, 1));
+  expect_own("kvGather", to);
   backend.submit("kvGather", inputs, outputs, [=](Context& context) { gather(context, from, selection, to); });
+}
+
+void kv_compact(Backend& backend, const View& view, const SelectionTensors& selection) {
+  check_view("kvCompact", view);
+  demand(row_bytes(view.dtype, view.head_dim) % 16 == 0, "kvCompact", "kvCompact: rows must be whole pieces of 16 bytes");
+  std::vector<Tensor> inputs;
+  add_selection("kvCompact", selection, view, inputs);
+  add_places(view, inputs);
+  std::vector<Tensor> outputs;
+  add_contents(view, outputs);
+  outputs.push_back(view.lengths);
+  expect_apart("kvCompact", outputs, inputs);
+  expect_own("kvCompact", view);
+  add_inputs(view, inputs);
+  backend.submit("kvCompact", inputs, outputs, [=](Context& context) { compact(context, view, selection); });
 }
 
 Tensor kv_read(Backend& backend, const View& view, KvPart part, std::size_t start, std::size_t end) {

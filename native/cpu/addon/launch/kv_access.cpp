@@ -22,9 +22,9 @@ void check_blocks(const char* op, const View& view, std::size_t head, std::size_
   }
 }
 
-/** The entries that a selection asks for exist, and fit the room of the target. */
-void check_selection(const KvView& from, const SlotSelection& selection, std::size_t total) {
-  const auto fail = [](const std::string& sentence) { throw Fault(Code::invalid_argument, "kvGather", "kvGather: " + sentence); };
+/** The entries that a selection asks for exist. */
+void check_selection(const char* op, const KvView& from, const SlotSelection& selection, std::size_t total, bool ascending) {
+  const auto fail = [op](const std::string& sentence) { throw Fault(Code::invalid_argument, op, std::string(op) + ": " + sentence); };
   if (selection.offsets[0] != 0 || static_cast<std::size_t>(selection.offsets[from.kv_heads]) != total) fail("the offsets do not run from 0 to the total");
   for (std::size_t head = 0; head < from.kv_heads; head++) {
     const std::int32_t start = selection.offsets[head];
@@ -34,6 +34,9 @@ void check_selection(const KvView& from, const SlotSelection& selection, std::si
       const std::int32_t slot = selection.indices[i];
       if (slot < 0 || slot >= from.lengths[head]) {
         fail("slot " + std::to_string(slot) + " of head " + std::to_string(head) + ", which holds " + std::to_string(from.lengths[head]) + " entries");
+      }
+      if (ascending && i > start && slot <= selection.indices[i - 1]) {
+        fail("slot " + std::to_string(slot) + " of head " + std::to_string(head) + " does not lie behind slot " + std::to_string(selection.indices[i - 1]));
       }
     }
   }
@@ -85,7 +88,7 @@ void gather(Context& context, const View& from, const std::optional<SelectionTen
   SlotSelection slots;
   if (selection) {
     slots = {selection->indices.integers(), selection->offsets.integers()};
-    check_selection(source, slots, selection->indices.count());
+    check_selection("kvGather", source, slots, selection->indices.count(), false);
   }
   // The room of the target is checked with the lengths that it will have.
   std::int32_t* lengths = to.lengths.integers();
@@ -95,6 +98,13 @@ void gather(Context& context, const View& from, const std::optional<SelectionTen
   const KvView target = resolve(context, "kvGather", to, 0);
   std::fill(lengths, lengths + to.kv_heads, 0);
   kvsift::kv_gather(context, source, selection ? &slots : nullptr, target);
+}
+
+void compact(Context& context, const View& view, const SelectionTensors& selection) {
+  const KvView cache = resolve(context, "kvCompact", view, 0);
+  const SlotSelection slots{selection.indices.integers(), selection.offsets.integers()};
+  check_selection("kvCompact", cache, slots, selection.indices.count(), true);
+  kvsift::kv_compact(context, cache, slots);
 }
 
 }  // namespace kvsift::launch

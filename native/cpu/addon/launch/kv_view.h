@@ -57,4 +57,7 @@ KvView resolve_uniform(Context& context, const char* op, const View& view);
 /** Copies the selected entries, or all of them. @throws Fault `invalid_argument` where an entry does not exist or the target has no room */
 void gather(Context& context, const View& from, const std::optional<SelectionTensors>& selection, const View& to);
 
+/** Moves the selected entries of each head to its first slots. @throws Fault `invalid_argument` where an entry does not exist, or they do not ascend */
+void compact(Context& context, const View& view, const SelectionTensors& selection);
+
 }  // namespace kvsift::launch

@@ -70,6 +70,13 @@ Napi::Value kv_gather(Reader& reader) {
   return reader.env().Undefined();
 }
 
+Napi::Value kv_compact(Reader& reader) {
+  const launch::View view = read_view(reader);
+  const Tensor indices = reader.tensor("indices");
+  launch::kv_compact(reader.backend(), view, {indices, reader.tensor("offsets")});
+  return reader.env().Undefined();
+}
+
 Napi::Value kv_read(Reader& reader) {
   const launch::View view = read_view(reader);
   const KvPart part = read_part(reader);
@@ -129,9 +136,8 @@ Napi::Value attention_rows(Reader& reader) {
 }
 
 constexpr Export exports[] = {
-    {"kvAppend", kv_append},   {"kvGather", kv_gather},     {"kvRead", kv_read},
-    {"kvReplace", kv_replace}, {"attention", attention},    {"attentionColumns", attention_columns},
-    {"attentionRows", attention_rows},
+    {"kvAppend", kv_append}, {"kvGather", kv_gather},   {"kvCompact", kv_compact}, {"kvRead", kv_read}, {"kvReplace", kv_replace},
+    {"attention", attention}, {"attentionColumns", attention_columns}, {"attentionRows", attention_rows},
 };
 
 }  // namespace

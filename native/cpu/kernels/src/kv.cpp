@@ -50,6 +50,13 @@ void append_part(const RowKernels& kernels, const KvView& view, std::size_t head
   }
 }
 
+/** Another row of the same view. */
+void move_entry(const KvView& view, std::size_t from, std::size_t to) {
+  const std::size_t bytes = entry_bytes(view.type, view.head_dim);
+  for (void* part : {view.keys, view.values}) std::memcpy(row_at(part, view, to), row_at(part, view, from), bytes);
+  if (view.positions != nullptr) view.positions[to] = view.positions[from];
+}
+
 void copy_entry(const RowKernels& kernels, const KvView& from, std::size_t from_row, const KvView& to, std::size_t to_row, float* widened) {
   const std::size_t bytes = entry_bytes(from.type, from.head_dim);
   for (const bool keys : {true, false}) {
@@ -125,6 +132,22 @@ void kv_gather(Context& context, const KvView& from, const SlotSelection* select
     }
   });
   for (std::size_t head = 0; head < from.kv_heads; head++) to.lengths[head] = static_cast<std::int32_t>(count_of(head));
+}
+
+void kv_compact(Context& context, const KvView& view, const SlotSelection& selection) {
+  // A head in turn: an entry may move to where the one before it was.
+  context.parallel_for(view.kv_heads, 1, [&](std::size_t begin, std::size_t end, std::size_t) {
+    for (std::size_t head = begin; head < end; head++) {
+      const HeadRows rows(view, head);
+      const std::int32_t* slots = selection.indices + selection.offsets[head];
+      const auto count = static_cast<std::size_t>(selection.offsets[head + 1] - selection.offsets[head]);
+      for (std::size_t slot = 0; slot < count; slot++) {
+        const auto source = static_cast<std::size_t>(slots[slot]);
+        if (source != slot) move_entry(view, rows.row(source), rows.row(slot));
+      }
+      view.lengths[head] = static_cast<std::int32_t>(count);
+    }
+  });
 }
 
 void kv_read(Context& context, const KvView& view, KvPart part, std::size_t first, std::size_t n, float* out) {

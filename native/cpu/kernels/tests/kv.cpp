@@ -1,6 +1,7 @@
 #include "kvsift/kv.h"
 
 #include "attention_cases.h"
+#include "kv_rows.h"
 
 namespace kvsift::tests {
 
@@ -38,6 +39,46 @@ void gather_and_read(Context& context, DType from_type, DType to_type, std::size
   check(to.lengths == std::vector<std::int32_t>({40, 31}), what + " of all");
 }
 
+/** Entries that move within their memory are those that a copy would hold; rows behind them stay. */
+void compact(Context& context, DType type, std::size_t dim, Layout layout, const std::string& what) {
+  Cache cache(context, type, dim, {40, 31, 3}, layout, 1);
+  Cache copy(context, type, dim, {300, 300, 300}, Layout::dense, 2);
+  std::vector<std::int32_t> indices = {0, 1, 3};
+  for (std::int32_t slot = 5; slot < 40; slot++) indices.push_back(slot);
+  const auto first = static_cast<std::int32_t>(indices.size());
+  indices.insert(indices.end(), {30, 2});
+  const std::vector<std::int32_t> offsets = {0, first, first + 1, first + 2};
+  const SlotSelection selection{indices.data(), offsets.data()};
+  kv_gather(context, cache.view, &selection, copy.view);
+  const std::byte last = cache.keys.back();
+  kv_compact(context, cache.view, selection);
+  check(cache.lengths == copy.lengths && cache.keys.back() == last, what + " lengths");
+  bool right = true;
+  for (const KvPart part : {KvPart::keys, KvPart::values}) {
+    for (std::size_t g = 0; g < 3; g++) {
+      const auto one = [g](const Cache& from) {
+        KvView view = from.view;
+        view.kv_heads = 1;
+        view.lengths += g;
+        view.starts += g;
+        if (view.table != nullptr) view.table += g * view.blocks_per_head;
+        return view;
+      };
+      const auto count = static_cast<std::size_t>(copy.lengths[g]);
+      std::vector<float> got(count * dim);
+      std::vector<float> want(got.size());
+      kv_read(context, one(cache), part, 0, count, got.data());
+      kv_read(context, one(copy), part, 0, count, want.data());
+      right = right && got == want;
+      const HeadRows rows(one(cache), 0);
+      for (std::size_t slot = 0; slot < count; slot++) {
+        right = right && cache.positions[rows.row(slot)] == copy.positions[static_cast<std::size_t>(copy.starts[g]) + slot];
+      }
+    }
+  }
+  check(right, what + " entries and positions");
+}
+
 /** Appending stays inside the rows it owns. */
 void append(Context& context, const std::string& what) {
   Cache cache(context, DType::bf16, 16, {10, 4}, Layout::dense, 3);
@@ -68,6 +109,10 @@ void test_kv() {
         const bool blocks = from == DType::q8_0 || to == DType::q8_0;
         gather_and_read(context, from, to, blocks ? 64 : 24, std::string("kv_gather ") + dtype_name(from) + " to " + dtype_name(to) + " " + isa_name(isa));
       }
+    }
+    for (const Layout layout : {Layout::dense, Layout::paged}) {
+      compact(context, DType::f16, 64, layout, std::string("kv_compact f16 ") + isa_name(isa));
+      compact(context, DType::q8_0, 256, layout, std::string("kv_compact q8_0 ") + isa_name(isa));
     }
     append(context, std::string("kv_append ") + isa_name(isa));
   }

@@ -3,6 +3,15 @@
 
 namespace kvsift::launch {
 
+namespace {
+
+kvsift_cuda_slot_selection slots_of(const SelectionTensors& selection, const View& from) {
+  const std::size_t total = selection.indices.count();
+  return {selection.indices.integers(), selection.offsets.integers(), std::min(total, from.max_length), total};
+}
+
+}  // namespace
+
 KvView resolve(Context&, const char*, const View& view, std::size_t) {
   KvView out{};
   out.type = static_cast<kvsift_cuda_dtype>(view.dtype);
@@ -27,14 +36,16 @@ void gather(Context& context, const View& from, const std::optional<SelectionTen
   const KvView source = resolve(context, "kvGather", from, 0);
   const KvView target = resolve(context, "kvGather", to, 0);
   kvsift_cuda_slot_selection slots{};
-  if (selection) {
-    slots.indices = selection->indices.integers();
-    slots.offsets = selection->offsets.integers();
-    slots.total = selection->indices.count();
-    slots.max_per_head = std::min(slots.total, from.max_length);
-  }
+  if (selection) slots = slots_of(*selection, from);
   context.watch();
   context.run(kvsift_cuda_kv_gather(context.kernels(), context.stream(), &source, selection ? &slots : nullptr, &target));
+}
+
+void compact(Context& context, const View& view, const SelectionTensors& selection) {
+  const KvView cache = resolve(context, "kvCompact", view, 0);
+  const kvsift_cuda_slot_selection slots = slots_of(selection, view);
+  context.watch();
+  context.run(kvsift_cuda_kv_compact(context.kernels(), context.stream(), &cache, &slots));
 }
 
 }  // namespace kvsift::launch

@@ -131,11 +131,11 @@ export function append(view: KvView, rows: number, k: Float32Array, v: Float32Ar
 }
 
 /** Source slots of each head. @throws KvsiftError `invalid_argument` where the selection does not fit the cache */
-function chosenSlots(source: KvRows, selection: Selection | 'all'): number[][] {
+function chosenSlots(op: string, source: KvRows, selection: Selection | 'all'): number[][] {
   const heads = Array.from({ length: source.view.kvHeads }, (_, head) => head);
   if (selection === 'all') return heads.map((head) => Array.from({ length: source.lengths[head] ?? 0 }, (_, slot) => slot));
   const refuse = (sentence: string): never => {
-    throw new KvsiftError('invalid_argument', `kvGather: ${sentence}`, { op: 'kvGather' });
+    throw new KvsiftError('invalid_argument', `${op}: ${sentence}`, { op });
   };
   const indices = integers(selection.indices);
   const offsets = integers(selection.offsets);
@@ -155,11 +155,27 @@ function chosenSlots(source: KvRows, selection: Selection | 'all'): number[][] {
 export function gather(from: KvView, selection: Selection | 'all', to: KvView): void {
   const source = new KvRows('kvGather', from);
   const target = new KvRows('kvGather', to);
-  const slots = chosenSlots(source, selection);
+  const slots = chosenSlots('kvGather', source, selection);
   const rows = slots.map((own, head) => own.map((_, slot) => target.row(head, slot)));
   for (const [head, own] of slots.entries()) {
     for (const [slot, chosen] of own.entries()) target.copy(rows[head]?.[slot] ?? 0, source, source.row(head, chosen));
     target.lengths[head] = own.length;
+  }
+}
+
+/** Checks the selection before it writes anything. */
+export function compact(view: KvView, selection: Selection): void {
+  const cache = new KvRows('kvCompact', view);
+  const slots = chosenSlots('kvCompact', cache, selection);
+  for (const [head, own] of slots.entries()) {
+    const wrong = own.findIndex((slot, at) => at > 0 && slot <= (own[at - 1] ?? 0));
+    if (wrong < 0) continue;
+    const sentence = `slot ${own[wrong]} of head ${head} does not lie behind slot ${own[wrong - 1]}`;
+    throw new KvsiftError('invalid_argument', `kvCompact: ${sentence}`, { op: 'kvCompact' });
+  }
+  for (const [head, own] of slots.entries()) {
+    for (const [slot, chosen] of own.entries()) cache.copy(cache.row(head, slot), cache, cache.row(head, chosen));
+    cache.lengths[head] = own.length;
   }
 }
 

@@ -121,6 +121,7 @@ export function argumentSuite(name: string, open: (createError: ErrorFactory) =>
           const attempts: readonly [string, readonly unknown[]][] = [
             ['kvAppend', [rows, a, b, c]],
             ['kvGather', [from, to, a, b]],
+            ['kvCompact', [from, a, b]],
             ['kvRead', [from, 'keys', a, b]],
             ['kvReplace', [from, 'values', a]],
             ['attention', [a, rows, 2, 1, 0, 0, 0, true]],

@@ -134,6 +134,12 @@ const wrongs: readonly Wrong[] = [
     'shape_mismatch',
     ({ b, view, ragged }) => b.kvGather(view, b.selection(Int32Array.of(1), Int32Array.of(0, 1)), ragged),
   ],
+  [
+    'kvCompact',
+    'offsets of another number of heads',
+    'shape_mismatch',
+    ({ b, ragged }) => b.kvCompact(ragged, b.selection(Int32Array.of(1), Int32Array.of(0, 1))),
+  ],
   ['kvRead', 'ragged heads', 'invalid_argument', ({ b, ragged }) => b.kvRead(ragged, 'keys')],
   ['kvRead', 'an end beyond the entries', 'invalid_argument', ({ b, view }) => b.kvRead(view, 'keys', 0, view.maxLength + 1)],
   ['kvRead', 'an end before the start', 'invalid_argument', ({ b, view }) => b.kvRead(view, 'keys', 2, 1)],

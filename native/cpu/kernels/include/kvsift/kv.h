@@ -48,6 +48,9 @@ void kv_append(Context& context, std::span<const KvSegment> segments, const floa
 /** Copies the selected entries (null: all) of `from` to the slots 0, 1, ... of `to`, with positions where both keep them, and sets its lengths. Types may differ. */
 void kv_gather(Context& context, const KvView& from, const SlotSelection* selection, const KvView& to);
 
+/** Moves the selected entries of each head, which ascend, to its slots 0, 1, ... in the same memory, and sets its lengths. */
+void kv_compact(Context& context, const KvView& view, const SlotSelection& selection);
+
 enum class KvPart : std::uint8_t { keys, values };
 
 /** f32 [kv_heads, n, head_dim] from the entries first, first + 1, ... of a view whose heads all hold as many. */
