@@ -3,10 +3,8 @@ import { gatherView } from '@kvsift/policy';
 import { type AttentionSegment, type Backend, KvsiftError, type Program, type Tensor } from '@kvsift/tensor';
 import { applyDecision, attentionShape, describeLayer } from './layer-view.js';
 import { scoped } from './scope.js';
-import type { ObservedKind, Sequence } from './sequence.js';
-
-/** Rows of one step and layer that decode rules may observe, one per sequence. */
-type StepRows = Readonly<Record<ObservedKind, Tensor>>;
+import type { Sequence } from './sequence.js';
+import { handlesOf, type StepRows, stepRows } from './step-rows.js';
 
 /** One step, to be run again. */
 interface Recorded extends Disposable {
@@ -292,14 +290,4 @@ export class DecodeLoop implements Disposable {
       await applyDecision(cache.layer(layer), decision, layer, true);
     }
   }
-}
-
-function stepRows({ q, qBeforeRotation, normed }: Projection): StepRows {
-  return { queries: q, queriesBeforeRotation: qBeforeRotation, hidden: normed };
-}
-
-/** Handles of their own. */
-function handlesOf(backend: Backend, { queries, queriesBeforeRotation, hidden }: StepRows): StepRows {
-  const handle = (tensor: Tensor) => backend.reshape(tensor, tensor.shape);
-  return { queries: handle(queries), queriesBeforeRotation: handle(queriesBeforeRotation), hidden: handle(hidden) };
 }
