@@ -115,7 +115,7 @@ export interface Revision {
   readonly decision: Decision;
 }
 
-/** Eviction while text is generated: called per layer after a step has appended its entries and attended to them. */
+/** Eviction while text is generated: called layer by layer, in order, once a step has appended its entries and attended to them; later layers may have done so too. */
 export interface DecodeRule {
   /** What the engine buffers of the latest decode rows (and of the prompt's end, where the prefill observed it). */
   readonly observe: Observation;
@@ -128,7 +128,7 @@ export interface DecodeRule {
 /**
  * Attention that takes into account what the cache itself no longer holds (RatchetKV, ThinK): called after each attention of a layer by tokens that
  * come after the prompt, decoded or read at once. What it holds changes only while a prompt is read or in the run's decode rule: where there is none,
- * the engine records the ops of one step and repeats them.
+ * the engine records these ops with those of the step and repeats them.
  */
 export interface Compensation {
   /** q f32 [rows, queryHeads · headDim], output likewise, logSumExp f32 [rows, queryHeads]: the corrected output. */
