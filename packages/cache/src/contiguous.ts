@@ -1,4 +1,4 @@
-import { compactsInPlace, type KvStorage, KvsiftError, type KvView, type Selection } from '@kvsift/tensor';
+import { type KvStorage, KvsiftError, type KvView, type Selection } from '@kvsift/tensor';
 import { entryBytes, LayerBuffers } from './buffers.js';
 import { growth } from './growth.js';
 import type { LayerCache, LayerShape, Replacement } from './layer.js';
@@ -97,7 +97,7 @@ export class ContiguousLayer implements LayerCache {
   /** Whether these entries may stay in the memory that there is. */
   #fits({ total, maxPerHead }: Selection): boolean {
     const most = total + this.shape.kvHeads * growth(maxPerHead, 1);
-    return !this.#buffers.shared && compactsInPlace(this.view) && this.#buffers.rows <= most;
+    return !this.#buffers.shared && this.#buffers.rows <= most;
   }
 
   #shrunk({ total, maxPerHead, perHead }: Selection, replacement: Replacement | undefined): void {

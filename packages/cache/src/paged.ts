@@ -1,4 +1,4 @@
-import { compactsInPlace, type KvStorage, KvsiftError, type KvView, type Selection, type Tensor } from '@kvsift/tensor';
+import { type KvStorage, KvsiftError, type KvView, type Selection, type Tensor } from '@kvsift/tensor';
 import { entryBytes, LayerBuffers } from './buffers.js';
 import { growth } from './growth.js';
 import type { LayerCache, LayerShape, Replacement } from './layer.js';
@@ -103,7 +103,7 @@ export class PagedLayer implements LayerCache {
   /** Whether so many entries per head may stay in the pool that there is. */
   #fits(counts: readonly number[]): boolean {
     const most = counts.reduce((sum, count) => sum + this.#blocksFor(count + growth(count, 1)), 0);
-    return !this.#buffers.shared && compactsInPlace(this.view) && this.#buffers.rows <= most * this.blockSize;
+    return !this.#buffers.shared && this.#buffers.rows <= most * this.blockSize;
   }
 
   fill(from: KvView, lengths: Int32Array): void {

@@ -138,7 +138,7 @@ export interface Backend extends AsyncDisposable {
   kvAppend(segments: readonly AttentionSegment[], k: Tensor, v: Tensor, positions: Tensor): void;
   /** Copies the selected entries of `from` into the empty view `to`, in order, and sets its lengths. 'all' copies every entry. */
   kvGather(from: KvView, selection: Selection | 'all', to: KvView): void;
-  /** Moves the selected entries of each head, ascending, to its slots 0, 1, … where they lie, and sets its lengths. Rows of keys and values are whole pieces of 16 bytes. */
+  /** Moves the selected entries of each head, ascending, to its slots 0, 1, … where they lie, and sets its lengths. */
   kvCompact(view: KvView, selection: Selection): void;
   /** Keys or values of a uniform view as f32 [kvHeads, n, headDim], or of its entries `start` … `end` − 1. */
   kvRead(view: KvView, part: 'keys' | 'values', start?: number, end?: number): Tensor;

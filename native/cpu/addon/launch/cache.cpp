@@ -90,7 +90,6 @@ void kv_gather(Backend& backend, const View& from, const std::optional<Selection
 
 void kv_compact(Backend& backend, const View& view, const SelectionTensors& selection) {
   check_view("kvCompact", view);
-  demand(row_bytes(view.dtype, view.head_dim) % 16 == 0, "kvCompact", "kvCompact: rows must be whole pieces of 16 bytes");
   std::vector<Tensor> inputs;
   add_selection("kvCompact", selection, view, inputs);
   add_places(view, inputs);

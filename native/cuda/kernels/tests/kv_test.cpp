@@ -48,19 +48,27 @@ Entries select(const Entries& all, const Kept& kept, std::size_t head_dim) {
 
 }  // namespace
 
-KVSIFT_TEST(compact_in_place, "kv_compact: every layout and type, runs longer than a block moves at once") {
+/** A head dim whose rows are whole pieces of so many bytes and of no more; blocks of 34 bytes are of 2, of 4 in pairs, and of 16 in eights. */
+std::size_t dim_of(kvsift_cuda_dtype type, std::size_t piece) {
+  if (type == KVSIFT_CUDA_Q8_0) return piece == 16 ? 256 : piece == 4 ? 64 : 32;
+  if (type == KVSIFT_CUDA_F32) return piece == 16 ? 24 : 21;
+  return piece == 16 ? 40 : piece == 4 ? 38 : 37;
+}
+
+KVSIFT_TEST(compact_in_place, "kv_compact: every layout, type and size of rows, runs longer than a block moves at once") {
   const std::vector<int> lengths{701, 13, 40, 350};
   for (const Layout layout : layouts) {
     for (const auto type : types) {
-      // Blocks are moved in whole pieces of 16 bytes too: eight of them.
-      const std::size_t head_dim = type == KVSIFT_CUDA_F32 ? 24 : type == KVSIFT_CUDA_Q8_0 ? 256 : 40;
-      Cache cache(layout, type, head_dim, lengths, 31);
-      const Kept kept = survivors(lengths, 4);
-      Buffer<std::int32_t> indices(kept.indices);
-      Buffer<std::int32_t> offsets(kept.offsets);
-      const kvsift_cuda_slot_selection selection{indices.get(), offsets.get(), kept.most, indices.size()};
-      good(kvsift_cuda_kv_compact(context(), nullptr, &cache.view, &selection));
-      expect_entries(cache.read(), select(cache.entries, kept, head_dim), name_of(layout));
+      for (const std::size_t piece : {16, 4, 2}) {
+        const std::size_t head_dim = dim_of(type, piece);
+        Cache cache(layout, type, head_dim, lengths, 31);
+        const Kept kept = survivors(lengths, 4);
+        Buffer<std::int32_t> indices(kept.indices);
+        Buffer<std::int32_t> offsets(kept.offsets);
+        const kvsift_cuda_slot_selection selection{indices.get(), offsets.get(), kept.most, indices.size()};
+        good(kvsift_cuda_kv_compact(context(), nullptr, &cache.view, &selection));
+        expect_entries(cache.read(), select(cache.entries, kept, head_dim), name_of(layout));
+      }
     }
   }
 }

@@ -1,6 +1,6 @@
-import { type Backend, compactsInPlace, type KvType } from '@kvsift/tensor';
+import type { Backend, KvType } from '@kvsift/tensor';
 import { agree, failsStream } from '../agree.js';
-import type { Bench, Case } from '../case.js';
+import type { Case } from '../case.js';
 import { floatTensor, integerTensor } from '../inputs.js';
 import { contents, layouts, makeView, type ViewPlan } from '../views.js';
 
@@ -42,25 +42,21 @@ function appendCases(plan: (change: Partial<ViewPlan>) => ViewPlan): Case[] {
           return Object.assign({}, ...moved, contents(from, 'from.'), contents(whole, 'all.'));
         }),
     },
-    ...(compactsInPlace(plan({}))
-      ? [
-          {
-            op: 'kvCompact' as const,
-            title: `${describe(plan({}))}: selected entries move to the front, and nothing else changes`,
-            run: (bench: Bench) =>
-              agree(bench, (backend) => {
-                const view = makeView(backend, plan({ lengths: [40, 1, 3, 2], room: 2 }));
-                const kept = [0, 2, 3, ...Array.from({ length: 33 }, (_, index) => index + 5), 39];
-                const count = kept.length;
-                backend.kvCompact(
-                  view,
-                  backend.selection(Int32Array.of(...kept, 0, 1), Int32Array.of(0, count, count, count + 2, count + 2)),
-                );
-                return contents(view);
-              }),
-          },
-        ]
-      : []),
+    {
+      op: 'kvCompact',
+      title: `${describe(plan({}))}: selected entries move to the front, and nothing else changes`,
+      run: (bench) =>
+        agree(bench, (backend) => {
+          const view = makeView(backend, plan({ lengths: [40, 1, 3, 2], room: 2 }));
+          const kept = [0, 2, 3, ...Array.from({ length: 33 }, (_, index) => index + 5), 39];
+          const count = kept.length;
+          backend.kvCompact(
+            view,
+            backend.selection(Int32Array.of(...kept, 0, 1), Int32Array.of(0, count, count, count + 2, count + 2)),
+          );
+          return contents(view);
+        }),
+    },
     {
       op: 'kvRead',
       title: describe(plan({})),

@@ -1,18 +1,9 @@
-import { byteLength } from '../dtype.js';
 import { KvsiftError } from '../errors.js';
 import type { AttentionSegment, KvView, Selection } from '../kv.js';
 import type { AttentionOptions, AttentionShape, ColumnOptions } from '../op-options.js';
 import { formatShape, type Shape } from '../shape.js';
 import type { Tensor } from '../tensor.js';
 import { alive, demand, dtypeIs, finite, integer, is, matrix, shapeIs } from './check.js';
-
-/** Pieces that a backend moves at once where entries move within their memory. */
-const compactBytes = 16;
-
-/** Whether the entries of a view can move within their memory: see `Backend.kvCompact`. */
-export function compactsInPlace({ dtype, headDim }: Pick<KvView, 'dtype' | 'headDim'>): boolean {
-  return byteLength(dtype, [headDim]) % compactBytes === 0;
-}
 
 /** Living tensors that fit each other. Row numbers live on the device: a backend checks them when an op runs. */
 export function checkView(op: string, view: KvView): void {
@@ -94,11 +85,6 @@ export function checkKvGather(from: KvView, selection: Selection | 'all', to: Kv
 export function checkKvCompact(view: KvView, selection: Selection): void {
   checkView('kvCompact', view);
   checkSelection('kvCompact', selection, view.kvHeads);
-  demand(
-    compactsInPlace(view),
-    'kvCompact',
-    `rows must be whole pieces of ${compactBytes} bytes, not ${view.headDim} values of ${view.dtype}`,
-  );
 }
 
 function checkUniform(op: string, view: KvView): void {

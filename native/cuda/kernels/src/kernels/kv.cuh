@@ -112,8 +112,9 @@ constexpr int compact_ahead = 4;
 /**
  * Compaction in place. Kept indices ascend, so entry j never lies before slot j: a block that reads a run of entries before it writes the run's slots,
  * and takes the runs in order, overwrites nothing that it still needs. Blocks share nothing: each has its own head and its own bytes of the rows.
- * Grid: slices of keys, slices of values and one for the positions; heads.
+ * A `Unit` at a time. Grid: slices of keys, slices of values and one for the positions; heads.
  */
+template <class Unit>
 __global__ void __launch_bounds__(compact_threads) compact_rows(const KvView view, const std::int32_t* __restrict__ indices,
                                                                 const std::int32_t* __restrict__ offsets, const std::int32_t* __restrict__ kept,
                                                                 int row_bytes, std::int32_t* __restrict__ faults) {
@@ -138,22 +139,23 @@ __global__ void __launch_bounds__(compact_threads) compact_rows(const KvView vie
     }
     return;
   }
-  constexpr int pieces = compact_slice / 16;
+  constexpr int pieces = compact_slice / static_cast<int>(sizeof(Unit));
   constexpr int run = compact_threads / pieces;
   auto* data = static_cast<unsigned char*>(slice < slices ? view.keys : view.values);
-  const int byte = slice % slices * compact_slice + static_cast<int>(threadIdx.x) % pieces * 16;
+  const int byte = slice % slices * compact_slice + static_cast<int>(threadIdx.x) % pieces * static_cast<int>(sizeof(Unit));
+  const auto at = [&](std::int64_t row) { return reinterpret_cast<Unit*>(data + row * row_bytes + byte); };
   for (int base = 0; base < count; base += run * compact_ahead) {
-    Vector16 held[compact_ahead];
+    Unit held[compact_ahead];
 #pragma unroll
     for (int i = 0; i < compact_ahead; i++) {
       const int entry = base + i * run + static_cast<int>(threadIdx.x) / pieces;
-      if (entry < count && byte < row_bytes) held[i] = load16(data + source(entry) * row_bytes + byte);
+      if (entry < count && byte < row_bytes) held[i] = *at(source(entry));
     }
     sync_block();
 #pragma unroll
     for (int i = 0; i < compact_ahead; i++) {
       const int entry = base + i * run + static_cast<int>(threadIdx.x) / pieces;
-      if (entry < count && byte < row_bytes) store16(data + row_of(view, head, static_cast<unsigned>(entry)) * row_bytes + byte, held[i]);
+      if (entry < count && byte < row_bytes) *at(row_of(view, head, static_cast<unsigned>(entry))) = held[i];
     }
     sync_block();
   }

@@ -109,7 +109,6 @@ void kv_compact(const Launch& launch, const KvView& view, const kvsift_cuda_slot
   check_view(launch, view, "view");
   check_selection(launch, selection);
   const int bytes = row_bytes(view);
-  launch.require(bytes % 16 == 0, KVSIFT_CUDA_UNSUPPORTED, "compaction in place needs rows of whole pieces of 16 bytes");
   const Scratch lengths(launch, guard_bytes({&view, 1}));
   const Scratch kept(launch, view.kv_heads * sizeof(std::int32_t));
   KvView source = view;
@@ -117,8 +116,11 @@ void kv_compact(const Launch& launch, const KvView& view, const kvsift_cuda_slot
   guard_selection(launch, source, &selection, view, kept.as<std::int32_t>());
   const auto slices = static_cast<unsigned>(ceil_div(static_cast<std::size_t>(bytes), compact_slice));
   const Grid grid{2 * slices + (view.positions != nullptr ? 1 : 0), static_cast<unsigned>(view.kv_heads), 1};
-  launch.check(start_kernel(compact_rows, grid, compact_threads, 0, launch.stream, source, selection.indices, selection.offsets, kept.as<std::int32_t>(),
-                            bytes, launch.context.faults));
+  const auto start = [&](auto kernel) {
+    launch.check(start_kernel(kernel, grid, compact_threads, 0, launch.stream, source, selection.indices, selection.offsets, kept.as<std::int32_t>(), bytes,
+                              launch.context.faults));
+  };
+  bytes % 16 == 0 ? start(compact_rows<Vector16>) : bytes % 4 == 0 ? start(compact_rows<std::uint32_t>) : start(compact_rows<std::uint16_t>);
   launch.check(start_kernel(set_lengths, Grid{blocks_for(launch, view.kv_heads, 256), 1, 1}, 256, 0, launch.stream, view, kept.as<std::int32_t>()));
 }
 
