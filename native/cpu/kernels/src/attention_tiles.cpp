@@ -160,8 +160,7 @@ void TileWork::attend(const TileContext& context, std::size_t begin, std::size_t
       if (kept != nullptr) std::fill_n(kept->weights + kept_row * context.entries, rows * context.entries, std::uint16_t{0});
       continue;
     }
-    const std::size_t depth = pairs ? whole_width(count) : count;
-    std::size_t stride = depth;  // from panel to panel of values
+    std::size_t stride = pairs ? whole_width(count) : count;  // from panel to panel of values
     if (packed != nullptr && start >= packed->first) {
       const std::size_t tile = (start - packed->first) / context.entries;
       keys = packed->keys(tile);
@@ -181,7 +180,11 @@ void TileWork::attend(const TileContext& context, std::size_t begin, std::size_t
         if (kept != nullptr) std::fill_n(weights, row_count * context.entries, std::uint16_t{0});
         continue;
       }
-      const ScoreTile tile = score(context, start, count, row, row_count);
+      // Nothing lies behind what the last of these rows sees; weights that are kept are of the whole tile.
+      const auto seen = static_cast<std::size_t>(*std::max_element(last + row, last + row + row_count));
+      const std::size_t near = kept != nullptr ? count : std::min(count, seen - start);
+      const std::size_t depth = pairs ? whole_width(near) : near;
+      const ScoreTile tile = score(context, start, near, row, row_count);
       float* output = out + row * head_dim;
       context.kernels.attention.softmax(tile, {top + row, sum + row, with_values ? output : nullptr, head_dim}, weights);
       if (kept != nullptr) std::copy_n(top + row, row_count, kept->top + kept_row + row);
