@@ -180,14 +180,17 @@ void TileWork::attend(const TileContext& context, std::size_t begin, std::size_t
         if (kept != nullptr) std::fill_n(weights, row_count * context.entries, std::uint16_t{0});
         continue;
       }
-      // Nothing lies behind what the last of these rows sees; weights that are kept are of the whole tile.
+      // Nothing lies behind what the last of these rows sees.
       const auto seen = static_cast<std::size_t>(*std::max_element(last + row, last + row + row_count));
-      const std::size_t near = kept != nullptr ? count : std::min(count, seen - start);
+      const std::size_t near = std::min(count, seen - start);
       const std::size_t depth = pairs ? whole_width(near) : near;
       const ScoreTile tile = score(context, start, near, row, row_count);
       float* output = out + row * head_dim;
       context.kernels.attention.softmax(tile, {top + row, sum + row, with_values ? output : nullptr, head_dim}, weights);
-      if (kept != nullptr) std::copy_n(top + row, row_count, kept->top + kept_row + row);
+      if (kept != nullptr) {
+        std::copy_n(top + row, row_count, kept->top + kept_row + row);
+        for (std::size_t i = 0; i < row_count; i++) std::fill_n(weights + i * context.entries + tile.width, whole_width(count) - tile.width, std::uint16_t{0});
+      }
       if (!with_values) continue;
       if (pairs) {
         products.pair_tile(values, stride * 32, panels, depth / 2, weights, context.entries, row_count, {output, head_dim, head_dim, nullptr, output});
