@@ -19,7 +19,8 @@ class RowBuffer {
 
   push(backend: Backend, rows: Tensor, limit: number): void {
     const before = this.#rows;
-    const joined = before === undefined ? backend.reshape(rows, rows.shape) : backend.concat([before, rows], 0);
+    const alone = before === undefined || (rows.shape[0] ?? 0) >= limit;
+    const joined = alone ? backend.reshape(rows, rows.shape) : backend.concat([before, rows], 0);
     before?.dispose();
     const count = joined.shape[0] ?? 0;
     if (count <= limit) {
