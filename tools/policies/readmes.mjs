@@ -7,7 +7,16 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const check = process.argv.includes('--check');
 const stale = [];
-const inner = { rerotate: 'knorm', 'per-chunk': 'knorm', 'per-layer': 'knorm', decoding: 'tova', merging: 'knorm' };
+const inner = {
+  rerotate: 'knorm',
+  'per-chunk': 'knorm',
+  'per-layer': 'knorm',
+  decoding: 'tova',
+  merging: 'knorm',
+  threshold: 'knorm',
+};
+/** What an example needs besides the wrapped policy. */
+const settings = { threshold: ', threshold: -20' };
 
 for (const folder of readdirSync(join(root, 'packages')).sort()) {
   if (!folder.startsWith('policy-') || folder === 'policy-testkit') continue;
@@ -32,7 +41,7 @@ function readme(folder, factories, presets) {
   const { description } = JSON.parse(readFileSync(join(root, 'packages', folder, 'package.json'), 'utf8'));
   const [[symbol, { definition: first }]] = factories;
   const wrapped = inner[first.name];
-  const call = wrapped === undefined ? `${symbol}()` : `${symbol}({ policy: ${wrapped}() })`;
+  const call = wrapped === undefined ? `${symbol}()` : `${symbol}({ policy: ${wrapped}()${settings[first.name] ?? ''} })`;
   const imports = wrapped === undefined ? '' : `import { ${wrapped} } from '@kvsift/policy-${wrapped}';\n`;
   return `# @kvsift/${folder}
 

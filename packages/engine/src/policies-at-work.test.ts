@@ -136,6 +136,44 @@ describe('policies at work', () => {
     }
   });
 
+  it('threshold judges each token once, when it leaves the window', async () => {
+    const window = 6;
+    const least = -1;
+    using full = made.model.session({});
+    await full.prefill(prompt);
+    using session = made.model.session({
+      policy: registry.parse(`threshold(knorm, threshold=${least}, window=${window})`),
+      budget: '100%',
+      trackPositions: true,
+    });
+    await session.prefill(prompt);
+    const turns = [[], [3], [8], [1, 7, 2, 9, 4, 6, 3, 8, 5], [2], [1], [7]];
+    for (const turn of turns) {
+      if (turn.length === 1) for (const one of [full, session]) await one.force(turn[0] ?? 0);
+      if (turn.length > 1) for (const one of [full, session]) await one.prefill(turn);
+      // A second turn evicts nothing: its tokens are judged at the next step.
+      if (turn.length > 1) continue;
+      // Keys of the first layer depend on their own token alone.
+      const { view } = full.cache.layer(0);
+      const keys = (await backend.kvRead(view, 'keys').read()) as Float32Array;
+      const { maxLength: length, headDim } = view;
+      const norm = (entry: number) => Math.hypot(...keys.subarray(entry * headDim, (entry + 1) * headDim));
+      const expected = [0, 1].map((head) =>
+        Array.from({ length }, (_, at) => at).filter((at) => at >= length - window || -norm(head * length + at) >= least),
+      );
+      expect((await session.retained(0)).map((own) => [...own])).toEqual(expected);
+      expect(expected[0]?.length).toBeLessThan(length - 5);
+    }
+  });
+
+  it('decoding(random) drops any entry, not those of one slot again and again', async () => {
+    using session = made.model.session({ policy: registry.parse('decoding(random)'), budget: 8, trackPositions: true });
+    await session.prefill(prompt);
+    for (let step = 0; step < 60; step++) await session.force(step % 60);
+    // An entry lives through 60 draws of 1 in 9 with a chance of 1 in 1,000.
+    for (const own of await session.retained(1)) expect(own[0]).toBeGreaterThan(47);
+  });
+
   it.each(['ratchet(streaming-llm, features=taylor, rule=none)', 'think(window=8, recent=8)', 'think(knorm, recent=4)'])(
     '%s: a second turn reads as token by token, and forks agree',
     async (expression) => {

@@ -26,6 +26,8 @@ describe('compositions', () => {
     ['ratchet(merging(knorm))', 'merging adds what it evicts to what it keeps'],
     ['merging(merging(knorm))', 'merging adds what it evicts to what it keeps'],
     ['ratchet(adakv)', 'adakv is ragged'],
+    ['rerotate(threshold(knorm))', 'threshold is ragged'],
+    ['threshold(adakv)', 'must be a policy that scores entries'],
     ['adakv(decoding(knorm))', 'must be a policy that scores entries'],
     ['per-layer(decoding(knorm), weights=[1, 2])', 'must be a policy that scores entries'],
     ['decoding(decoding(knorm))', 'must be a policy that scores entries'],

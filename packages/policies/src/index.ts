@@ -33,6 +33,7 @@ import { simlayerkv } from '@kvsift/policy-simlayerkv';
 import { snapkv } from '@kvsift/policy-snapkv';
 import { streamingLlm } from '@kvsift/policy-streaming-llm';
 import { think } from '@kvsift/policy-think';
+import { threshold } from '@kvsift/policy-threshold';
 import { tova } from '@kvsift/policy-tova';
 
 export { policyOf, registryFor, withAbsoluteSource } from './external.js';
@@ -75,6 +76,7 @@ export const policies: readonly AnyPolicyFactory[] = [
   snapkv,
   streamingLlm,
   think,
+  threshold,
   tova,
 ];
 

@@ -2,6 +2,8 @@ import { definePolicy, keepBest, resolveBudgets } from '@kvsift/policy';
 
 /** Purpose word of this policy's stream of random numbers. */
 const purpose = 2;
+/** More than there are purpose words. */
+const purposes = 256;
 
 /** Random (specification 2): scores drawn once per entry, so that smaller budgets keep subsets of larger ones. */
 export const random = definePolicy({
@@ -32,8 +34,12 @@ export const random = definePolicy({
       start: () => ({
         observe: {},
         decode: { observe: {} },
-        score: ({ backend, seed, sequence, layer, model, length }) =>
-          backend.uniform({ seed, sequence, layer: layers === 'own' ? layer : 0, purpose }, model.kvHeads, length),
+        score({ backend, seed, sequence, layer, model, length, seen }) {
+          // Drawn anew once entries have gone: with the numbers of the prompt the same slot would lose at every step.
+          const again = seen - length;
+          const key = { seed, sequence, layer: layers === 'own' ? layer : 0, purpose: purpose + again * purposes };
+          return backend.uniform(key, model.kvHeads, length);
+        },
       }),
     }),
 });

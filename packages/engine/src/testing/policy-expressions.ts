@@ -25,6 +25,7 @@ export const expressions: Readonly<Record<string, string>> = {
   'per-layer': `per-layer(knorm, weights=[${Array.from({ length: smallModel.layers }, (_, layer) => layer + 1).join(', ')}])`,
   decoding: 'decoding(h2o(window=4), interval=2)',
   merging: 'merging(knorm)',
+  threshold: 'threshold(knorm, threshold=-1.0, window=6)',
 };
 /** Need files or a tokenizer of their own. */
 const elsewhere = new Set(['duo-attention', 'q-filters', 'kvzip']);
