@@ -59,6 +59,8 @@ describe('policies at work', () => {
     'ratchet(cake(window=4, decode=true))',
     'simlayerkv(when=first-step, threshold=0.1, recent=12)',
     'decoding(scissorhands(importance=attention, decay=0.9))',
+    'decoding(scissorhands(importance=attention, temperature=0.5))',
+    'decoding(random)',
   ])('%s: is saved and goes on as its origin', async (expression) => {
     const options = { policy: registry.parse(expression), budget };
     const path = join(made.folder, 'saved.safetensors');

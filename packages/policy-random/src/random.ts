@@ -1,9 +1,7 @@
-import { definePolicy, keepBest, resolveBudgets } from '@kvsift/policy';
+import { definePolicy, keepBest, resolveBudgets, streamOf } from '@kvsift/policy';
 
 /** Purpose word of this policy's stream of random numbers. */
 const purpose = 2;
-/** More than there are purpose words. */
-const purposes = 256;
 
 /** Random (specification 2): scores drawn once per entry, so that smaller budgets keep subsets of larger ones. */
 export const random = definePolicy({
@@ -34,11 +32,9 @@ export const random = definePolicy({
       start: () => ({
         observe: {},
         decode: { observe: {} },
-        score({ backend, seed, sequence, layer, model, length, seen }) {
-          // Drawn anew once entries have gone: with the numbers of the prompt the same slot would lose at every step.
-          const again = seen - length;
-          const key = { seed, sequence, layer: layers === 'own' ? layer : 0, purpose: purpose + again * purposes };
-          return backend.uniform(key, model.kvHeads, length);
+        score(view) {
+          const own = streamOf(view, purpose);
+          return view.backend.uniform(layers === 'own' ? own : { ...own, layer: 0 }, view.model.kvHeads, view.length);
         },
       }),
     }),

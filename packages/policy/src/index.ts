@@ -16,4 +16,5 @@ export * from './run-memory.js';
 export * from './saved-state.js';
 export * from './scored.js';
 export * from './scores.js';
+export * from './streams.js';
 export { traitsOf, wrapping } from './wrapping.js';
