@@ -32,7 +32,15 @@ export const merging = definePolicy({
       min: -1,
       max: 2,
       unit: 'cosine',
-      description: 'Least similarity that merges; above 1 nothing does. d2o uses the mean instead.',
+      description: 'Least similarity that merges; above 1 nothing does. d2o takes the mean of the evicted entries instead.',
+    },
+    fraction: {
+      kind: 'number',
+      default: 1,
+      min: 0,
+      max: 1,
+      unit: 'share of evicted entries',
+      description: 'Only so many of a head’s evicted entries merge, those most like a kept one; not for cam.',
     },
     neighbours: {
       kind: 'integer',
@@ -40,6 +48,19 @@ export const merging = definePolicy({
       min: 1,
       unit: 'entries',
       description: 'cam: kept entries behind an evicted one that share its value.',
+    },
+    reference: {
+      kind: 'choice',
+      choices: ['next', 'most'] as const,
+      default: 'next',
+      description:
+        'cam: what an evicted entry’s attention is compared with. next: the mean of those that would share its value; most: the largest among the first `sinks` and the last `window` entries.',
+    },
+    sinks: { kind: 'integer', default: 4, min: 0, unit: 'tokens', description: 'cam with reference=most: first tokens.' },
+    draw: {
+      kind: 'flag',
+      default: true,
+      description: 'cam: the comparison is a probability; false: an entry merges where it got more.',
     },
     window: {
       kind: 'integer',
@@ -52,14 +73,23 @@ export const merging = definePolicy({
   observes: 'what the wrapped policy observes; for cam and keepkv the rotated queries of the last `window` rows',
   costs: '2 · kvHeads · n · kept · headDim FLOPs, O(kvHeads · (n + 128 · kept)) memory',
   phases: ['prefill'],
-  profiles: { kvpress: { description: 'kvpress MergingPress.', parameters: { method: 'values' } } },
+  profiles: {
+    kvpress: { description: 'kvpress MergingPress.', parameters: { method: 'values' } },
+    cam: { description: 'CaM repository, generation with Llama.', parameters: { method: 'cam', neighbours: 32 } },
+    'cam-factory': {
+      description: 'CaM as KVCache-Factory has it; neighbours and window are both that of the wrapped policy there.',
+      parameters: { method: 'cam', reference: 'most', window: 8, neighbours: 8 },
+    },
+  },
   deviations: [
-    'd2o uses the mean similarity of the evicted ones among 128 entries at a time as its threshold.',
+    'd2o judges each head by itself, once, at the end of the prompt; the original averages over heads and moves its threshold while decoding.',
+    'cam merges at the end of the prompt, by the attention of its last queries; the original merges whenever a token leaves its window.',
     'keepkv keeps keys as they are and mixes values by their attention: the paper also merges keys.',
     'Layers with a sliding window merge nothing: what has left the window must stay out of sight.',
     'Averaging rotated keys of different positions (pivot, weighted, d2o) follows the references, though it is doubtful.',
   ],
-  create: ({ policy, method, threshold, neighbours, window }) => {
+  create: ({ policy, ...merge }) => {
+    const { method, window } = merge;
     const begin = wrapping('merging', policy, [
       'cascade',
       'decode',
@@ -71,7 +101,6 @@ export const merging = definePolicy({
       // What is evicted has not turned with the survivors: their keys do not mix.
       ...(mergesKeys(method) ? (['renumbering'] as const) : []),
     ]);
-    const merge: Merge = { method, threshold, neighbours, window };
     return {
       ragged: false,
       traits: [...(policy.traits ?? []), 'merging'] as const,

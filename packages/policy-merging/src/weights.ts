@@ -1,9 +1,12 @@
 import {
+  bestFirst,
+  entryRow,
   filled,
   gatherColumns,
   keptSlots,
   type LayerView,
   norms,
+  overEntries,
   reduceGroups,
   releasing,
   windowAttention,
@@ -17,8 +20,16 @@ export interface Merge {
   readonly method: Method;
   /** Least cosine that merges. */
   readonly threshold: number;
+  /** Share of the evicted entries that merges at most, those most like a kept one. */
+  readonly fraction: number;
   /** CaM: kept entries behind an evicted one that share its value. */
   readonly neighbours: number;
+  /** CaM: what an evicted entry's attention is compared with. */
+  readonly reference: 'next' | 'most';
+  /** CaM: first entries that `most` looks at, besides the last `window`. */
+  readonly sinks: number;
+  /** CaM: whether chance decides, or only whether the entry got more than what it is compared with. */
+  readonly draw: boolean;
   /** Queries whose attention weighs entries (CaM, KeepKV). */
   readonly window: number;
 }
@@ -52,6 +63,7 @@ export function gatherEvicted(
   const slots = keptSlots(backend, selection);
   const attention = readsAttention(merge.method) ? entryAttention(view, merge.window) : undefined;
   const keptAttention = attention && gatherColumns(view, attention, selection);
+  const limit = merge.method === 'cam' ? merge.threshold : leastSimilarity(view, keys, kept.keys, slots, merge);
   const width = 2 * headDim + 2;
   let sums: Tensor | undefined;
   for (let start = 0; start < length; start += rowsAtOnce) {
@@ -66,12 +78,12 @@ export function gatherEvicted(
         [1, rows, 1],
       );
       const distance = inner.zip(inner.reshape(slots, [heads, 1, count]), own, 'sub');
-      const gone = inner.reshape(inner.evaluate(not(keptHere(inner, distance))), [heads, rows, 1]);
+      const gone = goneFrom(inner, distance);
       const chunk = { start, end, distance, gone, keys: cut(keys), values: cut(values) };
       const pair =
         merge.method === 'cam'
           ? cam(view, inner, chunk, attention, keptAttention, merge)
-          : nearest(inner, chunk, kept, merge, attention);
+          : nearest(inner, chunk, kept, merge, limit, attention);
       const weights = inner.transpose(inner.zip(pair.weights, gone, 'mul'), [0, 2, 1]);
       const gates = inner.transpose(inner.zip(pair.gates, gone, 'mul'), [0, 2, 1]);
       const one = filled(inner, [heads, rows, 1], 1);
@@ -91,9 +103,51 @@ export function gatherEvicted(
   };
 }
 
-/** 1 where a row of the chunk is itself kept. @param distance kept slot − own slot, f32 [kvHeads, rows, kept] */
-function keptHere(backend: Backend, distance: Tensor): Tensor {
-  return backend.evaluate(['less', ['abs', distance], 0.5], { axis: 2, op: 'max' });
+/** 1 where a row of the chunk is evicted, else 0: [heads, rows, 1]. @param distance kept slot − own slot, f32 [kvHeads, rows, kept] */
+function goneFrom(backend: Backend, distance: Tensor): Tensor {
+  const [heads = 0, rows = 0] = distance.shape;
+  const kept = backend.evaluate(['less', ['abs', distance], 0.5], { axis: 2, op: 'max' });
+  return backend.reshape(backend.evaluate(not(kept)), [heads, rows, 1]);
+}
+
+/** Cosine of each row with the kept entry that it resembles most, and all of them: [heads, rows, 1] and [heads, rows, kept]. */
+function similarities(backend: Backend, keys: Tensor, keptKeys: Tensor) {
+  const [heads = 0, rows = 0] = keys.shape;
+  const unit = (x: Tensor) => backend.zip(x, lengths(backend, x), 'div');
+  const cosine = backend.matmul(unit(keys), unit(keptKeys), { transposeB: true });
+  return { cosine, best: backend.reshape(backend.reduce(cosine, 2, 'max'), [heads, rows, 1]) };
+}
+
+/** Least cosine that merges: where it depends on all evicted entries of a head, they are looked at before any is merged. */
+function leastSimilarity(view: LayerView, keys: Tensor, keptKeys: Tensor, slots: Tensor, merge: Merge): Tensor | number {
+  const { backend, length } = view;
+  const { method, threshold, fraction } = merge;
+  if (method !== 'd2o' && fraction === 1) return threshold;
+  const [heads = 0, count = 0] = keptKeys.shape;
+  // −2, below every cosine, for entries that are kept.
+  const best = overEntries(
+    view,
+    (inner, start, end) => {
+      const own = entryRow(inner, end - start, (entry) => start + entry);
+      const distance = inner.zip(inner.reshape(slots, [heads, 1, count]), inner.reshape(own, [1, end - start, 1]), 'sub');
+      const gone = goneFrom(inner, distance);
+      const { best } = similarities(inner, inner.slice(keys, 1, start, end), keptKeys);
+      const lowered = inner.evaluate(['min', best, ['sub', ['mul', gone, 4], 2]]);
+      return inner.reshape(lowered, [heads, end - start]);
+    },
+    { most: rowsAtOnce },
+  );
+  const evicted = length - count;
+  const limits: Tensor[] = [];
+  if (method === 'd2o') limits.push(backend.evaluate(['div', ['add', backend.reduce(best, 1, 'sum'), 2 * count], evicted]));
+  if (fraction < 1) {
+    const within = backend.zip(bestFirst(backend, best), Math.round(fraction * evicted), 'less');
+    // 2, above every cosine, in place of what is not among them.
+    limits.push(backend.evaluate(['max', best, ['add', ['mul', within, -4], 2]], { axis: 1, op: 'min' }));
+  }
+  const [one, other] = limits.map((limit) => backend.reshape(limit, [heads, 1, 1]));
+  const own = method === 'd2o' ? one : backend.zip(present(one), threshold, 'max');
+  return other === undefined ? present(own) : backend.zip(present(own), other, 'max');
 }
 
 interface Chunk {
@@ -112,17 +166,15 @@ function nearest(
   chunk: Chunk,
   kept: { keys: Tensor; values: Tensor },
   merge: Merge,
+  limit: Tensor | number,
   attention: Tensor | undefined,
 ) {
   const [heads = 0, count = 0] = kept.keys.shape;
   const [, rows = 0] = chunk.keys.shape;
-  const unit = (x: Tensor) => backend.zip(x, lengths(backend, x), 'div');
-  const cosine = backend.matmul(unit(chunk.keys), unit(kept.keys), { transposeB: true });
-  const best = backend.reshape(backend.reduce(cosine, 2, 'max'), [heads, rows, 1]);
+  const { cosine, best } = similarities(backend, chunk.keys, kept.keys);
   const candidates = backend.evaluate(not(['less', cosine, best]));
   // The first of equal ones.
   const first: Formula = ['mul', ['less', backend.cumsum(candidates), 1.5], candidates];
-  const limit = merge.method === 'd2o' ? meanOfEvicted(backend, best, chunk.gone) : merge.threshold;
   const gates = backend.evaluate(['mul', first, not(['less', best, limit])]);
   return { gates, weights: backend.zip(gates, strength(), 'mul') };
 
@@ -145,14 +197,7 @@ function nearest(
   }
 }
 
-/** Mean of a number per row over the evicted rows: [heads, 1, 1]. Kept rows resemble themselves fully and do not count. */
-function meanOfEvicted(backend: Backend, x: Tensor, gone: Tensor): Tensor {
-  const sum = backend.evaluate(['mul', x, gone], { axis: 1, op: 'sum' });
-  const count = backend.reduce(gone, 1, 'sum');
-  return backend.reshape(backend.evaluate(['div', sum, ['max', count, 1]]), [x.shape[0] ?? 0, 1, 1]);
-}
-
-/** CaM: an even share for each of the next kept entries, drawn with probability attention / their mean attention. */
+/** CaM: an even share for each of the next kept entries, drawn with probability attention / their mean attention, or that of the most attended. */
 function cam(
   view: LayerView,
   backend: Backend,
@@ -170,11 +215,21 @@ function cam(
   const share = backend.zip(near, targets, 'div');
   const paid = present(attention);
   const own = backend.reshape(backend.slice(paid, 1, chunk.start, chunk.end), [heads, rows, 1]);
-  const mean = backend.matmul(share, backend.reshape(present(keptPaid), [heads, count, 1]));
+  const rival =
+    merge.reference === 'most'
+      ? mostAttended(backend, paid, merge)
+      : backend.matmul(share, backend.reshape(present(keptPaid), [heads, count, 1]));
   const all = backend.uniform({ seed, sequence, layer, purpose }, heads, view.length);
   const draws = backend.reshape(backend.slice(all, 1, chunk.start, chunk.end), [heads, rows, 1]);
-  const drawn = backend.evaluate(['less', draws, ['div', own, ['max', mean, 1e-30]]]);
+  const drawn = backend.evaluate(merge.draw ? ['less', draws, ['div', own, ['max', rival, 1e-30]]] : ['less', rival, own]);
   return { gates: backend.zip(near, drawn, 'mul'), weights: backend.zip(share, drawn, 'mul') };
+}
+
+/** The largest attention among the first and the last entries: [heads, 1, 1]. */
+function mostAttended(backend: Backend, paid: Tensor, { sinks, window }: Merge): Tensor {
+  const [heads = 0, length = 0] = paid.shape;
+  const ends = [backend.slice(paid, 1, 0, Math.min(sinks, length)), backend.slice(paid, 1, Math.max(0, length - window), length)];
+  return backend.reshape(backend.reduce(backend.concat(ends, 1), 1, 'max'), [heads, 1, 1]);
 }
 
 /** Methods that weigh entries by attention. */
