@@ -146,8 +146,8 @@ describe('merging', () => {
   });
 
   it('cam merges as often as attention says, and alike for one seed', async () => {
-    const length = 30;
-    const inputs = { ...randomInputs(11, { length, scale: 0.3 }), values: new Float32Array(2 * length * 8).fill(1) };
+    const length = 80;
+    const inputs = { ...randomInputs(11, { length }), values: new Float32Array(2 * length * 8).fill(1) };
     const options = { window: 4, neighbours: 4 };
     const policy = merging({ policy: knorm(), method: 'cam', ...options });
     const run = (seed: number) => evict(createReferenceBackend(), policy, inputs, { budget, seed });
