@@ -61,6 +61,7 @@ describe('policies at work', () => {
     'decoding(scissorhands(importance=attention, decay=0.9))',
     'decoding(scissorhands(importance=attention, temperature=0.5))',
     'decoding(random)',
+    'phases(prompt=pyramidkv(snapkv(window=4)), answer=decoding(h2o(window=4), interval=2, target=20))',
   ])('%s: is saved and goes on as its origin', async (expression) => {
     const options = { policy: registry.parse(expression), budget };
     const path = join(made.folder, 'saved.safetensors');

@@ -11,6 +11,7 @@ const needsMore: Readonly<Record<string, string>> = {
   decoding: 'decoding(tova, interval=16)',
   merging: 'merging(knorm, method=cam)',
   threshold: 'threshold(knorm, threshold=-3)',
+  phases: 'phases(prompt=knorm, answer=decoding(tova))',
   'q-filters': 'q-filters(filters="filters.safetensors")',
 };
 

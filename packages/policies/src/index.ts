@@ -7,7 +7,7 @@ import { chunkkv } from '@kvsift/policy-chunkkv';
 import { compactor, leverage, noncausal } from '@kvsift/policy-compactor';
 import { criticalAdakv, criticalkv } from '@kvsift/policy-criticalkv';
 import { cur } from '@kvsift/policy-cur';
-import { decoding } from '@kvsift/policy-decoding';
+import { decoding, phases } from '@kvsift/policy-decoding';
 import { duoAttention } from '@kvsift/policy-duo-attention';
 import { expectedAttention } from '@kvsift/policy-expected-attention';
 import { finch, finchPresets } from '@kvsift/policy-finch';
@@ -50,6 +50,7 @@ export const policies: readonly AnyPolicyFactory[] = [
   criticalAdakv,
   cur,
   decoding,
+  phases,
   duoAttention,
   expectedAttention,
   finch,
