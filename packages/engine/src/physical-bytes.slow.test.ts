@@ -33,6 +33,8 @@ async function expressions(): Promise<Map<string, string>> {
     'per-chunk': 'per-chunk(knorm)',
     'per-layer': 'per-layer(knorm, weights=[2, 1])',
     decoding: 'decoding(h2o)',
+    phases: 'phases(prompt=knorm, answer=decoding(h2o))',
+    threshold: 'threshold(knorm, threshold=-1)',
     merging: 'merging(knorm)',
     'q-filters': `q-filters(filters="${filters}")`,
   };

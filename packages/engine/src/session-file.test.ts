@@ -72,11 +72,12 @@ const window = 'decoding(snapkv(window=4))';
 const taylor = 'ratchet(streaming-llm, features=taylor)';
 const narrow = 'think(knorm, ratio=0.5, recent=4)';
 const pages = 'quest(pageSize=4, fullLayers=1)';
+const paired = 'minicache(start=0, retained=0.2)';
 const judged = 'threshold(knorm, threshold=-1.0, window=6)';
 const file = 'session.safetensors: ';
 
 describe('a saved session that was changed', () => {
-  it.each([scissorhands, window, taylor, narrow, pages, judged, 'rerotate(pyramidkv(snapkv(window=4)))'])(
+  it.each([scissorhands, window, taylor, narrow, pages, judged, paired, 'rerotate(pyramidkv(snapkv(window=4)))'])(
     '%s is restored where nothing was',
     (expression) => restoreChanged(expression, () => {}),
   );
@@ -186,6 +187,20 @@ describe('a saved session that was changed', () => {
       ({ resize }) => resize('run.policy.low.1', [2, 5, 8]),
     ],
     [pages, 'run.policy.high.2 is missing', ({ content }) => content.delete('run.policy.high.2')],
+    [paired, 'run.policy.keySizes.0 is missing', ({ content }) => content.delete('run.policy.keySizes.0')],
+    [
+      paired,
+      'run.policy.valueSizes.1 is f32 \\[2, 3\\], expected f32 \\[2, 38\\]',
+      ({ resize }) => resize('run.policy.valueSizes.1', [2, 3]),
+    ],
+    [paired, 'run.policy.values.1 is f32', ({ resize }) => resize('run.policy.values.1', [2, 8])],
+    [paired, 'run.policy.positions.1 holds 50', ({ put }) => put('run.policy.positions.1', 37, 50)],
+    [paired, 'run.policy.facts.scale is -1', ({ progress }) => Object.assign(progress.run, { 'policy.facts.scale': -1 })],
+    [
+      paired,
+      'run.policy.keys.2 is unknown',
+      ({ content }) => content.set('run.policy.keys.2', content.get('logits') ?? expect.fail()),
+    ],
     [
       judged,
       'run.policy.scores.1 is f32 \\[2, 51\\], expected f32 \\[2, 1 to 50\\]',

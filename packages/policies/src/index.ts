@@ -19,6 +19,7 @@ import { knorm } from '@kvsift/policy-knorm';
 import { kvzip } from '@kvsift/policy-kvzip';
 import { lagkv } from '@kvsift/policy-lagkv';
 import { merging } from '@kvsift/policy-merging';
+import { minicache } from '@kvsift/policy-minicache';
 import { nacl } from '@kvsift/policy-nacl';
 import { perChunk } from '@kvsift/policy-per-chunk';
 import { perLayer } from '@kvsift/policy-per-layer';
@@ -63,6 +64,7 @@ export const policies: readonly AnyPolicyFactory[] = [
   kvzip,
   lagkv,
   merging,
+  minicache,
   nacl,
   perChunk,
   perLayer,
