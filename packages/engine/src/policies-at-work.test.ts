@@ -222,8 +222,9 @@ describe('policies at work', () => {
 
   it.each([
     ['think(recent=8)', '100%', Array.from({ length: 51 }, (_, at) => at)],
+    ['minicache(start=0, retained=0.3)', '100%', Array.from({ length: 51 }, (_, at) => at)],
     ['think(streaming-llm(sinks=4), recent=8)', '50%', [0, 1, 2, 3, ...Array.from({ length: 23 }, (_, at) => 28 + at)]],
-  ] as const)('%s tells the positions of the narrow entries too', async (expression, share, expected) => {
+  ] as const)('%s tells the positions of what it holds beside the cache too', async (expression, share, expected) => {
     const options = { policy: registry.parse(expression), budget: share, trackPositions: true };
     using session = made.model.session(options);
     await session.prefill(prompt);
