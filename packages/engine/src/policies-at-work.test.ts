@@ -75,6 +75,20 @@ describe('policies at work', () => {
     expect(restored.statistics().entries).toBe(session.statistics().entries);
   });
 
+  it.each([...names.map((name) => expressions[name] ?? name), 'phases(prompt=cake(window=4), answer=decoding(h2o(window=4)))'])(
+    '%s: is saved behind the prompt',
+    async (expression) => {
+      const options = { policy: registry.parse(expression), budget };
+      const path = join(made.folder, 'prompt.safetensors');
+      using session = made.model.session(options);
+      await session.prefill(prompt);
+      await session.save(path);
+      using restored = await made.model.restore(path, options);
+      expect(await restored.logits()).toEqual(await session.logits());
+      expect(await restored.force(5)).toEqual(await session.force(5));
+    },
+  );
+
   it.each(['streaming-llm', 'tova', 'knorm', 'h2o(window=4)', 'keydiff', 'lagkv(lag=4)', 'random'])(
     'decoding(%s) generates in constant memory',
     async (scorer) => {

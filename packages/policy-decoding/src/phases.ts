@@ -1,4 +1,4 @@
-import { definePolicy, joinObservations, narrowView, type PolicyRun, wrapping } from '@kvsift/policy';
+import { definePolicy, joinObservations, narrowView, type PolicyRun, type SavedState, wrapping } from '@kvsift/policy';
 import { KvsiftError } from '@kvsift/tensor';
 
 /** One policy for the prompt and one for the answer (specification 28c). */
@@ -43,6 +43,11 @@ export const phases = definePolicy({
   },
 });
 
+/** Before its first step the answer's policy has gathered nothing, as it has seen nothing of the prompt. */
+function isEmpty({ numbers, tensors }: SavedState): boolean {
+  return Object.keys(numbers).length + Object.keys(tensors).length === 0;
+}
+
 /** @param owns whether this run ends the first one: forks share it, and have no more use for it */
 function inTurn(first: PolicyRun, later: PolicyRun, owns: boolean): PolicyRun {
   const dispose = () => {
@@ -57,7 +62,9 @@ function inTurn(first: PolicyRun, later: PolicyRun, owns: boolean): PolicyRun {
     observe: joinObservations([first.observe, decode?.observe ?? {}]),
     select: (view) => first.select(narrowView(view, first.observe, view.budget, view.backend)),
     ...(decode && { decode }),
-    ...(memory && { memory }),
+    ...(memory && {
+      memory: { ...memory, check: (state, standing) => (isEmpty(state) ? undefined : memory.check(state, standing)) },
+    }),
     ...(rollback && { rollback: (tokens: number) => rollback.call(later, tokens) }),
     ...(fork && { fork: () => inTurn(first, fork.call(later), false) }),
     dispose,
