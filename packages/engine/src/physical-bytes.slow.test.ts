@@ -34,6 +34,7 @@ async function expressions(): Promise<Map<string, string>> {
     'per-layer': 'per-layer(knorm, weights=[2, 1])',
     decoding: 'decoding(h2o)',
     phases: 'phases(prompt=knorm, answer=decoding(h2o))',
+    sequence: 'sequence(first=knorm, second=keydiff)',
     threshold: 'threshold(knorm, threshold=-1)',
     merging: 'merging(knorm)',
     'q-filters': `q-filters(filters="${filters}")`,

@@ -30,6 +30,7 @@ import { random } from '@kvsift/policy-random';
 import { ratchet } from '@kvsift/policy-ratchet';
 import { rerotate } from '@kvsift/policy-rerotate';
 import { scissorhands } from '@kvsift/policy-scissorhands';
+import { sequence } from '@kvsift/policy-sequence';
 import { simlayerkv } from '@kvsift/policy-simlayerkv';
 import { snapkv } from '@kvsift/policy-snapkv';
 import { streamingLlm } from '@kvsift/policy-streaming-llm';
@@ -75,6 +76,7 @@ export const policies: readonly AnyPolicyFactory[] = [
   ratchet,
   rerotate,
   scissorhands,
+  sequence,
   simlayerkv,
   snapkv,
   streamingLlm,
