@@ -61,6 +61,9 @@ describe('policies at work', () => {
     'decoding(scissorhands(importance=attention, decay=0.9))',
     'decoding(scissorhands(importance=attention, temperature=0.5))',
     'decoding(random)',
+    'merging(decoding(h2o(window=4), interval=2), method=cam, window=6)',
+    'merging(decoding(streaming-llm), method=weighted)',
+    'phases(prompt=knorm, answer=merging(decoding(tova), method=keepkv, window=3))',
     'phases(prompt=pyramidkv(snapkv(window=4)), answer=decoding(h2o(window=4), interval=2, target=20))',
   ])('%s: is saved and goes on as its origin', async (expression) => {
     const options = { policy: registry.parse(expression), budget };
@@ -182,6 +185,30 @@ describe('policies at work', () => {
       expect(expected[0]?.length).toBeLessThan(length - 5);
     }
   });
+
+  it.each(['values', 'cam', 'keepkv', 'pivot'])(
+    'merging by %s while decoding changes what is kept, not how much or which',
+    async (method) => {
+      const after = async (expression: string) => {
+        using session = made.model.session({ policy: registry.parse(expression), budget, trackPositions: true });
+        await session.prefill(prompt);
+        for (const id of [3, 8, 1]) await session.force(id);
+        const { view } = session.cache.layer(0);
+        const values = (await backend.kvRead(view, 'values').read()) as Float32Array;
+        return { kept: await session.retained(0), values, entries: session.statistics().entries };
+      };
+      const plain = await after('decoding(streaming-llm)');
+      const first = await after(
+        `phases(prompt=streaming-llm, answer=merging(decoding(streaming-llm), method=${method}, window=2))`,
+      );
+      expect(first.kept).toEqual(plain.kept);
+      expect(first.entries).toBe(plain.entries);
+      const changed = first.values.filter((value, at) => value !== plain.values[at]).length;
+      expect(changed).toBeGreaterThan(0);
+      // Some have taken nothing in.
+      expect(changed).toBeLessThan(first.values.length);
+    },
+  );
 
   it('decoding(random) drops any entry, not those of one slot again and again', async () => {
     using session = made.model.session({ policy: registry.parse('decoding(random)'), budget: 8, trackPositions: true });

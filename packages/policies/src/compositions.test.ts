@@ -17,7 +17,6 @@ describe('compositions', () => {
     ['think(think)', 'think corrects attention'],
     ['rerotate(quest)', 'quest chooses what each step reads'],
     ['think(quest)', 'quest chooses what each step reads'],
-    ['merging(decoding(knorm))', 'decoding evicts while decoding'],
     ['think(decoding(knorm))', 'decoding evicts while decoding'],
     ['think(rerotate(knorm))', 'rerotate gives the survivors new positions'],
     ['ratchet(rerotate(knorm))', 'rerotate gives the survivors new positions'],
@@ -45,6 +44,7 @@ describe('compositions', () => {
     'ratchet(decoding(knorm))',
     'merging(rerotate(knorm))',
     'think(merging(knorm))',
+    'merging(decoding(knorm))',
     'decoding(per-layer(knorm, weights=[1, 2]))',
   ])('%s is taken', (expression) => {
     expect(registry.parse(expression).begin).toBeTypeOf('function');

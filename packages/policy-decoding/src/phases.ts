@@ -20,10 +20,11 @@ export const phases = definePolicy({
   create: ({ prompt, answer }) => {
     const beginPrompt = wrapping('phases', prompt, ['decode', 'compensation', 'retrieval', 'reread', 'segments', 'renumbering']);
     const traits = answer.traits ?? [];
-    if (answer.ragged || traits.join() !== 'decode') {
+    const others = traits.filter((trait) => trait !== 'decode' && trait !== 'merging');
+    if (answer.ragged || !traits.includes('decode') || others.length > 0) {
       throw new KvsiftError(
         'policy_invalid',
-        `phases needs an answer policy that evicts while decoding and does nothing else besides: answer=decoding(...), not ${answer.name}`,
+        `phases needs an answer policy that evicts, or merges, while decoding and does nothing else besides: answer=decoding(...), not ${answer.name}`,
         { policy: answer.name },
       );
     }

@@ -4,7 +4,10 @@ import {
   gatherColumns,
   gatherEntries,
   type LayerView,
+  narrowView,
+  type Observation,
   type ObservedRows,
+  type PolicyRun,
   wrapping,
 } from '@kvsift/policy';
 import type { Tensor } from '@kvsift/tensor';
@@ -72,7 +75,7 @@ export const merging = definePolicy({
   },
   observes: 'what the wrapped policy observes; for cam and keepkv the rotated queries of the last `window` rows',
   costs: '2 · kvHeads · n · kept · headDim FLOPs, O(kvHeads · (n + 128 · kept)) memory',
-  phases: ['prefill'],
+  phases: ['prefill', 'decode'],
   profiles: {
     kvpress: { description: 'kvpress MergingPress.', parameters: { method: 'values' } },
     cam: { description: 'CaM repository, generation with Llama.', parameters: { method: 'cam', neighbours: 32 } },
@@ -82,8 +85,8 @@ export const merging = definePolicy({
     },
   },
   deviations: [
-    'd2o judges each head by itself, once, at the end of the prompt; the original averages over heads and moves its threshold while decoding.',
-    'cam merges at the end of the prompt, by the attention of its last queries; the original merges whenever a token leaves its window.',
+    'd2o judges each head by itself and each eviction anew; the original averages over heads and moves one threshold along.',
+    'cam goes by the attention of the last queries; the original by that of the current step: merging(decoding(streaming-llm), method=cam, window=1).',
     'keepkv keeps keys as they are and mixes values by their attention: the paper also merges keys.',
     'Layers with a sliding window merge nothing: what has left the window must stay out of sight.',
     'Averaging rotated keys of different positions (pivot, weighted, d2o) follows the references, though it is doubtful.',
@@ -92,7 +95,6 @@ export const merging = definePolicy({
     const { method, window } = merge;
     const begin = wrapping('merging', policy, [
       'cascade',
-      'decode',
       'compensation',
       'retrieval',
       'reread',
@@ -104,21 +106,35 @@ export const merging = definePolicy({
     return {
       ragged: false,
       traits: [...(policy.traits ?? []), 'merging'] as const,
-      begin(context) {
-        const inner = begin(context);
-        const { fork: _fork, ...prefill } = inner;
-        const dispose = () => inner.dispose();
-        return {
-          ...prefill,
-          observe: readsAttention(method) ? { ...inner.observe, queries: longer(inner.observe.queries, window) } : inner.observe,
-          select: async (view) => merged(view, await inner.select(view), merge),
-          dispose,
-          [Symbol.dispose]: dispose,
-        };
-      },
+      begin: (context) => mergingRun(begin(context), merge),
     };
   },
 });
+
+function mergingRun(inner: PolicyRun, merge: Merge): PolicyRun {
+  const { fork: _fork, ...run } = inner;
+  const { decode, fork } = inner;
+  const watching = (observe: Observation): Observation =>
+    readsAttention(merge.method) ? { ...observe, queries: longer(observe.queries, merge.window) } : observe;
+  return {
+    ...run,
+    observe: watching(inner.observe),
+    select: async (view) => merged(view, await inner.select(only(view, inner.observe)), merge),
+    ...(decode && {
+      decode: {
+        observe: watching(decode.observe),
+        step: async (view) => merged(view, await decode.step(only(view, decode.observe)), merge),
+        ...(decode.read && { read: async (view) => decode.read?.(view) }),
+      },
+    }),
+    ...(fork && { fork: () => mergingRun(fork.call(inner), merge) }),
+  };
+}
+
+/** A view with no more rows than the wrapped policy asked for: some count every row that they see. */
+function only(view: LayerView, observe: Observation): LayerView {
+  return narrowView(view, observe, view.budget, view.backend);
+}
 
 function longer(rows: ObservedRows | undefined, window: number): ObservedRows {
   if (rows === 'all') return rows;

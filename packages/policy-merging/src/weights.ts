@@ -1,14 +1,15 @@
 import {
   bestFirst,
-  entryRow,
+  evictedWeights,
   filled,
   gatherColumns,
+  gatherEntries,
   keptSlots,
   type LayerView,
   norms,
-  overEntries,
   reduceGroups,
   releasing,
+  streamOf,
   windowAttention,
 } from '@kvsift/policy';
 import type { Backend, Formula, Selection, Tensor } from '@kvsift/tensor';
@@ -56,45 +57,44 @@ export function gatherEvicted(
   selection: Selection,
   merge: Merge,
 ): Gathered {
-  const { backend, cache, length, model } = view;
-  const keys = backend.kvRead(cache, 'keys');
-  const values = backend.kvRead(cache, 'values');
+  const { backend, length } = view;
   const [heads = 0, count = 0, headDim = 0] = kept.keys.shape;
-  const slots = keptSlots(backend, selection);
+  const gone = backend.top(evictedWeights(backend, selection, length), { keep: length - count });
+  const evicted = { ...gatherEntries(view, gone), slots: keptSlots(backend, gone) };
   const attention = readsAttention(merge.method) ? entryAttention(view, merge.window) : undefined;
-  const keptAttention = attention && gatherColumns(view, attention, selection);
-  const limit = merge.method === 'cam' ? merge.threshold : leastSimilarity(view, keys, kept.keys, slots, merge);
+  const paid = attention && gatherColumns(view, attention, gone);
+  const chances = merge.method === 'cam' ? chancesOf(view, present(attention), selection, gone, merge) : undefined;
+  const limit = merge.method === 'cam' ? merge.threshold : leastSimilarity(backend, evicted.keys, kept.keys, merge);
+  const keptAt = backend.reshape(keptSlots(backend, selection), [heads, 1, count]);
   const width = 2 * headDim + 2;
   let sums: Tensor | undefined;
-  for (let start = 0; start < length; start += rowsAtOnce) {
-    const end = Math.min(length, start + rowsAtOnce);
+  for (const [start, end] of chunks(length - count)) {
     const before = sums;
     sums = releasing(backend, (inner) => {
       const rows = end - start;
       const cut = (x: Tensor) => inner.slice(x, 1, start, end);
-      const own = inner.upload(
-        Float32Array.from({ length: rows }, (_, row) => start + row),
-        'f32',
-        [1, rows, 1],
-      );
-      const distance = inner.zip(inner.reshape(slots, [heads, 1, count]), own, 'sub');
-      const gone = goneFrom(inner, distance);
-      const chunk = { start, end, distance, gone, keys: cut(keys), values: cut(values) };
+      const column = (x: Tensor) => inner.reshape(cut(x), [heads, rows, 1]);
+      const keys = cut(evicted.keys);
+      const values = cut(evicted.values);
       const pair =
         merge.method === 'cam'
-          ? cam(view, inner, chunk, attention, keptAttention, merge)
-          : nearest(inner, chunk, kept, merge, limit, attention);
-      const weights = inner.transpose(inner.zip(pair.weights, gone, 'mul'), [0, 2, 1]);
-      const gates = inner.transpose(inner.zip(pair.gates, gone, 'mul'), [0, 2, 1]);
+          ? next(inner, inner.zip(keptAt, column(evicted.slots), 'sub'), merge.neighbours, {
+              paid: column(present(paid)),
+              ...present(chances),
+              draws: column(present(chances).draws),
+            })
+          : nearest(inner, { keys, values, ...(paid && { paid: column(paid) }) }, kept, merge, limit);
+      const weights = inner.transpose(pair.weights, [0, 2, 1]);
+      const gates = inner.transpose(pair.gates, [0, 2, 1]);
       const one = filled(inner, [heads, rows, 1], 1);
-      const weighted = inner.matmul(weights, inner.concat([chunk.keys, chunk.values, one], 2));
+      const weighted = inner.matmul(weights, inner.concat([keys, values, one], 2));
       const part = inner.concat([weighted, inner.matmul(gates, one)], 2);
       return before === undefined ? part : inner.zip(before, part, 'add');
     });
     before?.dispose();
   }
-  if (sums === undefined) throw new Error(`layer ${view.layer} of ${model.layers} is empty`);
-  const columns = (from: number, to: number) => backend.slice(sums, 2, from, to);
+  const all = present(sums);
+  const columns = (from: number, to: number) => backend.slice(all, 2, from, to);
   return {
     keys: columns(0, headDim),
     values: columns(headDim, 2 * headDim),
@@ -103,11 +103,12 @@ export function gatherEvicted(
   };
 }
 
-/** 1 where a row of the chunk is evicted, else 0: [heads, rows, 1]. @param distance kept slot − own slot, f32 [kvHeads, rows, kept] */
-function goneFrom(backend: Backend, distance: Tensor): Tensor {
-  const [heads = 0, rows = 0] = distance.shape;
-  const kept = backend.evaluate(['less', ['abs', distance], 0.5], { axis: 2, op: 'max' });
-  return backend.reshape(backend.evaluate(not(kept)), [heads, rows, 1]);
+/** Ranges of so many rows as are matched at a time. */
+function chunks(rows: number): (readonly [start: number, end: number])[] {
+  return Array.from({ length: Math.ceil(rows / rowsAtOnce) }, (_, index) => [
+    index * rowsAtOnce,
+    Math.min(rows, (index + 1) * rowsAtOnce),
+  ]);
 }
 
 /** Cosine of each row with the kept entry that it resembles most, and all of them: [heads, rows, 1] and [heads, rows, kept]. */
@@ -119,59 +120,39 @@ function similarities(backend: Backend, keys: Tensor, keptKeys: Tensor) {
 }
 
 /** Least cosine that merges: where it depends on all evicted entries of a head, they are looked at before any is merged. */
-function leastSimilarity(view: LayerView, keys: Tensor, keptKeys: Tensor, slots: Tensor, merge: Merge): Tensor | number {
-  const { backend, length } = view;
+function leastSimilarity(backend: Backend, keys: Tensor, keptKeys: Tensor, merge: Merge): Tensor | number {
   const { method, threshold, fraction } = merge;
   if (method !== 'd2o' && fraction === 1) return threshold;
-  const [heads = 0, count = 0] = keptKeys.shape;
-  // −2, below every cosine, for entries that are kept.
-  const best = overEntries(
-    view,
-    (inner, start, end) => {
-      const own = entryRow(inner, end - start, (entry) => start + entry);
-      const distance = inner.zip(inner.reshape(slots, [heads, 1, count]), inner.reshape(own, [1, end - start, 1]), 'sub');
-      const gone = goneFrom(inner, distance);
+  const [heads = 0, evicted = 0] = keys.shape;
+  const parts = chunks(evicted).map(([start, end]) =>
+    releasing(backend, (inner) => {
       const { best } = similarities(inner, inner.slice(keys, 1, start, end), keptKeys);
-      const lowered = inner.evaluate(['min', best, ['sub', ['mul', gone, 4], 2]]);
-      return inner.reshape(lowered, [heads, end - start]);
-    },
-    { most: rowsAtOnce },
+      return inner.reshape(best, [heads, end - start]);
+    }),
   );
-  const evicted = length - count;
-  const limits: Tensor[] = [];
-  if (method === 'd2o') limits.push(backend.evaluate(['div', ['add', backend.reduce(best, 1, 'sum'), 2 * count], evicted]));
-  if (fraction < 1) {
-    const within = backend.zip(bestFirst(backend, best), Math.round(fraction * evicted), 'less');
-    // 2, above every cosine, in place of what is not among them.
-    limits.push(backend.evaluate(['max', best, ['add', ['mul', within, -4], 2]], { axis: 1, op: 'min' }));
-  }
-  const [one, other] = limits.map((limit) => backend.reshape(limit, [heads, 1, 1]));
-  const own = method === 'd2o' ? one : backend.zip(present(one), threshold, 'max');
-  return other === undefined ? present(own) : backend.zip(present(own), other, 'max');
+  const best = backend.concat(parts, 1);
+  const mean = method === 'd2o' ? backend.reduce(best, 1, 'mean') : filled(backend, [heads], threshold);
+  const least = backend.reshape(mean, [heads, 1, 1]);
+  if (fraction === 1) return least;
+  const within = backend.zip(bestFirst(backend, best), Math.round(fraction * evicted), 'less');
+  // 2, above every cosine, in place of what is not among them.
+  const last = backend.evaluate(['max', best, ['add', ['mul', within, -4], 2]], { axis: 1, op: 'min' });
+  return backend.zip(least, backend.reshape(last, [heads, 1, 1]), 'max');
 }
 
-interface Chunk {
-  readonly start: number;
-  readonly end: number;
-  readonly distance: Tensor;
-  /** 1 where a row is evicted, else 0: [heads, rows, 1]. */
-  readonly gone: Tensor;
+/** Evicted entries. */
+interface Rows {
+  /** f32 [heads, rows, headDim] */
   readonly keys: Tensor;
   readonly values: Tensor;
+  /** What queries paid them, [heads, rows, 1], for methods that ask. */
+  readonly paid?: Tensor;
 }
 
 /** Weights and gates [kvHeads, rows, kept] on the kept entry of highest key cosine. */
-function nearest(
-  backend: Backend,
-  chunk: Chunk,
-  kept: { keys: Tensor; values: Tensor },
-  merge: Merge,
-  limit: Tensor | number,
-  attention: Tensor | undefined,
-) {
+function nearest(backend: Backend, rows: Rows, kept: { keys: Tensor; values: Tensor }, merge: Merge, limit: Tensor | number) {
   const [heads = 0, count = 0] = kept.keys.shape;
-  const [, rows = 0] = chunk.keys.shape;
-  const { cosine, best } = similarities(backend, chunk.keys, kept.keys);
+  const { cosine, best } = similarities(backend, rows.keys, kept.keys);
   const candidates = backend.evaluate(not(['less', cosine, best]));
   // The first of equal ones.
   const first: Formula = ['mul', ['less', backend.cumsum(candidates), 1.5], candidates];
@@ -183,45 +164,56 @@ function nearest(
       case 'weighted':
         return backend.evaluate(['max', ['div', ['add', best, 1], 2], 1e-6]);
       case 'values': {
-        const own = lengths(backend, chunk.values);
+        const own = lengths(backend, rows.values);
         const target = backend.reshape(lengths(backend, kept.values), [heads, 1, count]);
         return backend.evaluate(['mul', ['max', best, 0], ['div', own, ['add', ['add', target, own], 1e-6]]]);
       }
       case 'd2o':
         return best;
       case 'keepkv':
-        return backend.reshape(backend.slice(present(attention), 1, chunk.start, chunk.end), [heads, rows, 1]);
+        return present(rows.paid);
       default:
         return filled(backend, [heads, 1, 1], 1);
     }
   }
 }
 
-/** CaM: an even share for each of the next kept entries, drawn with probability attention / their mean attention, or that of the most attended. */
-function cam(
-  view: LayerView,
-  backend: Backend,
-  chunk: Chunk,
-  attention: Tensor | undefined,
-  keptPaid: Tensor | undefined,
-  merge: Merge,
-) {
-  const [heads = 0, rows = 0] = chunk.keys.shape;
-  const [, , count = 0] = chunk.distance.shape;
-  const { seed, sequence, layer } = view;
-  const later = backend.evaluate(['less', ['mul', chunk.distance, 0], chunk.distance]);
-  const near = backend.evaluate(['mul', ['less', backend.cumsum(later), merge.neighbours + 0.5], later]);
+/** What decides whether CaM merges an entry. */
+interface Chances {
+  /** What an entry's attention is compared with, by its shares of kept entries [heads, rows, kept]: [heads, rows or 1, 1]. */
+  rival(backend: Backend, share: Tensor): Tensor;
+  /** Uniform numbers, one for each evicted entry. */
+  readonly draws: Tensor;
+  readonly draw: boolean;
+}
+
+/** Of a layer's evicted entries. */
+function chancesOf(view: LayerView, attention: Tensor, kept: Selection, gone: Selection, merge: Merge): Chances {
+  const { backend, length } = view;
+  const [heads = 0] = attention.shape;
+  const all = backend.uniform(streamOf(view, purpose), heads, length);
+  const columns = gatherColumns(view, attention, kept);
+  const own = backend.reshape(columns, [heads, columns.shape[1] ?? 0, 1]);
+  const most = mostAttended(backend, attention, merge);
+  return {
+    rival: (inner, share) => (merge.reference === 'most' ? most : inner.matmul(share, own)),
+    draws: gatherColumns(view, all, gone),
+    draw: merge.draw,
+  };
+}
+
+/**
+ * CaM: an even share for each of the next kept entries, drawn with probability attention / their mean attention, or that of the most attended.
+ * @param distance kept slot − own slot, f32 [kvHeads, rows, kept]
+ */
+function next(backend: Backend, distance: Tensor, neighbours: number, { rival, draws, draw, paid }: Chances & { paid: Tensor }) {
+  const [heads = 0, rows = 0] = distance.shape;
+  const later = backend.evaluate(['less', ['mul', distance, 0], distance]);
+  const near = backend.evaluate(['mul', ['less', backend.cumsum(later), neighbours + 0.5], later]);
   const targets = backend.reshape(backend.zip(backend.reduce(near, 2, 'sum'), 1, 'max'), [heads, rows, 1]);
   const share = backend.zip(near, targets, 'div');
-  const paid = present(attention);
-  const own = backend.reshape(backend.slice(paid, 1, chunk.start, chunk.end), [heads, rows, 1]);
-  const rival =
-    merge.reference === 'most'
-      ? mostAttended(backend, paid, merge)
-      : backend.matmul(share, backend.reshape(present(keptPaid), [heads, count, 1]));
-  const all = backend.uniform({ seed, sequence, layer, purpose }, heads, view.length);
-  const draws = backend.reshape(backend.slice(all, 1, chunk.start, chunk.end), [heads, rows, 1]);
-  const drawn = backend.evaluate(merge.draw ? ['less', draws, ['div', own, ['max', rival, 1e-30]]] : ['less', rival, own]);
+  const other = rival(backend, share);
+  const drawn = backend.evaluate(draw ? ['less', draws, ['div', paid, ['max', other, 1e-30]]] : ['less', other, paid]);
   return { gates: backend.zip(near, drawn, 'mul'), weights: backend.zip(share, drawn, 'mul') };
 }
 
@@ -257,7 +249,7 @@ function not(x: Formula): Formula {
   return ['mul', ['sub', x, 1], -1];
 }
 
-function present(tensor: Tensor | undefined): Tensor {
-  if (tensor === undefined) throw new Error('this method reads attention');
-  return tensor;
+function present<T>(value: T | undefined): T {
+  if (value === undefined) throw new Error('this method reads attention, of a layer that loses something');
+  return value;
 }
