@@ -29,7 +29,7 @@ const lines = [
   ),
   "import { createRegistry, type AnyPolicyFactory, type PolicyRegistry, type Preset } from '@kvsift/policy';",
   '',
-  "export { policyOf, registryFor } from './external.js';",
+  "export { policyOf, registryFor, withAbsoluteSource } from './external.js';",
   '',
   '/** Every policy of kvsift: what `createRegistry` takes. */',
   `export const policies: readonly AnyPolicyFactory[] = [${entries.flatMap(({ factories }) => factories).join(', ')}];`,

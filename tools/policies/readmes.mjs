@@ -7,7 +7,23 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const check = process.argv.includes('--check');
 const stale = [];
-const inner = { rerotate: 'knorm', 'per-chunk': 'knorm', 'per-layer': 'knorm', decoding: 'tova', merging: 'knorm' };
+/** Policies that an example wraps, by parameter. */
+const inner = {
+  rerotate: { policy: 'knorm' },
+  'per-chunk': { policy: 'knorm' },
+  'per-layer': { policy: 'knorm' },
+  decoding: { policy: 'tova' },
+  merging: { policy: 'knorm' },
+  sequence: { first: 'knorm', second: 'keydiff' },
+  threshold: { policy: 'knorm' },
+};
+/** What else an example cannot do without. */
+const settings = {
+  'duo-attention': "table: 'smollm2-135m-instruct'",
+  'per-layer': 'weights: model.decoder.config.layers.map((_, layer) => layer + 1)',
+  'q-filters': "filters: 'smollm2-135m-instruct'",
+  threshold: 'threshold: -20',
+};
 
 for (const folder of readdirSync(join(root, 'packages')).sort()) {
   if (!folder.startsWith('policy-') || folder === 'policy-testkit') continue;
@@ -31,9 +47,11 @@ if (stale.length > 0) {
 function readme(folder, factories, presets) {
   const { description } = JSON.parse(readFileSync(join(root, 'packages', folder, 'package.json'), 'utf8'));
   const [[symbol, { definition: first }]] = factories;
-  const wrapped = inner[first.name];
-  const call = wrapped === undefined ? `${symbol}()` : `${symbol}({ policy: ${wrapped}() })`;
-  const imports = wrapped === undefined ? '' : `import { ${wrapped} } from '@kvsift/policy-${wrapped}';\n`;
+  const wrapped = Object.entries(inner[first.name] ?? {});
+  const given = [...wrapped.map(([parameter, policy]) => `${parameter}: ${policy}()`), settings[first.name] ?? []].flat();
+  const call = given.length === 0 ? `${symbol}()` : `${symbol}({ ${given.join(', ')} })`;
+  const names = wrapped.map(([, policy]) => policy).sort();
+  const imports = names.map((policy) => `import { ${policy} } from '@kvsift/policy-${policy}';\n`).join('');
   return `# @kvsift/${folder}
 
 ${description}

@@ -10,6 +10,8 @@ export interface LmCell {
   readonly label: string;
   readonly budget: string;
   readonly policy?: EvictionPolicy;
+  /** As `outsideVersions` tells them. */
+  readonly outside?: Readonly<Record<string, string>>;
 }
 
 export interface LmRow extends LmComparison {
@@ -40,7 +42,7 @@ export async function evaluateLm(
   const fingerprint = await model.fingerprint();
   const rows: LmRow[] = [];
   let full: readonly ChunkResult[] | undefined;
-  for (const { label, budget, policy } of [{ label: 'full', budget: '100%' }, ...cells] as readonly LmCell[]) {
+  for (const { label, budget, policy, outside = {} } of [{ label: 'full', budget: '100%' }, ...cells] as readonly LmCell[]) {
     const readings: LmReading[] = [];
     for (const [chunk, ids] of chunks.entries()) {
       const key = {
@@ -49,7 +51,7 @@ export async function evaluateLm(
         backend: backend.name,
         kernels: backend.description,
         compute: backend.compute,
-        policy: policy === undefined ? 'full' : formatPolicy(policy),
+        policy: [policy === undefined ? 'full' : formatPolicy(policy), ...Object.entries(outside).flat()].join(' '),
         budget,
         prefill,
       };

@@ -3,7 +3,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { currentCommit, type RunConfig } from '@kvsift/eval';
 import type { SharedRun } from '@kvsift/eval-queue';
-import { formatPolicy, type PolicyRegistry } from '@kvsift/policy';
+import { formatPolicy, outsideVersions, type PolicyRegistry } from '@kvsift/policy';
 import { KvsiftError } from '@kvsift/tensor';
 import { codeFolder, version } from './version.js';
 
@@ -21,11 +21,13 @@ export async function shareRun(
   const facts = { kvsift: version(), commit: await currentCommit(codeFolder), backend, kvType: kvType ?? null };
   // The client of the queue takes as long to load as all the rest of a run that shares nothing.
   const { SharedRun } = await import('@kvsift/eval-queue');
+  const parsed = policies.map((expression) => registry.parse(expression));
   return SharedRun.open({
     url,
     run: await runName(folder),
     facts,
-    policies: policies.map((expression) => formatPolicy(registry.parse(expression))),
+    policies: parsed.map((policy) => formatPolicy(policy)),
+    outside: Object.assign({}, ...parsed.map((policy) => outsideVersions(policy, registry))),
     onRefused,
   });
 }

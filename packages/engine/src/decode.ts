@@ -2,6 +2,7 @@ import type { DecoderLayer, DecoderModel, Projection } from '@kvsift/models';
 import { gatherView } from '@kvsift/policy';
 import { type AttentionSegment, type Backend, KvsiftError, type Program, type Tensor } from '@kvsift/tensor';
 import { applyDecision, attentionShape, describeLayer } from './layer-view.js';
+import { viewOfHeads } from './repeated-heads.js';
 import { scoped } from './scope.js';
 import type { Sequence } from './sequence.js';
 import { handlesOf, type StepRows, stepRows } from './step-rows.js';
@@ -261,7 +262,8 @@ export class DecodeLoop implements Disposable {
         seen: cache.seen + 1,
         queries,
       });
-      const view = chosen === undefined || chosen === 'all' ? whole : gatherView(backend, whole, chosen);
+      const view =
+        chosen === undefined || chosen === 'all' ? whole : gatherView(backend, viewOfHeads(backend, whole, chosen), chosen);
       const compensation = run?.compensation;
       const { output, logSumExp } = backend.attention(queries, [{ view, rows: 1 }], {
         ...attentionShape(this.model.config, layer),

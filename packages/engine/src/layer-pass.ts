@@ -1,6 +1,6 @@
 import type { KvCache, LayerCache } from '@kvsift/cache';
 import type { DecoderLayer, DecoderModel } from '@kvsift/models';
-import { type Compensation, type LayerView, narrowView, type Observation, type PolicyRun } from '@kvsift/policy';
+import { type Compensation, type LayerView, lastRows, narrowView, type Observation, type PolicyRun } from '@kvsift/policy';
 import type { Backend, Tensor } from '@kvsift/tensor';
 import { applyDecision, attentionShape, describeLayer } from './layer-view.js';
 import { RowCollector } from './observed-rows.js';
@@ -142,9 +142,13 @@ export class LayerPass implements Disposable {
     const slots = Int32Array.from({ length: kvHeads * reach }, (_, entry) => count - reach + (entry % reach));
     const offsets = Int32Array.from({ length: kvHeads + 1 }, (_, head) => head * reach);
     await storage.compact(scope.backend.selection(slots, offsets));
-    const { columnSums, keysBeforeRotation, ...rest } = observed;
+    const { columnSums, keysBeforeRotation, queries, queryLogSums, ...rest } = observed;
+    // As many rows as entries at most: attention statistics end with the last entry.
+    const lastOf = (rows: Tensor) => lastRows(scope.backend, rows, reach);
     return {
       ...rest,
+      ...(queries && { queries: lastOf(queries) }),
+      ...(queryLogSums && { queryLogSums: lastOf(queryLogSums) }),
       ...(columnSums && { columnSums: scope.backend.slice(columnSums, 1, count - reach, count) }),
       ...(keysBeforeRotation && { keysBeforeRotation: scope.backend.slice(keysBeforeRotation, 0, count - reach, count) }),
     };

@@ -33,6 +33,10 @@ async function expressions(): Promise<Map<string, string>> {
     'per-chunk': 'per-chunk(knorm)',
     'per-layer': 'per-layer(knorm, weights=[2, 1])',
     decoding: 'decoding(h2o)',
+    phases: 'phases(prompt=knorm, answer=decoding(h2o))',
+    minicache: 'minicache(start=0)',
+    sequence: 'sequence(first=knorm, second=keydiff)',
+    threshold: 'threshold(knorm, threshold=-1)',
     merging: 'merging(knorm)',
     'q-filters': `q-filters(filters="${filters}")`,
   };
@@ -73,4 +77,7 @@ it('holds 20 % of the cache after an eviction to 20 % at 8K tokens, by the alloc
   const think = found.think ?? { said: 1, held: 1 };
   // Key channels lose 25 of 64 (ratio 0.4) over a whole prompt.
   expect(think.held).toBeCloseTo(1 - 0.5 * (25 / 64), 2);
+  const minicache = found.minicache ?? { said: 1, held: 1 };
+  // Of two layers one direction for 95 % of the entries, and a length of each key and value.
+  expect(minicache.held).toBeCloseTo(0.05 + 0.95 * (0.5 + 1 / headDim), 2);
 }, 1_200_000);

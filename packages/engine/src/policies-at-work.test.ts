@@ -59,6 +59,12 @@ describe('policies at work', () => {
     'ratchet(cake(window=4, decode=true))',
     'simlayerkv(when=first-step, threshold=0.1, recent=12)',
     'decoding(scissorhands(importance=attention, decay=0.9))',
+    'decoding(scissorhands(importance=attention, temperature=0.5))',
+    'decoding(random)',
+    'merging(decoding(h2o(window=4), interval=2), method=cam, window=6)',
+    'merging(decoding(streaming-llm), method=weighted)',
+    'phases(prompt=knorm, answer=merging(decoding(tova), method=keepkv, window=3))',
+    'phases(prompt=pyramidkv(snapkv(window=4)), answer=decoding(h2o(window=4), interval=2, target=20))',
   ])('%s: is saved and goes on as its origin', async (expression) => {
     const options = { policy: registry.parse(expression), budget };
     const path = join(made.folder, 'saved.safetensors');
@@ -71,6 +77,20 @@ describe('policies at work', () => {
     for (const id of [7, 9, 4, 2, 6]) expect(await restored.force(id)).toEqual(await session.force(id));
     expect(restored.statistics().entries).toBe(session.statistics().entries);
   });
+
+  it.each([...names.map((name) => expressions[name] ?? name), 'phases(prompt=cake(window=4), answer=decoding(h2o(window=4)))'])(
+    '%s: is saved behind the prompt',
+    async (expression) => {
+      const options = { policy: registry.parse(expression), budget };
+      const path = join(made.folder, 'prompt.safetensors');
+      using session = made.model.session(options);
+      await session.prefill(prompt);
+      await session.save(path);
+      using restored = await made.model.restore(path, options);
+      expect(await restored.logits()).toEqual(await session.logits());
+      expect(await restored.force(5)).toEqual(await session.force(5));
+    },
+  );
 
   it.each(['streaming-llm', 'tova', 'knorm', 'h2o(window=4)', 'keydiff', 'lagkv(lag=4)', 'random'])(
     'decoding(%s) generates in constant memory',
@@ -136,6 +156,68 @@ describe('policies at work', () => {
     }
   });
 
+  it('threshold judges each token once, when it leaves the window', async () => {
+    const window = 6;
+    const least = -1;
+    using full = made.model.session({});
+    await full.prefill(prompt);
+    using session = made.model.session({
+      policy: registry.parse(`threshold(knorm, threshold=${least}, window=${window})`),
+      budget: '100%',
+      trackPositions: true,
+    });
+    await session.prefill(prompt);
+    const turns = [[], [3], [8], [1, 7, 2, 9, 4, 6, 3, 8, 5], [2], [1], [7]];
+    for (const turn of turns) {
+      if (turn.length === 1) for (const one of [full, session]) await one.force(turn[0] ?? 0);
+      if (turn.length > 1) for (const one of [full, session]) await one.prefill(turn);
+      // A second turn evicts nothing: its tokens are judged at the next step.
+      if (turn.length > 1) continue;
+      // Keys of the first layer depend on their own token alone.
+      const { view } = full.cache.layer(0);
+      const keys = (await backend.kvRead(view, 'keys').read()) as Float32Array;
+      const { maxLength: length, headDim } = view;
+      const norm = (entry: number) => Math.hypot(...keys.subarray(entry * headDim, (entry + 1) * headDim));
+      const expected = [0, 1].map((head) =>
+        Array.from({ length }, (_, at) => at).filter((at) => at >= length - window || -norm(head * length + at) >= least),
+      );
+      expect((await session.retained(0)).map((own) => [...own])).toEqual(expected);
+      expect(expected[0]?.length).toBeLessThan(length - 5);
+    }
+  });
+
+  it.each(['values', 'cam', 'keepkv', 'pivot'])(
+    'merging by %s while decoding changes what is kept, not how much or which',
+    async (method) => {
+      const after = async (expression: string) => {
+        using session = made.model.session({ policy: registry.parse(expression), budget, trackPositions: true });
+        await session.prefill(prompt);
+        for (const id of [3, 8, 1]) await session.force(id);
+        const { view } = session.cache.layer(0);
+        const values = (await backend.kvRead(view, 'values').read()) as Float32Array;
+        return { kept: await session.retained(0), values, entries: session.statistics().entries };
+      };
+      const plain = await after('decoding(streaming-llm)');
+      const first = await after(
+        `phases(prompt=streaming-llm, answer=merging(decoding(streaming-llm), method=${method}, window=2))`,
+      );
+      expect(first.kept).toEqual(plain.kept);
+      expect(first.entries).toBe(plain.entries);
+      const changed = first.values.filter((value, at) => value !== plain.values[at]).length;
+      expect(changed).toBeGreaterThan(0);
+      // Some have taken nothing in.
+      expect(changed).toBeLessThan(first.values.length);
+    },
+  );
+
+  it('decoding(random) drops any entry, not those of one slot again and again', async () => {
+    using session = made.model.session({ policy: registry.parse('decoding(random)'), budget: 8, trackPositions: true });
+    await session.prefill(prompt);
+    for (let step = 0; step < 60; step++) await session.force(step % 60);
+    // An entry lives through 60 draws of 1 in 9 with a chance of 1 in 1,000.
+    for (const own of await session.retained(1)) expect(own[0]).toBeGreaterThan(47);
+  });
+
   it.each(['ratchet(streaming-llm, features=taylor, rule=none)', 'think(window=8, recent=8)', 'think(knorm, recent=4)'])(
     '%s: a second turn reads as token by token, and forks agree',
     async (expression) => {
@@ -181,8 +263,9 @@ describe('policies at work', () => {
 
   it.each([
     ['think(recent=8)', '100%', Array.from({ length: 51 }, (_, at) => at)],
+    ['minicache(start=0, retained=0.3)', '100%', Array.from({ length: 51 }, (_, at) => at)],
     ['think(streaming-llm(sinks=4), recent=8)', '50%', [0, 1, 2, 3, ...Array.from({ length: 23 }, (_, at) => 28 + at)]],
-  ] as const)('%s tells the positions of the narrow entries too', async (expression, share, expected) => {
+  ] as const)('%s tells the positions of what it holds beside the cache too', async (expression, share, expected) => {
     const options = { policy: registry.parse(expression), budget: share, trackPositions: true };
     using session = made.model.session(options);
     await session.prefill(prompt);

@@ -1,6 +1,6 @@
 import { KvsiftError, type KvView, type Tensor } from '@kvsift/tensor';
 
-/** Positions of a layer's entries, head by head, behind those that a policy holds, i32 [kvHeads, entries]. @throws KvsiftError `invalid_argument` where the view keeps no positions */
+/** Positions of a layer's entries and of those that a policy holds, i32 [kvHeads, entries], ascending head by head. @throws KvsiftError `invalid_argument` where the view keeps no positions */
 export async function readRetained(view: KvView, held?: Tensor): Promise<Int32Array[]> {
   if (view.positions === undefined) {
     throw new KvsiftError('invalid_argument', 'this cache keeps no positions: open the session with trackPositions');
@@ -22,6 +22,6 @@ export async function readRetained(view: KvView, held?: Tensor): Promise<Int32Ar
   };
   return Array.from({ length: view.kvHeads }, (_, head) => {
     const own = Array.from({ length: lengths[head] ?? 0 }, (__, slot) => positionOf(head, slot));
-    return Int32Array.from([...before.subarray(head * count, (head + 1) * count), ...own]);
+    return Int32Array.from([...before.subarray(head * count, (head + 1) * count), ...own]).sort();
   });
 }

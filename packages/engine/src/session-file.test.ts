@@ -72,10 +72,12 @@ const window = 'decoding(snapkv(window=4))';
 const taylor = 'ratchet(streaming-llm, features=taylor)';
 const narrow = 'think(knorm, ratio=0.5, recent=4)';
 const pages = 'quest(pageSize=4, fullLayers=1)';
+const paired = 'minicache(start=0, retained=0.2)';
+const judged = 'threshold(knorm, threshold=-1.0, window=6)';
 const file = 'session.safetensors: ';
 
 describe('a saved session that was changed', () => {
-  it.each([scissorhands, window, taylor, narrow, pages, 'rerotate(pyramidkv(snapkv(window=4)))'])(
+  it.each([scissorhands, window, taylor, narrow, pages, judged, paired, 'rerotate(pyramidkv(snapkv(window=4)))'])(
     '%s is restored where nothing was',
     (expression) => restoreChanged(expression, () => {}),
   );
@@ -185,6 +187,32 @@ describe('a saved session that was changed', () => {
       ({ resize }) => resize('run.policy.low.1', [2, 5, 8]),
     ],
     [pages, 'run.policy.high.2 is missing', ({ content }) => content.delete('run.policy.high.2')],
+    [paired, 'run.policy.keySizes.0 is missing', ({ content }) => content.delete('run.policy.keySizes.0')],
+    [
+      paired,
+      'run.policy.valueSizes.1 is f32 \\[2, 3\\], expected f32 \\[2, 38\\]',
+      ({ resize }) => resize('run.policy.valueSizes.1', [2, 3]),
+    ],
+    [paired, 'run.policy.values.1 is f32', ({ resize }) => resize('run.policy.values.1', [2, 8])],
+    [paired, 'run.policy.positions.1 holds 50', ({ put }) => put('run.policy.positions.1', 37, 50)],
+    [paired, 'run.policy.facts.scale is -1', ({ progress }) => Object.assign(progress.run, { 'policy.facts.scale': -1 })],
+    [
+      paired,
+      'run.policy.keys.2 is unknown',
+      ({ content }) => content.set('run.policy.keys.2', content.get('logits') ?? expect.fail()),
+    ],
+    [
+      judged,
+      'run.policy.scores.1 is f32 \\[2, 51\\], expected f32 \\[2, 1 to 50\\]',
+      ({ resize }) => resize('run.policy.scores.1', [2, 51]),
+    ],
+    [judged, 'run.policy.scores.0 is missing', ({ content }) => content.delete('run.policy.scores.0')],
+    [
+      judged,
+      'run.policy.seen.2 is 49, expected a whole number, 50',
+      ({ progress }) => Object.assign(progress.run, { 'policy.seen.2': 49 }),
+    ],
+    [judged, 'run.policy.seen.2 is missing', ({ progress }) => Reflect.deleteProperty(progress.run, 'policy.seen.2')],
     [
       'rerotate(streaming-llm)',
       'nextPosition is 50, expected 18',
@@ -211,6 +239,31 @@ describe('a saved session that was changed', () => {
       code: 'policy_violation',
       message: expect.stringMatching(/ragged.safetensors: layer 0: a dense cache cannot hold ragged heads/),
     });
+  });
+
+  it.each([
+    [
+      'f32',
+      'keys',
+      1,
+      Number.POSITIVE_INFINITY,
+      /layers.1.keys holds no finite number at 19, and a file of it could not be restored$/,
+    ],
+    ['f16', 'values', 2, Number.NaN, /layers.2.values holds no finite number at 19, .*; kvType bf16 and f32 take larger/],
+  ] as const)('is not written at all where it could not be restored: %s %s', async (kvType, part, layer, value, message) => {
+    const path = join(made.folder, 'infinite.safetensors');
+    const options = { kvType };
+    using session = made.model.session(options);
+    await session.prefill(prompt);
+    await session.save(path);
+    const { view } = session.cache.layer(layer);
+    const numbers = (await backend.kvRead(view, part).read()) as Float32Array;
+    numbers[19] = value;
+    backend.kvReplace(view, part, backend.upload(numbers, 'f32', [view.kvHeads, view.maxLength, view.headDim]));
+    await expect(session.save(path)).rejects.toMatchObject({ code: 'unsupported', message: expect.stringMatching(message) });
+    // What was there before is still there, and the session goes on.
+    (await made.model.restore(path, options)).dispose();
+    await session.force(3);
   });
 
   it('is refused where a byte has changed by accident', async () => {

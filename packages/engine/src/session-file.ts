@@ -4,7 +4,7 @@ import { type DType, type HostArray, KvsiftError, type KvType, type Tensor } fro
 import { openWeights, type WeightFile, writeSafetensors } from '@kvsift/weights';
 import { z } from 'zod';
 import { layerDumps, malformed, type SavedLayers } from './saved-layers.js';
-import { type Content, digestOf, type FileType, fromFile, isFileType, toFile } from './session-content.js';
+import { type Content, digestOf, type FileType, firstNotFinite, fromFile, isFileType, toFile } from './session-content.js';
 
 const version = 3;
 
@@ -35,7 +35,10 @@ export type SessionProgress = z.infer<typeof progressSchema>;
 /** Before the names of a policy's tensors. */
 const runPrefix = 'run.';
 
-/** Writes a cache, and what a policy at work has gathered, to a safetensors file: all of it or, where writing fails, nothing. */
+/**
+ * Writes a cache, and what a policy at work has gathered, to a safetensors file: all of it or, where writing fails, nothing.
+ * @throws KvsiftError `unsupported` naming what is infinite or no number, which `readSessionFile` would refuse
+ */
 export async function writeSessionFile(
   path: string,
   identity: SessionIdentity,
@@ -63,7 +66,21 @@ export async function writeSessionFile(
     add(`${runPrefix}${name}`, type, tensor.shape, await tensor.read());
   }
   if (logits) add('logits', 'f32', [logits.length], logits);
+  for (const [name, tensor] of content) await demandNumbers(name, tensor);
   await writeContent(path, { ...identity, progress: JSON.stringify(progress) }, content);
+}
+
+/** @throws KvsiftError `unsupported` */
+async function demandNumbers(name: string, tensor: Content): Promise<void> {
+  const at = await firstNotFinite(tensor);
+  if (at < 0) return;
+  const { dtype } = tensor;
+  const wider = dtype === 'f16' || dtype === 'q8_0' ? `; kvType bf16 and f32 take larger numbers than ${dtype}` : '';
+  throw new KvsiftError(
+    'unsupported',
+    `this session cannot be saved: ${name} holds no finite number at ${at}, and a file of it could not be restored${wider}`,
+    { name, at },
+  );
 }
 
 /** @internal `writeSessionFile` of what is on the host already. */

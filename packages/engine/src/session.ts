@@ -260,7 +260,8 @@ export class Session implements Disposable {
 
   /**
    * Writes the session to a file that `LanguageModel.restore` reads.
-   * @throws KvsiftError `unsupported` where the policy works on while decoding and cannot tell its state; `file_unreadable`
+   * @throws KvsiftError `unsupported` where the policy works on while decoding and cannot tell its state, or where the cache holds what is infinite or no
+   * number; `file_unreadable`
    */
   async save(path: string): Promise<void> {
     await this.#gate.run(async () => {

@@ -26,6 +26,25 @@ describe('policies in layers with a sliding window', () => {
     },
   );
 
+  it.each([
+    'snapkv(window=14)',
+    'scissorhands(recent=2)',
+    'scissorhands(importance=attention, recent=2)',
+    'h2o(mask=window, window=4)',
+    'h2o(mask=window, window=14)',
+    'noncausal',
+    'compactor(sinks=1, recent=2)',
+    'nacl(proxies=0.3, recent=2)',
+    'cake(window=14)',
+    'think(window=14, recent=4)',
+    'simlayerkv(lastQueries=14, sinks=1, recent=4, threshold=0.1)',
+    'merging(knorm, method=cam, window=14)',
+  ])('%s chooses where more rows were observed than the window holds entries', async (expression) => {
+    using session = made.model.session({ policy: registry.parse(expression), budget: '20%' });
+    await session.prefill(prompt);
+    expect((await session.force(3)).every(Number.isFinite)).toBe(true);
+  });
+
   it.each(['dense', 'flattened', 'paged'] as const)('rerotate gives survivors their new positions (%s)', async (layout) => {
     using session = made.model.session({ policy: registry.parse('rerotate(streaming-llm)'), budget: 16, layout, blockSize: 5 });
     await session.prefill(prompt);

@@ -76,8 +76,9 @@ function run(
   const kept = (layer: number, length: number) =>
     schedule.skipLayers.includes(layer) ? length : Math.max(1, keptAfterStep(length, schedule));
   const budgets = Array.from({ length: model.layers }, (_, layer) => uniformLayer(kept(layer, promptLength), model));
-  const choose = (view: LayerView, scores: Parameters<typeof selectBest>[1]) =>
-    selectBest(view, scores, clamp(policy.scoring.protect, view.budget.perHead), policy.scoring.ties);
+  const { protect, ties } = policy.scoring;
+  const choose = (view: LayerView, scores: Parameters<typeof selectBest>[1], equal = ties) =>
+    selectBest(view, scores, clamp(protect, view.budget.perHead), equal);
   return {
     ...scoredRun(policy.name, scoring, budgets, choose),
     decode: {
@@ -89,7 +90,7 @@ function run(
         if (perHead >= view.length) return 'all';
         const shrunk = { ...view, budget: uniformLayer(perHead, model) };
         const scores = await scoresOfLayer(policy.name, scoring, shrunk);
-        const selection = choose(shrunk, scores);
+        const selection = choose(shrunk, scores, decode.ties);
         scoring.kept?.(shrunk, scores, selection);
         return selection;
       },

@@ -15,6 +15,8 @@ export const runRecordSchema = z.object({
   kvType: z.string().nullable(),
   /** Policies of the run, as its jobs name them. */
   policies: z.array(z.string()).default([]),
+  /** As `outsideVersions` of `@kvsift/policy` tells them, of all of these. */
+  outside: z.record(z.string(), z.string()).default({}),
   models: z.array(
     z.object({
       path: z.string(),

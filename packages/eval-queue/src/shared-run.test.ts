@@ -226,7 +226,8 @@ describe.skipIf(binary === undefined)(
       const mine = definePolicy({ ...present.definition, name: 'mine' });
       const registry = createRegistry([...known.factories.values(), mine], []);
       const facts = { kvsift: 'test', commit: null, backend: 'reference', kvType: null };
-      await using run = await SharedRun.open({ url: server.url, run: 'outside', facts, policies: ['mine(window=8)'] });
+      const outside = { mine: '1.0.0 aaaaaaaaaaaa' };
+      await using run = await SharedRun.open({ url: server.url, run: 'outside', facts, policies: ['mine(window=8)'], outside });
       await using engine = run.engine({ path: 'facts' }, await openEngine());
       const questions = [{ text: 'amber?', maxNewTokens: 4, stop: [] }];
       const setting = { policy: registry.parse('mine(window=8)'), budget: parseBudget('50%'), seed: 0, sequence: 0 };
@@ -247,7 +248,12 @@ describe.skipIf(binary === undefined)(
       };
       const refused = await work(known, 'refused');
       expect(refused).toMatchObject([{ type: 'refused', mixable: false, reason: expect.stringContaining('mine') }]);
-      expect((await work(registry, 'answered')).map(({ type }) => type)).toContain('answered');
+      const other = { ...registry, versions: new Map([['mine', '1.0.1 bbbbbbbbbbbb']]) };
+      expect(await work(other, 'refused')).toMatchObject([
+        { type: 'refused', mixable: true, reason: 'policies.mine: "1.0.0 aaaaaaaaaaaa" and "1.0.1 bbbbbbbbbbbb"' },
+      ]);
+      const same = { ...registry, versions: new Map(Object.entries(outside)) };
+      expect((await work(same, 'answered')).map(({ type }) => type)).toContain('answered');
       expect((await answer).value).toMatchObject({ text: '100' });
       // A connection that is left open keeps the process of a worker alive.
       await expect.poll(async () => (await clients()).filter((id) => !before.has(id))).toEqual([]);

@@ -16,9 +16,11 @@ export interface SharedRunOptions {
   /** Names the run: the same when it is continued. Letters, digits and dashes. */
   readonly run: string;
   /** What workers must agree with. */
-  readonly facts: Omit<RunRecord, 'run' | 'models' | 'policies'>;
+  readonly facts: Omit<RunRecord, 'run' | 'models' | 'policies' | 'outside'>;
   /** Policies of the run as `formatPolicy` writes them: a worker that lacks one takes no part. */
   readonly policies?: readonly string[];
+  /** As `outsideVersions` of `@kvsift/policy` tells them, of all of these: workers must have the same. */
+  readonly outside?: Readonly<Record<string, string>>;
   /** Told once of each worker that takes no part, and why. */
   readonly onRefused?: (worker: string, reason: string) => void;
   /** Milliseconds before the second try; doubled before the third. Default 1000. */
@@ -138,6 +140,7 @@ export class SharedRun implements AsyncDisposable {
         ...this.options.facts,
         run: this.options.run,
         policies: [...(this.options.policies ?? [])],
+        outside: { ...this.options.outside },
         models: this.#models,
       });
       if ((await this.#look(jobId)) === 'unknown') await this.queue.add('answer', data, { jobId, attempts: tries, backoff });

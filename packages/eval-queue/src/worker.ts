@@ -1,7 +1,7 @@
 import { hostname } from 'node:os';
 import { setTimeout } from 'node:timers/promises';
 import { differences, type EvalEngine, type ModelSetting, sampleErrors } from '@kvsift/eval';
-import type { PolicyRegistry } from '@kvsift/policy';
+import { outsideVersions, type PolicyRegistry } from '@kvsift/policy';
 import { isKvsiftError, KvsiftError } from '@kvsift/tensor';
 import { Queue, type Job as QueuedJob, Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
@@ -139,7 +139,7 @@ async function takePart(
       const setting = { path, ...(name !== undefined && { name }), ...(contextLength !== undefined && { contextLength }) };
       engines.push(await options.openEngine(setting, run));
     }
-    const differing = options.mix ? [] : disagreement(run, engines, options.code);
+    const differing = options.mix ? [] : disagreement(run, engines, options);
     if (differing.length > 0) return await refuse(differing.join('; '), true);
     // The worker closes what it opens, not what it is given; an open connection keeps the process alive.
     using connection = disposable(redis.duplicate());
@@ -182,11 +182,13 @@ function lack(policy: string, registry: PolicyRegistry): string[] {
 }
 
 /** Differences that would make this worker's answers another run's. */
-function disagreement(run: RunRecord, engines: readonly EvalEngine[], code: WorkerOptions['code']): string[] {
+function disagreement(run: RunRecord, engines: readonly EvalEngine[], { code, registry }: WorkerOptions): string[] {
   const essential = (facts: EvalEngine['facts']) =>
     Object.fromEntries(Object.entries(facts).filter(([name]) => !harmless.includes(name)));
+  const present = Object.assign({}, ...run.policies.map((policy) => outsideVersions(registry.parse(policy), registry)));
   return [
     ...differences({ kvsift: run.kvsift, commit: run.commit }, { kvsift: code.version, commit: code.commit }),
+    ...differences(run.outside, present, 'policies'),
     ...run.models.flatMap(({ path, facts }, index) =>
       differences(essential(facts), essential(engines[index]?.facts ?? {}), path),
     ),

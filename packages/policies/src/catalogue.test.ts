@@ -10,6 +10,9 @@ const needsMore: Readonly<Record<string, string>> = {
   'per-layer': 'per-layer(knorm, weights=[2, 1])',
   decoding: 'decoding(tova, interval=16)',
   merging: 'merging(knorm, method=cam)',
+  sequence: 'sequence(first=knorm, second=keydiff)',
+  threshold: 'threshold(knorm, threshold=-3)',
+  phases: 'phases(prompt=knorm, answer=decoding(tova))',
   'q-filters': 'q-filters(filters="filters.safetensors")',
 };
 

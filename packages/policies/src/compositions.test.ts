@@ -17,7 +17,6 @@ describe('compositions', () => {
     ['think(think)', 'think corrects attention'],
     ['rerotate(quest)', 'quest chooses what each step reads'],
     ['think(quest)', 'quest chooses what each step reads'],
-    ['merging(decoding(knorm))', 'decoding evicts while decoding'],
     ['think(decoding(knorm))', 'decoding evicts while decoding'],
     ['think(rerotate(knorm))', 'rerotate gives the survivors new positions'],
     ['ratchet(rerotate(knorm))', 'rerotate gives the survivors new positions'],
@@ -26,6 +25,8 @@ describe('compositions', () => {
     ['ratchet(merging(knorm))', 'merging adds what it evicts to what it keeps'],
     ['merging(merging(knorm))', 'merging adds what it evicts to what it keeps'],
     ['ratchet(adakv)', 'adakv is ragged'],
+    ['rerotate(threshold(knorm))', 'threshold is ragged'],
+    ['threshold(adakv)', 'must be a policy that scores entries'],
     ['adakv(decoding(knorm))', 'must be a policy that scores entries'],
     ['per-layer(decoding(knorm), weights=[1, 2])', 'must be a policy that scores entries'],
     ['decoding(decoding(knorm))', 'must be a policy that scores entries'],
@@ -43,6 +44,7 @@ describe('compositions', () => {
     'ratchet(decoding(knorm))',
     'merging(rerotate(knorm))',
     'think(merging(knorm))',
+    'merging(decoding(knorm))',
     'decoding(per-layer(knorm, weights=[1, 2]))',
   ])('%s is taken', (expression) => {
     expect(registry.parse(expression).begin).toBeTypeOf('function');

@@ -1,6 +1,7 @@
 import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { outsideVersions } from '@kvsift/policy';
 import { describe, expect, it } from 'vitest';
 import { policyOf, registryFor, withAbsoluteSource } from './external.js';
 import { allPolicies } from './index.js';
@@ -39,6 +40,45 @@ describe('policyOf', () => {
     const registry = await registryFor([path], allPolicies(), '/');
     expect(registry.parse(path).parameters).toEqual({ window: 5 });
     expect([registry.label?.(path), registry.label?.('snapkv')]).toEqual(['mine(window=5)', 'snapkv']);
+  });
+
+  it('tells versions of a policy apart, of a package with all that lies beside what was loaded', async () => {
+    const path = join(folder, 'versions');
+    packageAt(path);
+    const version = async (expression: string) => (await registryFor([expression], allPolicies(), folder)).versions?.get('mine');
+    const first = await version('./versions(window=5)');
+    expect(first).toMatch(/^[0-9a-f]{12}$/);
+    expect(await version('./versions')).toBe(first);
+    writeFileSync(join(path, 'table.json'), '[1]');
+    mkdirSync(join(path, 'node_modules'), { recursive: true });
+    const second = await version('./versions');
+    expect(second).not.toBe(first);
+    writeFileSync(join(path, 'node_modules', 'other.js'), '');
+    writeFileSync(join(path, '.hidden'), '');
+    expect(await version('./versions')).toBe(second);
+    const manifest = { type: 'module', version: '1.2.0', exports: { '.': { default: './entry.js' } } };
+    writeFileSync(join(path, 'package.json'), JSON.stringify(manifest));
+    expect(await version('./versions')).toMatch(/^1\.2\.0 [0-9a-f]{12}$/);
+    // Of a file alone: what lies beside it has nothing to do with it.
+    writeFileSync(join(folder, 'alone.mjs'), source);
+    const alone = await version('./alone.mjs');
+    writeFileSync(join(folder, 'beside.json'), '{}');
+    expect(await version('./alone.mjs')).toBe(alone);
+    const registry = await registryFor(['./alone.mjs', 'snapkv'], allPolicies(), folder);
+    expect(outsideVersions(registry.parse('mine'), registry)).toEqual({ mine: alone });
+    expect(outsideVersions(registry.parse('adakv(snapkv)'), registry)).toEqual({});
+  });
+
+  it('tells versions of data files apart', () => {
+    const registry = allPolicies();
+    const table = join(folder, 'table.json');
+    const versions = () => outsideVersions(registry.parse(`headkv(table="${table}")`), registry);
+    writeFileSync(table, '{"importance":[[1,2]]}');
+    const first = versions();
+    expect(first).toEqual({ 'headkv.table': expect.stringMatching(/^[0-9a-f]{12}$/) });
+    writeFileSync(table, '{"importance":[[1,3]]}');
+    expect(versions()).not.toEqual(first);
+    expect(outsideVersions(registry.parse('headkv'), registry)).toEqual({});
   });
 
   it.each(['snapkv(window=5)', './nowhere', './a (b)/mine'])('leaves %s as it is', (expression) => {

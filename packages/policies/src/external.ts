@@ -3,6 +3,7 @@ import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { type AnyPolicyFactory, createRegistry, type EvictionPolicy, type PolicyRegistry } from '@kvsift/policy';
 import { KvsiftError } from '@kvsift/tensor';
+import { codeVersion } from './code-version.js';
 
 /** `./folder`, `/path`, `@scope/name` or `kvsift-policy-name`, and what is in parentheses behind it. */
 const outside = /^(\.{1,2}\/[^()]*|\/[^()]*|@[^()/]+\/[^()]+|kvsift-policy-[^()]+)(\(.*\))?$/s;
@@ -20,7 +21,12 @@ export async function registryFor(
   const sources = new Set(expressions.flatMap((expression) => sourceOf(expression)?.source ?? []));
   if (sources.size === 0) return registry;
   const loaded = new Map<string, AnyPolicyFactory>();
-  for (const source of sources) loaded.set(source, await loadFactory(source, from));
+  const versions = new Map<string, string>();
+  for (const source of sources) {
+    const { factory, version } = await loadFactory(source, from);
+    loaded.set(source, factory);
+    versions.set(factory.definition.name, version);
+  }
   const own = new Set([...loaded.values()].map(({ definition }) => definition.name));
   const known = [...registry.factories.values()].filter(({ definition }) => !own.has(definition.name));
   const all = createRegistry([...known, ...new Set(loaded.values())], [...registry.presets.values()]);
@@ -29,7 +35,7 @@ export async function registryFor(
     const name = loaded.get(source)?.definition.name;
     return name === undefined ? expression : name + rest;
   };
-  return { ...all, label, parse: (expression) => all.parse(label(expression)) };
+  return { ...all, versions, label, parse: (expression) => all.parse(label(expression)) };
 }
 
 /** The expression with where its policy lies as an absolute path, so that `registryFor` finds it from any folder; others as they are. */
@@ -52,14 +58,15 @@ function sourceOf(expression: string): { readonly source: string; readonly rest:
   return source === undefined ? undefined : { source, rest };
 }
 
-async function loadFactory(source: string, from: string): Promise<AnyPolicyFactory> {
-  const file = entryOf(targetOf(source, from));
+async function loadFactory(source: string, from: string): Promise<{ factory: AnyPolicyFactory; version: string }> {
+  const target = targetOf(source, from);
+  const file = entryOf(target);
   const loaded: unknown = await import(pathToFileURL(file).href).catch((cause: unknown) => {
     const reason = existsSync(file) ? (cause instanceof Error ? cause.message : String(cause)) : 'build the package first';
     throw new KvsiftError('policy_unknown', `${source}: cannot load ${file}: ${reason}`, { source }, { cause });
   });
   const factory = Object.values(loaded as object).find(isFactory);
-  if (factory !== undefined) return factory;
+  if (factory !== undefined) return { factory, version: codeVersion(target, file) };
   throw new KvsiftError('policy_unknown', `${source} exports no policy: export what definePolicy returns`, { source });
 }
 

@@ -7,7 +7,7 @@ import { chunkkv } from '@kvsift/policy-chunkkv';
 import { compactor, leverage, noncausal } from '@kvsift/policy-compactor';
 import { criticalAdakv, criticalkv } from '@kvsift/policy-criticalkv';
 import { cur } from '@kvsift/policy-cur';
-import { decoding } from '@kvsift/policy-decoding';
+import { decoding, phases } from '@kvsift/policy-decoding';
 import { duoAttention } from '@kvsift/policy-duo-attention';
 import { expectedAttention } from '@kvsift/policy-expected-attention';
 import { finch, finchPresets } from '@kvsift/policy-finch';
@@ -19,6 +19,7 @@ import { knorm } from '@kvsift/policy-knorm';
 import { kvzip } from '@kvsift/policy-kvzip';
 import { lagkv } from '@kvsift/policy-lagkv';
 import { merging } from '@kvsift/policy-merging';
+import { minicache } from '@kvsift/policy-minicache';
 import { nacl } from '@kvsift/policy-nacl';
 import { perChunk } from '@kvsift/policy-per-chunk';
 import { perLayer } from '@kvsift/policy-per-layer';
@@ -29,10 +30,12 @@ import { random } from '@kvsift/policy-random';
 import { ratchet } from '@kvsift/policy-ratchet';
 import { rerotate } from '@kvsift/policy-rerotate';
 import { scissorhands } from '@kvsift/policy-scissorhands';
+import { sequence } from '@kvsift/policy-sequence';
 import { simlayerkv } from '@kvsift/policy-simlayerkv';
 import { snapkv } from '@kvsift/policy-snapkv';
 import { streamingLlm } from '@kvsift/policy-streaming-llm';
 import { think } from '@kvsift/policy-think';
+import { threshold } from '@kvsift/policy-threshold';
 import { tova } from '@kvsift/policy-tova';
 
 export { policyOf, registryFor, withAbsoluteSource } from './external.js';
@@ -49,6 +52,7 @@ export const policies: readonly AnyPolicyFactory[] = [
   criticalAdakv,
   cur,
   decoding,
+  phases,
   duoAttention,
   expectedAttention,
   finch,
@@ -61,6 +65,7 @@ export const policies: readonly AnyPolicyFactory[] = [
   kvzip,
   lagkv,
   merging,
+  minicache,
   nacl,
   perChunk,
   perLayer,
@@ -71,10 +76,12 @@ export const policies: readonly AnyPolicyFactory[] = [
   ratchet,
   rerotate,
   scissorhands,
+  sequence,
   simlayerkv,
   snapkv,
   streamingLlm,
   think,
+  threshold,
   tova,
 ];
 

@@ -31,7 +31,8 @@ export const decoding = definePolicy({
       default: 1,
       min: 1,
       unit: 'steps',
-      description: 'Steps between evictions; the cache grows by at most interval − 1 entries above the target.',
+      description:
+        'Steps between evictions; the cache grows by at most interval − 1 entries above the target, besides a second turn, of which the next step evicts.',
     },
     target: {
       kind: 'integer',
@@ -52,7 +53,10 @@ export const decoding = definePolicy({
   costs: 'those of the wrapped policy, every `interval` steps',
   phases: ['prefill', 'decode'],
   profiles: { kvpress: { description: 'kvpress DecodingPress.', parameters: { interval: 512, target: 2048 } } },
-  deviations: ['Scorers see the queries as they were rotated; kvpress rotates all buffered queries by the current position.'],
+  deviations: [
+    'Scorers see the queries as they were rotated; kvpress rotates all buffered queries by the current position.',
+    'A second turn counts as no step; where it leaves more than the interval allows, the next step evicts. kvpress waits for the interval, or evicts at once where the turn is as long as the target.',
+  ],
   create: ({ policy, interval, target, of }) => ({
     ragged: false,
     traits: ['decode'] as const,
@@ -86,10 +90,9 @@ function run(
 ): PolicyRun {
   const budgets = policy.scoring.allocate(context);
   const remaining = policy.scoring.remaining?.(context);
-  const best = (view: LayerView, scores: Tensor) => {
-    const { protect, ties } = policy.scoring;
-    return selectBest(view, scores, fitProtection('decoding', protect, view.budget.perHead, context), ties);
-  };
+  const { protect, ties } = policy.scoring;
+  const best = (view: LayerView, scores: Tensor, equal = ties) =>
+    selectBest(view, scores, fitProtection('decoding', protect, view.budget.perHead, context), equal);
   const prefill = scoredRun(policy.name, scoring, budgets, best);
   const scores = scoreMemory(scoring);
   return {
@@ -101,15 +104,17 @@ function run(
       async step(view) {
         await decode.step?.(view);
         const passed = (steps.get(view.layer) ?? 0) + 1;
-        const due = passed >= options.interval;
-        steps.set(view.layer, due ? 0 : passed);
         const left = remaining?.(view.layer, view.length, view.seen) ?? budgets[view.layer] ?? view.budget;
-        if (left === 'all') return left;
-        const budget = targetOf(view, left, context, options);
-        if (!due || view.length <= budget.perHead) return 'all';
+        const budget = left === 'all' ? undefined : targetOf(view, left, context, options);
+        // More than steps of one token each can have brought: a second turn was read at once.
+        const before = Math.min(budgets[view.layer]?.perHead ?? context.promptLength, context.promptLength);
+        const flooded = budget !== undefined && view.length > Math.max(budget.perHead, before) + options.interval;
+        const due = flooded || passed >= options.interval;
+        steps.set(view.layer, due ? 0 : passed);
+        if (!due || budget === undefined || view.length <= budget.perHead) return 'all';
         const shrunk = { ...view, budget };
         const scores = await scoresOfLayer(policy.name, scoring, shrunk);
-        const selection = best(shrunk, scores);
+        const selection = best(shrunk, scores, decode.ties);
         scoring.kept?.(shrunk, scores, selection);
         return selection;
       },

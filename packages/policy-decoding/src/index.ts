@@ -1,1 +1,2 @@
 export { decoding } from './decoding.js';
+export { phases } from './phases.js';

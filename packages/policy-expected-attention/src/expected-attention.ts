@@ -10,6 +10,7 @@ import {
   resolveBudgets,
 } from '@kvsift/policy';
 import type { Backend, Formula, Tensor } from '@kvsift/tensor';
+import { momentsOfLayer, type QueryMoments, readMoments } from './moments.js';
 
 /** Expected Attention (specification 15). */
 export const expectedAttention = definePolicy({
@@ -45,23 +46,40 @@ export const expectedAttention = definePolicy({
       min: 0,
       description: 'Added to the expected attention before the value norm; 0.01 lets large values count everywhere.',
     },
+    statistics: {
+      kind: 'text',
+      default: '',
+      description:
+        'Mean and covariance of the model’s queries over a corpus, in place of the prompt’s: the path of what `kvsift calibrate query-statistics` made (safetensors with `mean` f32 [layers, queryHeads, headDim] and `covariance` f32 [layers, queryHeads, headDim, headDim]).',
+    },
   },
-  observes: 'queries before rotation of all rows, keys, values, rope frequencies',
+  observes: 'queries before rotation of all rows (not with `statistics`), keys, values, rope frequencies',
   costs: '2 · queryHeads · n · headDim² FLOPs twice, O(queryHeads · n) memory besides the queries',
   phases: ['prefill', 'decode'],
   profiles: { kvpress: { description: 'kvpress ExpectedAttentionPress.', parameters: { futurePositions: 512, sinks: 4 } } },
   deviations: ['While decoding the rotation starts at the true position; kvpress counts from the length of its buffer.'],
-  create: (options) =>
-    keepBest('expected-attention', {
+  create: ({ statistics, ...options }) => {
+    const known = statistics === '' ? undefined : fromFile(statistics, options.covariance);
+    return keepBest('expected-attention', {
       protect: { first: options.sinks, last: 0 },
       allocate: resolveBudgets,
       start: () => ({
-        observe: { queriesBeforeRotation: 'all' },
-        decode: { observe: { queriesBeforeRotation: { last: 256 } } },
-        score: (view) => expectedScores(view, options),
+        observe: known ? {} : { queriesBeforeRotation: 'all' },
+        decode: { observe: known ? {} : { queriesBeforeRotation: { last: 256 } } },
+        score: async (view) => expectedScores(view, options, await known?.(view)),
       }),
-    }),
+    });
+  },
 });
+
+/** Moments of a view's layer out of a file, which is read once. */
+function fromFile(path: string, covariance: boolean): (view: LayerView) => Promise<QueryMoments> {
+  let stored: ReturnType<typeof readMoments> | undefined;
+  return async (view) => {
+    stored ??= readMoments(path);
+    return momentsOfLayer(view, path, await stored, covariance);
+  };
+}
 
 interface Options {
   readonly futurePositions: number;
@@ -71,11 +89,13 @@ interface Options {
   readonly epsilon: number;
 }
 
-function expectedScores(view: LayerView, { futurePositions, sinks, covariance, valueNorm, epsilon }: Options): Tensor {
+/** @param known of the model's queries; absent: the prompt's own tell */
+function expectedScores(view: LayerView, options: Options, known: QueryMoments | undefined): Tensor {
+  const { futurePositions, sinks, covariance, valueNorm, epsilon } = options;
   const { backend, cache, length, model, attention } = view;
   if (length <= sinks) return filled(backend, [model.kvHeads, length], 0);
   const group = model.queryHeads / model.kvHeads;
-  const { mean, spread } = statistics(view, sinks, covariance);
+  const { mean, spread } = known ?? statistics(view, sinks, covariance);
   const turn = averageRotation(view, futurePositions);
   const centre = backend.reshape(turn(backend.reshape(mean, [model.queryHeads, model.headDim, 1])), [
     model.kvHeads,
@@ -108,7 +128,7 @@ function expectedScores(view: LayerView, { futurePositions, sinks, covariance, v
 }
 
 /** Mean [queryHeads, headDim] and population covariance [queryHeads, headDim, headDim] of the queries behind the sinks. */
-function statistics(view: LayerView, sinks: number, covariance: boolean): { mean: Tensor; spread?: Tensor } {
+function statistics(view: LayerView, sinks: number, covariance: boolean): QueryMoments {
   const { backend, model } = view;
   const all = observed(view, 'queriesBeforeRotation');
   const [rows = 0] = all.shape;

@@ -5,6 +5,7 @@ import {
   FollowedScores,
   keepBest,
   type LayerView,
+  lastRows,
   observed,
   reduceGroups,
   resolveBudgets,
@@ -105,11 +106,11 @@ function windowMasked(view: LayerView, window: number): Tensor {
   const { backend, cache } = view;
   const q = observed(view, 'queries');
   const [rows = 0] = q.shape;
-  const early = backend.slice(q, 0, 0, Math.max(0, rows - window));
-  const late = backend.slice(q, 0, Math.max(0, rows - window), rows);
-  const open = backend.attentionColumns(early, cache, 'sum', { ...view.attention, mask: 'none' });
-  const causal = backend.attentionColumns(late, cache, 'sum', columnOptions(view, Math.min(rows, window)));
-  return backend.zip(open, causal, 'add');
+  const before = Math.max(0, rows - window);
+  const causal = backend.attentionColumns(lastRows(backend, q, window), cache, 'sum', columnOptions(view, rows - before));
+  if (before === 0) return causal;
+  const { behind: _behind, ...open } = columnOptions(view, before, { mask: 'none', behind: rows - before });
+  return backend.zip(backend.attentionColumns(backend.slice(q, 0, 0, before), cache, 'sum', open), causal, 'add');
 }
 
 /** Scores that the survivors keep and every later token adds to (block form of 5b: new entries start at 0, all new rows are added). */
@@ -119,7 +120,7 @@ function accumulated(gain: (view: LayerView) => Tensor, fused: boolean, held = n
     observe: fused ? { columnSums: true } : { queries: 'all' },
     score: (view) => (held.complete(view) ? held.read(view) : add(view)),
     kept: (view, scores, selection) => held.follow(view, scores, selection),
-    decode: { observe: { queries: { last: 1 } }, step: (view) => held.write(view, add(view)) },
+    decode: { observe: { queries: { last: 1 } }, ties: 'later', step: (view) => held.write(view, add(view)) },
     fork: () => accumulated(gain, fused, held.fork()),
     memory: held.memory,
     dispose: () => held.dispose(),

@@ -4,7 +4,10 @@ import {
   gatherColumns,
   gatherEntries,
   type LayerView,
+  narrowView,
+  type Observation,
   type ObservedRows,
+  type PolicyRun,
   wrapping,
 } from '@kvsift/policy';
 import type { Tensor } from '@kvsift/tensor';
@@ -32,7 +35,15 @@ export const merging = definePolicy({
       min: -1,
       max: 2,
       unit: 'cosine',
-      description: 'Least similarity that merges; above 1 nothing does. d2o uses the mean instead.',
+      description: 'Least similarity that merges; above 1 nothing does. d2o takes the mean of the evicted entries instead.',
+    },
+    fraction: {
+      kind: 'number',
+      default: 1,
+      min: 0,
+      max: 1,
+      unit: 'share of evicted entries',
+      description: 'Only so many of a head’s evicted entries merge, those most like a kept one; not for cam.',
     },
     neighbours: {
       kind: 'integer',
@@ -40,6 +51,19 @@ export const merging = definePolicy({
       min: 1,
       unit: 'entries',
       description: 'cam: kept entries behind an evicted one that share its value.',
+    },
+    reference: {
+      kind: 'choice',
+      choices: ['next', 'most'] as const,
+      default: 'next',
+      description:
+        'cam: what an evicted entry’s attention is compared with. next: the mean of those that would share its value; most: the largest among the first `sinks` and the last `window` entries.',
+    },
+    sinks: { kind: 'integer', default: 4, min: 0, unit: 'tokens', description: 'cam with reference=most: first tokens.' },
+    draw: {
+      kind: 'flag',
+      default: true,
+      description: 'cam: the comparison is a probability; false: an entry merges where it got more.',
     },
     window: {
       kind: 'integer',
@@ -51,18 +75,26 @@ export const merging = definePolicy({
   },
   observes: 'what the wrapped policy observes; for cam and keepkv the rotated queries of the last `window` rows',
   costs: '2 · kvHeads · n · kept · headDim FLOPs, O(kvHeads · (n + 128 · kept)) memory',
-  phases: ['prefill'],
-  profiles: { kvpress: { description: 'kvpress MergingPress.', parameters: { method: 'values' } } },
+  phases: ['prefill', 'decode'],
+  profiles: {
+    kvpress: { description: 'kvpress MergingPress.', parameters: { method: 'values' } },
+    cam: { description: 'CaM repository, generation with Llama.', parameters: { method: 'cam', neighbours: 32 } },
+    'cam-factory': {
+      description: 'CaM as KVCache-Factory has it; neighbours and window are both that of the wrapped policy there.',
+      parameters: { method: 'cam', reference: 'most', window: 8, neighbours: 8 },
+    },
+  },
   deviations: [
-    'd2o uses the mean similarity of the evicted ones among 128 entries at a time as its threshold.',
+    'd2o judges each head by itself and each eviction anew; the original averages over heads and moves one threshold along.',
+    'cam goes by the attention of the last queries; the original by that of the current step: merging(decoding(streaming-llm), method=cam, window=1).',
     'keepkv keeps keys as they are and mixes values by their attention: the paper also merges keys.',
     'Layers with a sliding window merge nothing: what has left the window must stay out of sight.',
     'Averaging rotated keys of different positions (pivot, weighted, d2o) follows the references, though it is doubtful.',
   ],
-  create: ({ policy, method, threshold, neighbours, window }) => {
+  create: ({ policy, ...merge }) => {
+    const { method, window } = merge;
     const begin = wrapping('merging', policy, [
       'cascade',
-      'decode',
       'compensation',
       'retrieval',
       'reread',
@@ -71,25 +103,38 @@ export const merging = definePolicy({
       // What is evicted has not turned with the survivors: their keys do not mix.
       ...(mergesKeys(method) ? (['renumbering'] as const) : []),
     ]);
-    const merge: Merge = { method, threshold, neighbours, window };
     return {
       ragged: false,
       traits: [...(policy.traits ?? []), 'merging'] as const,
-      begin(context) {
-        const inner = begin(context);
-        const { fork: _fork, ...prefill } = inner;
-        const dispose = () => inner.dispose();
-        return {
-          ...prefill,
-          observe: readsAttention(method) ? { ...inner.observe, queries: longer(inner.observe.queries, window) } : inner.observe,
-          select: async (view) => merged(view, await inner.select(view), merge),
-          dispose,
-          [Symbol.dispose]: dispose,
-        };
-      },
+      begin: (context) => mergingRun(begin(context), merge),
     };
   },
 });
+
+function mergingRun(inner: PolicyRun, merge: Merge): PolicyRun {
+  const { fork: _fork, ...run } = inner;
+  const { decode, fork } = inner;
+  const watching = (observe: Observation): Observation =>
+    readsAttention(merge.method) ? { ...observe, queries: longer(observe.queries, merge.window) } : observe;
+  return {
+    ...run,
+    observe: watching(inner.observe),
+    select: async (view) => merged(view, await inner.select(only(view, inner.observe)), merge),
+    ...(decode && {
+      decode: {
+        observe: watching(decode.observe),
+        step: async (view) => merged(view, await decode.step(only(view, decode.observe)), merge),
+        ...(decode.read && { read: async (view) => decode.read?.(view) }),
+      },
+    }),
+    ...(fork && { fork: () => mergingRun(fork.call(inner), merge) }),
+  };
+}
+
+/** A view with no more rows than the wrapped policy asked for: some count every row that they see. */
+function only(view: LayerView, observe: Observation): LayerView {
+  return narrowView(view, observe, view.budget, view.backend);
+}
 
 function longer(rows: ObservedRows | undefined, window: number): ObservedRows {
   if (rows === 'all') return rows;

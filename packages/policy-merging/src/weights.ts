@@ -1,11 +1,15 @@
 import {
+  bestFirst,
+  evictedWeights,
   filled,
   gatherColumns,
+  gatherEntries,
   keptSlots,
   type LayerView,
   norms,
   reduceGroups,
   releasing,
+  streamOf,
   windowAttention,
 } from '@kvsift/policy';
 import type { Backend, Formula, Selection, Tensor } from '@kvsift/tensor';
@@ -17,8 +21,16 @@ export interface Merge {
   readonly method: Method;
   /** Least cosine that merges. */
   readonly threshold: number;
+  /** Share of the evicted entries that merges at most, those most like a kept one. */
+  readonly fraction: number;
   /** CaM: kept entries behind an evicted one that share its value. */
   readonly neighbours: number;
+  /** CaM: what an evicted entry's attention is compared with. */
+  readonly reference: 'next' | 'most';
+  /** CaM: first entries that `most` looks at, besides the last `window`. */
+  readonly sinks: number;
+  /** CaM: whether chance decides, or only whether the entry got more than what it is compared with. */
+  readonly draw: boolean;
   /** Queries whose attention weighs entries (CaM, KeepKV). */
   readonly window: number;
 }
@@ -45,44 +57,44 @@ export function gatherEvicted(
   selection: Selection,
   merge: Merge,
 ): Gathered {
-  const { backend, cache, length, model } = view;
-  const keys = backend.kvRead(cache, 'keys');
-  const values = backend.kvRead(cache, 'values');
+  const { backend, length } = view;
   const [heads = 0, count = 0, headDim = 0] = kept.keys.shape;
-  const slots = keptSlots(backend, selection);
+  const gone = backend.top(evictedWeights(backend, selection, length), { keep: length - count });
+  const evicted = { ...gatherEntries(view, gone), slots: keptSlots(backend, gone) };
   const attention = readsAttention(merge.method) ? entryAttention(view, merge.window) : undefined;
-  const keptAttention = attention && gatherColumns(view, attention, selection);
+  const paid = attention && gatherColumns(view, attention, gone);
+  const chances = merge.method === 'cam' ? chancesOf(view, present(attention), selection, gone, merge) : undefined;
+  const limit = merge.method === 'cam' ? merge.threshold : leastSimilarity(backend, evicted.keys, kept.keys, merge);
+  const keptAt = backend.reshape(keptSlots(backend, selection), [heads, 1, count]);
   const width = 2 * headDim + 2;
   let sums: Tensor | undefined;
-  for (let start = 0; start < length; start += rowsAtOnce) {
-    const end = Math.min(length, start + rowsAtOnce);
+  for (const [start, end] of chunks(length - count)) {
     const before = sums;
     sums = releasing(backend, (inner) => {
       const rows = end - start;
       const cut = (x: Tensor) => inner.slice(x, 1, start, end);
-      const own = inner.upload(
-        Float32Array.from({ length: rows }, (_, row) => start + row),
-        'f32',
-        [1, rows, 1],
-      );
-      const distance = inner.zip(inner.reshape(slots, [heads, 1, count]), own, 'sub');
-      const gone = inner.reshape(inner.evaluate(not(keptHere(inner, distance))), [heads, rows, 1]);
-      const chunk = { start, end, distance, gone, keys: cut(keys), values: cut(values) };
+      const column = (x: Tensor) => inner.reshape(cut(x), [heads, rows, 1]);
+      const keys = cut(evicted.keys);
+      const values = cut(evicted.values);
       const pair =
         merge.method === 'cam'
-          ? cam(view, inner, chunk, attention, keptAttention, merge)
-          : nearest(inner, chunk, kept, merge, attention);
-      const weights = inner.transpose(inner.zip(pair.weights, gone, 'mul'), [0, 2, 1]);
-      const gates = inner.transpose(inner.zip(pair.gates, gone, 'mul'), [0, 2, 1]);
+          ? next(inner, inner.zip(keptAt, column(evicted.slots), 'sub'), merge.neighbours, {
+              paid: column(present(paid)),
+              ...present(chances),
+              draws: column(present(chances).draws),
+            })
+          : nearest(inner, { keys, values, ...(paid && { paid: column(paid) }) }, kept, merge, limit);
+      const weights = inner.transpose(pair.weights, [0, 2, 1]);
+      const gates = inner.transpose(pair.gates, [0, 2, 1]);
       const one = filled(inner, [heads, rows, 1], 1);
-      const weighted = inner.matmul(weights, inner.concat([chunk.keys, chunk.values, one], 2));
+      const weighted = inner.matmul(weights, inner.concat([keys, values, one], 2));
       const part = inner.concat([weighted, inner.matmul(gates, one)], 2);
       return before === undefined ? part : inner.zip(before, part, 'add');
     });
     before?.dispose();
   }
-  if (sums === undefined) throw new Error(`layer ${view.layer} of ${model.layers} is empty`);
-  const columns = (from: number, to: number) => backend.slice(sums, 2, from, to);
+  const all = present(sums);
+  const columns = (from: number, to: number) => backend.slice(all, 2, from, to);
   return {
     keys: columns(0, headDim),
     values: columns(headDim, 2 * headDim),
@@ -91,38 +103,59 @@ export function gatherEvicted(
   };
 }
 
-/** 1 where a row of the chunk is itself kept. @param distance kept slot − own slot, f32 [kvHeads, rows, kept] */
-function keptHere(backend: Backend, distance: Tensor): Tensor {
-  return backend.evaluate(['less', ['abs', distance], 0.5], { axis: 2, op: 'max' });
+/** Ranges of so many rows as are matched at a time. */
+function chunks(rows: number): (readonly [start: number, end: number])[] {
+  return Array.from({ length: Math.ceil(rows / rowsAtOnce) }, (_, index) => [
+    index * rowsAtOnce,
+    Math.min(rows, (index + 1) * rowsAtOnce),
+  ]);
 }
 
-interface Chunk {
-  readonly start: number;
-  readonly end: number;
-  readonly distance: Tensor;
-  /** 1 where a row is evicted, else 0: [heads, rows, 1]. */
-  readonly gone: Tensor;
+/** Cosine of each row with the kept entry that it resembles most, and all of them: [heads, rows, 1] and [heads, rows, kept]. */
+function similarities(backend: Backend, keys: Tensor, keptKeys: Tensor) {
+  const [heads = 0, rows = 0] = keys.shape;
+  const unit = (x: Tensor) => backend.zip(x, lengths(backend, x), 'div');
+  const cosine = backend.matmul(unit(keys), unit(keptKeys), { transposeB: true });
+  return { cosine, best: backend.reshape(backend.reduce(cosine, 2, 'max'), [heads, rows, 1]) };
+}
+
+/** Least cosine that merges: where it depends on all evicted entries of a head, they are looked at before any is merged. */
+function leastSimilarity(backend: Backend, keys: Tensor, keptKeys: Tensor, merge: Merge): Tensor | number {
+  const { method, threshold, fraction } = merge;
+  if (method !== 'd2o' && fraction === 1) return threshold;
+  const [heads = 0, evicted = 0] = keys.shape;
+  const parts = chunks(evicted).map(([start, end]) =>
+    releasing(backend, (inner) => {
+      const { best } = similarities(inner, inner.slice(keys, 1, start, end), keptKeys);
+      return inner.reshape(best, [heads, end - start]);
+    }),
+  );
+  const best = backend.concat(parts, 1);
+  const mean = method === 'd2o' ? backend.reduce(best, 1, 'mean') : filled(backend, [heads], threshold);
+  const least = backend.reshape(mean, [heads, 1, 1]);
+  if (fraction === 1) return least;
+  const within = backend.zip(bestFirst(backend, best), Math.round(fraction * evicted), 'less');
+  // 2, above every cosine, in place of what is not among them.
+  const last = backend.evaluate(['max', best, ['add', ['mul', within, -4], 2]], { axis: 1, op: 'min' });
+  return backend.zip(least, backend.reshape(last, [heads, 1, 1]), 'max');
+}
+
+/** Evicted entries. */
+interface Rows {
+  /** f32 [heads, rows, headDim] */
   readonly keys: Tensor;
   readonly values: Tensor;
+  /** What queries paid them, [heads, rows, 1], for methods that ask. */
+  readonly paid?: Tensor;
 }
 
 /** Weights and gates [kvHeads, rows, kept] on the kept entry of highest key cosine. */
-function nearest(
-  backend: Backend,
-  chunk: Chunk,
-  kept: { keys: Tensor; values: Tensor },
-  merge: Merge,
-  attention: Tensor | undefined,
-) {
+function nearest(backend: Backend, rows: Rows, kept: { keys: Tensor; values: Tensor }, merge: Merge, limit: Tensor | number) {
   const [heads = 0, count = 0] = kept.keys.shape;
-  const [, rows = 0] = chunk.keys.shape;
-  const unit = (x: Tensor) => backend.zip(x, lengths(backend, x), 'div');
-  const cosine = backend.matmul(unit(chunk.keys), unit(kept.keys), { transposeB: true });
-  const best = backend.reshape(backend.reduce(cosine, 2, 'max'), [heads, rows, 1]);
+  const { cosine, best } = similarities(backend, rows.keys, kept.keys);
   const candidates = backend.evaluate(not(['less', cosine, best]));
   // The first of equal ones.
   const first: Formula = ['mul', ['less', backend.cumsum(candidates), 1.5], candidates];
-  const limit = merge.method === 'd2o' ? meanOfEvicted(backend, best, chunk.gone) : merge.threshold;
   const gates = backend.evaluate(['mul', first, not(['less', best, limit])]);
   return { gates, weights: backend.zip(gates, strength(), 'mul') };
 
@@ -131,50 +164,64 @@ function nearest(
       case 'weighted':
         return backend.evaluate(['max', ['div', ['add', best, 1], 2], 1e-6]);
       case 'values': {
-        const own = lengths(backend, chunk.values);
+        const own = lengths(backend, rows.values);
         const target = backend.reshape(lengths(backend, kept.values), [heads, 1, count]);
         return backend.evaluate(['mul', ['max', best, 0], ['div', own, ['add', ['add', target, own], 1e-6]]]);
       }
       case 'd2o':
         return best;
       case 'keepkv':
-        return backend.reshape(backend.slice(present(attention), 1, chunk.start, chunk.end), [heads, rows, 1]);
+        return present(rows.paid);
       default:
         return filled(backend, [heads, 1, 1], 1);
     }
   }
 }
 
-/** Mean of a number per row over the evicted rows: [heads, 1, 1]. Kept rows resemble themselves fully and do not count. */
-function meanOfEvicted(backend: Backend, x: Tensor, gone: Tensor): Tensor {
-  const sum = backend.evaluate(['mul', x, gone], { axis: 1, op: 'sum' });
-  const count = backend.reduce(gone, 1, 'sum');
-  return backend.reshape(backend.evaluate(['div', sum, ['max', count, 1]]), [x.shape[0] ?? 0, 1, 1]);
+/** What decides whether CaM merges an entry. */
+interface Chances {
+  /** What an entry's attention is compared with, by its shares of kept entries [heads, rows, kept]: [heads, rows or 1, 1]. */
+  rival(backend: Backend, share: Tensor): Tensor;
+  /** Uniform numbers, one for each evicted entry. */
+  readonly draws: Tensor;
+  readonly draw: boolean;
 }
 
-/** CaM: an even share for each of the next kept entries, drawn with probability attention / their mean attention. */
-function cam(
-  view: LayerView,
-  backend: Backend,
-  chunk: Chunk,
-  attention: Tensor | undefined,
-  keptPaid: Tensor | undefined,
-  merge: Merge,
-) {
-  const [heads = 0, rows = 0] = chunk.keys.shape;
-  const [, , count = 0] = chunk.distance.shape;
-  const { seed, sequence, layer } = view;
-  const later = backend.evaluate(['less', ['mul', chunk.distance, 0], chunk.distance]);
-  const near = backend.evaluate(['mul', ['less', backend.cumsum(later), merge.neighbours + 0.5], later]);
+/** Of a layer's evicted entries. */
+function chancesOf(view: LayerView, attention: Tensor, kept: Selection, gone: Selection, merge: Merge): Chances {
+  const { backend, length } = view;
+  const [heads = 0] = attention.shape;
+  const all = backend.uniform(streamOf(view, purpose), heads, length);
+  const columns = gatherColumns(view, attention, kept);
+  const own = backend.reshape(columns, [heads, columns.shape[1] ?? 0, 1]);
+  const most = mostAttended(backend, attention, merge);
+  return {
+    rival: (inner, share) => (merge.reference === 'most' ? most : inner.matmul(share, own)),
+    draws: gatherColumns(view, all, gone),
+    draw: merge.draw,
+  };
+}
+
+/**
+ * CaM: an even share for each of the next kept entries, drawn with probability attention / their mean attention, or that of the most attended.
+ * @param distance kept slot − own slot, f32 [kvHeads, rows, kept]
+ */
+function next(backend: Backend, distance: Tensor, neighbours: number, { rival, draws, draw, paid }: Chances & { paid: Tensor }) {
+  const [heads = 0, rows = 0] = distance.shape;
+  const later = backend.evaluate(['less', ['mul', distance, 0], distance]);
+  const near = backend.evaluate(['mul', ['less', backend.cumsum(later), neighbours + 0.5], later]);
   const targets = backend.reshape(backend.zip(backend.reduce(near, 2, 'sum'), 1, 'max'), [heads, rows, 1]);
   const share = backend.zip(near, targets, 'div');
-  const paid = present(attention);
-  const own = backend.reshape(backend.slice(paid, 1, chunk.start, chunk.end), [heads, rows, 1]);
-  const mean = backend.matmul(share, backend.reshape(present(keptPaid), [heads, count, 1]));
-  const all = backend.uniform({ seed, sequence, layer, purpose }, heads, view.length);
-  const draws = backend.reshape(backend.slice(all, 1, chunk.start, chunk.end), [heads, rows, 1]);
-  const drawn = backend.evaluate(['less', draws, ['div', own, ['max', mean, 1e-30]]]);
+  const other = rival(backend, share);
+  const drawn = backend.evaluate(draw ? ['less', draws, ['div', paid, ['max', other, 1e-30]]] : ['less', other, paid]);
   return { gates: backend.zip(near, drawn, 'mul'), weights: backend.zip(share, drawn, 'mul') };
+}
+
+/** The largest attention among the first and the last entries: [heads, 1, 1]. */
+function mostAttended(backend: Backend, paid: Tensor, { sinks, window }: Merge): Tensor {
+  const [heads = 0, length = 0] = paid.shape;
+  const ends = [backend.slice(paid, 1, 0, Math.min(sinks, length)), backend.slice(paid, 1, Math.max(0, length - window), length)];
+  return backend.reshape(backend.reduce(backend.concat(ends, 1), 1, 'max'), [heads, 1, 1]);
 }
 
 /** Methods that weigh entries by attention. */
@@ -202,7 +249,7 @@ function not(x: Formula): Formula {
   return ['mul', ['sub', x, 1], -1];
 }
 
-function present(tensor: Tensor | undefined): Tensor {
-  if (tensor === undefined) throw new Error('this method reads attention');
-  return tensor;
+function present<T>(value: T | undefined): T {
+  if (value === undefined) throw new Error('this method reads attention, of a layer that loses something');
+  return value;
 }

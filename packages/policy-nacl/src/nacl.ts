@@ -1,6 +1,7 @@
 import {
   bestFirst,
   definePolicy,
+  gumbelNoise,
   keepBest,
   type LayerView,
   type Protection,
@@ -10,7 +11,7 @@ import {
   uniformLayer,
   windowAttention,
 } from '@kvsift/policy';
-import { type Formula, KvsiftError, type Tensor, uniformAt } from '@kvsift/tensor';
+import { KvsiftError, type Tensor, uniformAt } from '@kvsift/tensor';
 import { drawWeights, drawWithoutReplacement } from './draw.js';
 
 /** Purpose word of this policy's stream of random numbers. */
@@ -169,10 +170,9 @@ export function proxyScores(view: LayerView, proxies: number, reduction: 'sum' |
 }
 
 /** ln weight + Gumbel noise: its largest entries are a weighted sample without replacement. */
-function gumbelKeys({ backend, seed, sequence, layer, model, length }: LayerView, scores: Tensor, temperature: number): Tensor {
-  const uniform = backend.uniform({ seed, sequence, layer, purpose }, model.kvHeads, length);
-  const noise: Formula = ['neg', ['log', ['neg', ['log', uniform]]]];
-  return backend.evaluate(temperature > 0 ? ['add', noise, ['div', scores, temperature]] : noise);
+function gumbelKeys(view: LayerView, scores: Tensor, temperature: number): Tensor {
+  const noise = gumbelNoise(view, purpose);
+  return view.backend.evaluate(temperature > 0 ? ['add', noise, ['div', scores, temperature]] : noise);
 }
 
 /** 1 for entries drawn in rounds from all but the `fixed` best of each head, else 0. */

@@ -1,2 +1,2 @@
-export { extendBounds, type PageBounds, upperBounds } from './pages.js';
+export { extendBounds, type PageBounds, type PageReduction, upperBounds } from './pages.js';
 export { quest } from './quest.js';

@@ -45,12 +45,15 @@ function pageLimits(backend: Backend, keys: Tensor, pageSize: number, op: 'min' 
   return backend.concat(parts, 1);
 }
 
-/** Σ over channels of max(q · low, q · high), by default the highest of each group's query heads: f32 [kvHeads, pages]. */
-export function upperBounds(backend: Backend, q: Tensor, { low, high }: PageBounds, group: 'max' | 'mean' = 'max'): Tensor {
+/** How the query heads of a group agree on the bound of a page; `none`: each has its own. */
+export type PageReduction = 'max' | 'mean' | 'none';
+
+/** Σ over channels of max(q · low, q · high), by default the highest of each group's query heads: f32 [kvHeads, pages], with `none` [queryHeads, pages]. */
+export function upperBounds(backend: Backend, q: Tensor, { low, high }: PageBounds, group: PageReduction = 'max'): Tensor {
   const [kvHeads = 0, pages = 0, headDim = 0] = low.shape;
   const [, columns = 0] = q.shape;
   const queries = backend.reshape(q, [kvHeads, columns / headDim / kvHeads, 1, headDim]);
   const products = (limit: Tensor) => backend.zip(queries, backend.reshape(limit, [kvHeads, 1, pages, headDim]), 'mul');
   const bounds = backend.reduce(backend.zip(products(low), products(high), 'max'), 3, 'sum');
-  return backend.reduce(bounds, 1, group);
+  return group === 'none' ? backend.reshape(bounds, [columns / headDim, pages]) : backend.reduce(bounds, 1, group);
 }

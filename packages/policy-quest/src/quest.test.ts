@@ -69,6 +69,24 @@ describe('quest', () => {
       expect(value).toBeCloseTo(((alone[0]?.[page] ?? 0) + (alone[1]?.[page] ?? 0)) / 2, 5);
   });
 
+  it('none: every query head reads the pages of its own bounds, the newest among them', async () => {
+    const view = stepView(61);
+    using run = quest({ pageSize: 8, fullLayers: 0, profile: 'reference' }).begin(
+      contextOf(inputs, { budget: { kind: 'tokens', tokens: 24 } }),
+    );
+    const chosen = run.retrieval?.choose(view);
+    if (chosen === undefined || chosen === 'all' || view.queries === undefined) throw new Error('expected a selection');
+    const bounds = await upperBounds(backend, view.queries, extendBounds(view, 8, undefined), 'none').read();
+    const heads = await readSelection(chosen);
+    expect(heads).toHaveLength(4);
+    heads.forEach((slots, head) => {
+      const own = [...bounds.subarray(head * 8, head * 8 + 7)];
+      const best = [...own.keys()].sort((a, b) => (own[b] ?? 0) - (own[a] ?? 0)).slice(0, 2);
+      expect([...new Set(slots.map((slot) => Math.floor(slot / 8)))]).toEqual([...best.sort((a, b) => a - b), 7]);
+    });
+    expect(new Set(heads.map(String)).size).toBeGreaterThan(2);
+  });
+
   it('bounds every product of a page, also after entries came', async () => {
     const first = extendBounds(stepView(43), 8, undefined);
     const view = stepView(61);

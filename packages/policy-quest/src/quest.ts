@@ -17,7 +17,7 @@ import {
   uniformLayer,
 } from '@kvsift/policy';
 import type { Selection } from '@kvsift/tensor';
-import { extendBounds, type PageBounds, upperBounds } from './pages.js';
+import { extendBounds, type PageBounds, type PageReduction, upperBounds } from './pages.js';
 
 /** Quest (specification 20): the retrieval baseline. */
 export const quest = definePolicy({
@@ -34,9 +34,9 @@ export const quest = definePolicy({
     pageSize: { kind: 'integer', default: 16, min: 1, unit: 'entries', description: 'Entries that share one bound.' },
     groupReduction: {
       kind: 'choice',
-      choices: ['max', 'mean'] as const,
+      choices: ['max', 'mean', 'none'] as const,
       default: 'max',
-      description: 'How the query heads of a group agree on the bound of a page.',
+      description: 'How the query heads of a group agree on the bound of a page; none: each reads pages of its own.',
     },
     fullLayers: { kind: 'integer', default: 2, min: 0, unit: 'layers', description: 'First layers that read everything.' },
   },
@@ -44,8 +44,11 @@ export const quest = definePolicy({
   observes: 'the query of each decode step, keys',
   costs: '2 · queryHeads · headDim · pages FLOPs per step, and a copy of the chosen entries; nothing is freed',
   phases: ['decode'],
+  profiles: {
+    reference: { description: 'Quest kernels: every query head reads pages of its own.', parameters: { groupReduction: 'none' } },
+  },
   deviations: [
-    'Pages are chosen per KV head by the bounds of its query heads together; the original chooses per query head.',
+    'By default pages are chosen per KV head by the bounds of its query heads together; the original chooses per query head: groupReduction=none.',
     'The budget is what a step reads, at least three pages; memory is that of the full cache.',
   ],
   create: ({ pageSize, fullLayers, groupReduction }) => ({
@@ -62,7 +65,7 @@ export const quest = definePolicy({
 interface QuestOptions {
   readonly pageSize: number;
   readonly fullLayers: number;
-  readonly groupReduction: 'max' | 'mean';
+  readonly groupReduction: PageReduction;
 }
 
 class QuestRun implements PolicyRun {

@@ -1,4 +1,4 @@
-import { definePolicy, keepBest, resolveBudgets } from '@kvsift/policy';
+import { definePolicy, keepBest, resolveBudgets, streamOf } from '@kvsift/policy';
 
 /** Purpose word of this policy's stream of random numbers. */
 const purpose = 2;
@@ -32,8 +32,10 @@ export const random = definePolicy({
       start: () => ({
         observe: {},
         decode: { observe: {} },
-        score: ({ backend, seed, sequence, layer, model, length }) =>
-          backend.uniform({ seed, sequence, layer: layers === 'own' ? layer : 0, purpose }, model.kvHeads, length),
+        score(view) {
+          const own = streamOf(view, purpose);
+          return view.backend.uniform(layers === 'own' ? own : { ...own, layer: 0 }, view.model.kvHeads, view.length);
+        },
       }),
     }),
 });

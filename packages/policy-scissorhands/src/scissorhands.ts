@@ -3,6 +3,7 @@ import {
   definePolicy,
   entryRow,
   FollowedScores,
+  gumbelNoise,
   keepBest,
   type LayerView,
   lastRows,
@@ -15,6 +16,8 @@ import {
 } from '@kvsift/policy';
 import type { Tensor } from '@kvsift/tensor';
 
+/** Purpose word of the stream of random numbers. */
+const purpose = 19;
 /** Query rows whose probabilities exist at one time. */
 const rowsAtOnce = 16;
 
@@ -47,11 +50,23 @@ export const scissorhands = definePolicy({
       max: 1,
       description: 'While decoding, what has been gathered before counts so much at each step.',
     },
+    temperature: {
+      kind: 'number',
+      default: 0,
+      min: 0,
+      description:
+        'Above 0 entries are drawn at random, without replacement, each by the softmax of what has been gathered over this; 0: the best are kept.',
+    },
   },
   observes: 'rotated queries of the last `history` rows',
   costs: '4 · queryHeads · history · n · headDim FLOPs, O(queryHeads · n) memory',
   phases: ['prefill', 'decode'],
-  profiles: { factory: { description: 'KVCache-Factory selector, without sampling.', parameters: { importance: 'attention' } } },
+  profiles: {
+    factory: {
+      description: 'KVCache-Factory selector; with temperature=1 its sampling.',
+      parameters: { importance: 'attention' },
+    },
+  },
   deviations: [
     'Entries are judged by the group mean of their probabilities, per KV head.',
     'While decoding every query counts; the paper forgets those older than `history`.',
@@ -70,11 +85,12 @@ interface Options {
   readonly history: number;
   readonly importance: 'neglect' | 'attention';
   readonly decay: number;
+  readonly temperature: number;
 }
 
 /** What each entry has been paid, or minus the number of times that it was neglected; survivors keep it. */
 function counted(options: Options, held = new FollowedScores()): ScoreRun {
-  const { history, importance, decay } = options;
+  const { history, importance, decay, temperature } = options;
   const add = (view: LayerView): Tensor => {
     const { backend, model } = view;
     const known = held.read(view);
@@ -84,8 +100,14 @@ function counted(options: Options, held = new FollowedScores()): ScoreRun {
   };
   return {
     observe: { queries: { last: history } },
-    score: (view) => (held.complete(view) ? held.read(view) : add(view)),
-    kept: (view, scores, selection) => held.follow(view, scores, selection),
+    score(view) {
+      const known = held.complete(view);
+      const gathered = known ? held.read(view) : add(view);
+      if (temperature === 0) return gathered;
+      if (!known) held.write(view, gathered);
+      return view.backend.evaluate(['add', gumbelNoise(view, purpose), ['div', gathered, temperature]]);
+    },
+    kept: (view, scores, selection) => held.follow(view, temperature === 0 ? scores : held.read(view), selection),
     decode: { observe: { queries: { last: 1 } }, step: (view) => held.write(view, add(view)) },
     fork: () => counted(options, held.fork()),
     memory: held.memory,

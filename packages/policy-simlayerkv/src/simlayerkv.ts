@@ -106,6 +106,8 @@ export const simlayerkv = definePolicy({
           observe: { queries: { last: test.lastQueries } },
           budgets: Array.from({ length: model.layers }, () => budget),
           async select(view) {
+            // A sliding window may have left less than the prompt.
+            if (view.length <= test.sinks + test.recent + test.lastQueries) return 'all';
             return (await laziness(view, test)) > threshold ? sinksAndTail(view, test.sinks, tail) : 'all';
           },
           dispose() {},

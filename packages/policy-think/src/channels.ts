@@ -1,5 +1,5 @@
-import { lastRows, reduceGroups } from '@kvsift/policy';
-import type { Backend, KvType, KvView, Selection, Tensor } from '@kvsift/tensor';
+import { lastRows, reduceGroups, storeRows, viewOfRows } from '@kvsift/policy';
+import type { Backend, KvType, Selection, Tensor } from '@kvsift/tensor';
 
 /** Keys of old entries with fewer channels, and their whole values; rows of a head lie together. */
 export interface NarrowKeys {
@@ -35,8 +35,8 @@ export function keepChannels(
   dtype: KvType,
 ): NarrowKeys {
   return {
-    keys: stored(backend, gatherChannels(backend, entries.keys, channels), narrowType(dtype, channels.maxPerHead)),
-    values: stored(backend, entries.values, dtype),
+    keys: storeRows(backend, gatherChannels(backend, entries.keys, channels), narrowType(dtype, channels.maxPerHead)),
+    values: storeRows(backend, entries.values, dtype),
     channels,
   };
 }
@@ -51,43 +51,9 @@ export function gatherChannels(backend: Backend, x: Tensor, channels: Selection)
   const [kvHeads = 0, rows = 0, headDim = 0] = x.shape;
   const kept = channels.maxPerHead;
   // A channel is an entry of a cache whose width is the number of rows.
-  const from = viewOf(backend, backend.reshape(backend.transpose(x, [0, 2, 1]), [kvHeads * headDim, rows]), kvHeads, headDim);
+  const from = viewOfRows(backend, backend.reshape(backend.transpose(x, [0, 2, 1]), [kvHeads * headDim, rows]), kvHeads, headDim);
   const [keys, values] = [backend.empty('f32', [kvHeads * kept, rows]), backend.empty('f32', [kvHeads * kept, rows])];
-  const to = { ...viewOf(backend, keys, kvHeads, kept, 0), values };
+  const to = { ...viewOfRows(backend, keys, kvHeads, kept, 0), values };
   backend.kvGather(from, channels, to);
   return backend.transpose(backend.kvRead(to, 'keys'), [0, 2, 1]);
-}
-
-/** f32 [heads, entries, width] as rows of another dtype. */
-function stored(backend: Backend, x: Tensor, dtype: KvType): Tensor {
-  const [kvHeads = 0, entries = 0, width = 0] = x.shape;
-  const rows = backend.empty(dtype, [kvHeads * entries, width]);
-  backend.kvReplace(viewOf(backend, rows, kvHeads, entries), 'keys', x);
-  return rows;
-}
-
-/** Stored rows of `kvHeads` heads, [kvHeads, entries, width], as `matmul` takes them: blocks in f32. */
-export function readStored(backend: Backend, rows: Tensor, kvHeads: number): Tensor {
-  const [count = 0, width = 0] = rows.shape;
-  if (rows.dtype !== 'q8_0') return backend.reshape(rows, [kvHeads, count / kvHeads, width]);
-  return backend.kvRead(viewOf(backend, rows, kvHeads, (rows.shape[0] ?? 0) / kvHeads), 'keys');
-}
-
-/** A uniform view over one matrix, which stands for keys and values alike. */
-function viewOf(backend: Backend, rows: Tensor, kvHeads: number, entries: number, length = entries): KvView {
-  return {
-    dtype: rows.dtype as KvType,
-    kvHeads,
-    headDim: rows.shape[1] ?? 0,
-    keys: rows,
-    values: rows,
-    lengths: backend.upload(new Int32Array(kvHeads).fill(length), 'i32', [kvHeads]),
-    starts: backend.upload(
-      Int32Array.from({ length: kvHeads }, (_, head) => head * entries),
-      'i32',
-      [kvHeads],
-    ),
-    maxLength: entries,
-    uniform: true,
-  };
 }

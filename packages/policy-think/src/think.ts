@@ -4,6 +4,7 @@ import {
   definePolicy,
   filled,
   gatherView,
+  joinAttention,
   joinObservations,
   keptSlots,
   type LayerView,
@@ -16,7 +17,7 @@ import {
 import { full } from '@kvsift/policy-full';
 import type { Backend, Selection, Tensor } from '@kvsift/tensor';
 import { channelScores, keepChannels } from './channels.js';
-import { attendNarrow, joinAttention } from './narrow-attention.js';
+import { attendNarrow } from './narrow-attention.js';
 import { NarrowLayers } from './narrow-layers.js';
 
 /** ThinK (specification 27). */

@@ -137,7 +137,10 @@ export interface Compensation {
 
 /** Attention over chosen entries only (Quest): nothing is evicted, each decode step reads what its query is likely to attend to. */
 export interface Retrieval {
-  /** Entries that a layer's attention reads in this step; `view.queries` is its one query row, `view.cache` holds its key and value already. */
+  /**
+   * Entries that a layer's attention reads in this step, of each KV head or of each query head; `view.queries` is its one query row, `view.cache` holds
+   * its key and value already.
+   */
   choose(view: LayerView): Selection | 'all';
 }
 

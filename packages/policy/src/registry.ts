@@ -1,3 +1,5 @@
+import { createHash } from 'node:crypto';
+import { readFileSync, statSync } from 'node:fs';
 import { KvsiftError } from '@kvsift/tensor';
 import type { EvictionPolicy } from './contract.js';
 import type { PolicyDefinition } from './definition.js';
@@ -25,6 +27,29 @@ export interface PolicyRegistry {
   parse(expression: string): EvictionPolicy;
   /** What tables call an expression: without where its policy lies. Default: as it is written. */
   label?(expression: string): string;
+  /** Of policies from outside, by name: another version of one is another policy. Default: none is from outside. */
+  readonly versions?: ReadonlyMap<string, string>;
+}
+
+/**
+ * Versions of what a policy is made of that comes from outside: of code by the policy's name, of data files by policy and parameter (`headkv.table`), 12 digits of
+ * a hash.
+ */
+export function outsideVersions(policy: EvictionPolicy, registry: PolicyRegistry): Record<string, string> {
+  const found: Record<string, string> = {};
+  const visit = ({ name, parameters }: EvictionPolicy): void => {
+    const version = registry.versions?.get(name);
+    if (version !== undefined) found[name] = version;
+    const schema = registry.factories.get(name)?.definition.parameters ?? {};
+    for (const [parameter, value] of Object.entries(parameters)) {
+      if (typeof value === 'object' && 'begin' in value) visit(value);
+      if (typeof value !== 'string' || schema[parameter]?.kind !== 'text') continue;
+      if (statSync(value, { throwIfNoEntry: false })?.isFile())
+        found[`${name}.${parameter}`] = createHash('sha256').update(readFileSync(value)).digest('hex').slice(0, 12);
+    }
+  };
+  visit(policy);
+  return found;
 }
 
 /** @throws KvsiftError `policy_invalid` where two policies or presets share a name */

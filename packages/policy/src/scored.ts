@@ -22,6 +22,8 @@ export interface ScoreRun {
   /** What scoring while decoding needs; absent: this score makes sense at prefill only. */
   readonly decode?: {
     readonly observe: Observation;
+    /** Which of equally scored entries are kept while decoding. Default: as after the prompt. */
+    readonly ties?: Ties;
     /** Called after every step, also where nothing is evicted. */
     step?(view: LayerView): void | Promise<void>;
   };

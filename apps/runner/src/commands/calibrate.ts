@@ -1,6 +1,6 @@
 import { readdir, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { queryFilters, retrievalHeads, streamingGates, writeFilters } from '@kvsift/calibrate';
+import { queryFilters, queryStatistics, retrievalHeads, streamingGates, writeFilters, writeStatistics } from '@kvsift/calibrate';
 import { load } from '@kvsift/engine';
 import { KvsiftError } from '@kvsift/tensor';
 import { Argument, Command } from 'commander';
@@ -10,17 +10,20 @@ import { checkWritable } from '../output-paths.js';
 import { Progress } from '../progress.js';
 import { readText } from '../run-options.js';
 
-const kinds = ['q-filters', 'head-table', 'gates'] as const;
+const kinds = ['q-filters', 'query-statistics', 'head-table', 'gates'] as const;
 
 export function calibrateCommand(): Command {
   const command = new Command('calibrate')
-    .description('Makes what a policy needs to know about a model, once: filters, a head table, or gates.')
+    .description('Makes what a policy needs to know about a model, once: filters, statistics of queries, a head table, or gates.')
     .addArgument(
-      new Argument('<what>', 'q-filters: for q-filters; head-table: for headkv; gates: for duo-attention').choices(kinds),
+      new Argument(
+        '<what>',
+        'q-filters: for q-filters; query-statistics: for expected-attention; head-table: for headkv; gates: for duo-attention',
+      ).choices(kinds),
     )
     .argument('<model>', 'a .gguf file, a Hugging Face folder, or demo')
     .argument('<texts>', 'a text file, or a folder of .txt files')
-    .requiredOption('--out <file>', 'where it goes: .safetensors for q-filters, .json for tables')
+    .requiredOption('--out <file>', 'where it goes: .safetensors for q-filters and query-statistics, .json for tables')
     .option('--json', 'print where it is as JSON')
     .addHelpText(
       'after',
@@ -28,6 +31,7 @@ export function calibrateCommand(): Command {
 Examples:
   kvsift calibrate q-filters model.gguf texts/ --out model.q-filters.safetensors
   kvsift generate model.gguf --policy 'q-filters(filters="model.q-filters.safetensors")' --budget 20% --prompt ...
+  kvsift calibrate query-statistics model.gguf texts/ --out model.queries.safetensors
   kvsift calibrate head-table model.gguf texts/ --out model.heads.json`,
     );
   for (const option of backendOptions()) command.addOption(option);
@@ -46,11 +50,14 @@ async function calibrate(
   using progress = new Progress();
   using model = await load(modelPath(target), { backend });
   const onProgress = (done: number, total: number) => progress.update(`${what}: ${done} of ${total}`);
-  if (what === 'q-filters') await writeFilters(flags.out, await queryFilters(model, texts, { onProgress }), basename(target));
+  const name = basename(target);
+  if (what === 'q-filters') await writeFilters(flags.out, await queryFilters(model, texts, { onProgress }), name);
+  else if (what === 'query-statistics')
+    await writeStatistics(flags.out, await queryStatistics(model, texts, { onProgress }), name);
   else {
     const importance = what === 'gates' ? await streamingGates(model, texts) : await retrievalHeads(model, texts, { onProgress });
     const rounded = importance.map((row) => row.map((value) => Number(value.toFixed(6))));
-    await writeFile(flags.out, `${JSON.stringify({ model: basename(target), kind: what, importance: rounded })}\n`);
+    await writeFile(flags.out, `${JSON.stringify({ model: name, kind: what, importance: rounded })}\n`);
   }
   progress.clear();
   console.log(flags.json ? JSON.stringify({ file: flags.out }) : `wrote ${flags.out}`);

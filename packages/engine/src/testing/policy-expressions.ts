@@ -25,6 +25,10 @@ export const expressions: Readonly<Record<string, string>> = {
   'per-layer': `per-layer(knorm, weights=[${Array.from({ length: smallModel.layers }, (_, layer) => layer + 1).join(', ')}])`,
   decoding: 'decoding(h2o(window=4), interval=2)',
   merging: 'merging(knorm)',
+  sequence: 'sequence(first=snapkv(window=4), second=keydiff)',
+  minicache: 'minicache(start=0, retained=0.2)',
+  phases: 'phases(prompt=snapkv(window=4), answer=decoding(tova, interval=2, target=12))',
+  threshold: 'threshold(knorm, threshold=-1.0, window=6)',
 };
 /** Need files or a tokenizer of their own. */
 const elsewhere = new Set(['duo-attention', 'q-filters', 'kvzip']);

@@ -1,4 +1,12 @@
-import { type Budget, type EvictionPolicy, formatBudget, formatPolicy, type PolicyRegistry, parseBudget } from '@kvsift/policy';
+import {
+  type Budget,
+  type EvictionPolicy,
+  formatBudget,
+  formatPolicy,
+  outsideVersions,
+  type PolicyRegistry,
+  parseBudget,
+} from '@kvsift/policy';
 
 /** One way to treat the cache: a column of every table. */
 export interface Cell {
@@ -8,6 +16,8 @@ export interface Cell {
   readonly label: string;
   /** As `formatBudget` writes it. */
   readonly budget: string;
+  /** As `outsideVersions` tells them; absent where nothing of the policy comes from outside. */
+  readonly outside?: Readonly<Record<string, string>>;
   readonly setting: { readonly policy?: EvictionPolicy; readonly budget?: Budget };
 }
 
@@ -24,13 +34,16 @@ export function expandCells(policies: readonly string[], budgets: readonly strin
     const policy = registry.parse(label);
     const shown = registry.label?.(label) ?? label;
     if (policy.name === 'full') continue;
+    const outside = outsideVersions(policy, registry);
+    const isOutside = Object.keys(outside).length > 0;
     for (const written of budgets) {
       const text = formatPolicy(policy);
       const parsed = parseBudget(written);
       // One spelling: 20.0% is 20%.
       const budget = formatBudget(parsed);
       const key = `${text} ${budget}`;
-      if (!cells.has(key)) cells.set(key, { policy: text, label: shown, budget, setting: { policy, budget: parsed } });
+      if (cells.has(key)) continue;
+      cells.set(key, { policy: text, label: shown, budget, ...(isOutside && { outside }), setting: { policy, budget: parsed } });
     }
   }
   return [...cells.values()];

@@ -134,6 +134,31 @@ describe('runEvaluation', () => {
     expect(await runEvaluation(small, folder, { ...changed, mix: true })).toMatchObject({ added: 0 });
   });
 
+  it('refuses results of another version of a policy from outside, names both, and mixes when told to', async () => {
+    const known = allPolicies();
+    const from = (version: string) =>
+      environment(factsSuite(), { registry: { ...known, versions: new Map([['random', version]]) } });
+    const nested = { ...config, policies: ['knorm', 'adakv(random)'] };
+    await runEvaluation(nested, folder, from('1.0.0 aaaaaaaaaaaa'));
+    const { results } = await readRun(folder);
+    const versions = results.map(({ label, outside }) => `${label} ${JSON.stringify(outside)}`);
+    expect(new Set(versions)).toEqual(
+      new Set(['full undefined', 'knorm undefined', 'adakv(random) {"random":"1.0.0 aaaaaaaaaaaa"}']),
+    );
+    expect(await runEvaluation(nested, folder, from('1.0.0 aaaaaaaaaaaa'))).toMatchObject({ added: 0 });
+    const newer = from('1.0.0 bbbbbbbbbbbb');
+    for (const changed of [newer, environment()])
+      await expect(runEvaluation(nested, folder, changed)).rejects.toMatchObject({
+        code: 'run_mismatch',
+        message: expect.stringMatching(
+          /results of adakv\(random\).*\(random: "1.0.0 aaaaaaaaaaaa" and ("1.0.0 bbbbbbbbbbbb"|nothing)\)/,
+        ),
+      });
+    // Where the policy takes no part its results are left alone.
+    expect(await runEvaluation({ ...config, policies: ['knorm'] }, folder, newer)).toMatchObject({ added: 0 });
+    expect(await runEvaluation(nested, folder, { ...newer, mix: true })).toMatchObject({ added: 0 });
+  });
+
   it('takes up policies that were added to a run', async () => {
     await runEvaluation({ ...config, policies: ['random'] }, folder, environment());
     expect(await runEvaluation(config, folder, environment())).toMatchObject({ added: 2, done: 6 });

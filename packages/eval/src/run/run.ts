@@ -18,6 +18,7 @@ import type { RunEvent, RunOutcome } from './events.js';
 import { checkMemory } from './memory.js';
 import { checkNames } from './names.js';
 import { settledBefore } from './older.js';
+import { checkOutside } from './outside.js';
 import { planSuite, type SuitePlan, type TaskFailure } from './plan.js';
 import { Pool } from './pool.js';
 import { Progress } from './progress.js';
@@ -97,6 +98,7 @@ export async function runEvaluation(config: RunConfig, folder: string, environme
     return await writing(files, environment, async (store) => {
       const contexts = jobs.map(({ context }) => context);
       const older = await files.checkManifests(store.results, contexts, environment.mix ?? false);
+      if (!environment.mix) checkOutside(folder, store.results, cells);
       await writeFile(files.config, stringify(config));
       if (environment.retryFailed) await removeFailed(store, jobs, cells, older);
       const settled = await settledBefore(jobs, cells, store.results, older, turns);

@@ -134,6 +134,7 @@ export function keyFor(context: SampleContext, cell: Cell, sample: Pick<Sample, 
 function commonFields(cell: Cell, { sample, shown }: PromptedSample) {
   return {
     label: cell.label,
+    ...(cell.outside && { outside: cell.outside }),
     expected: sample.expected,
     ...(sample.meta && { meta: sample.meta }),
     prompt: shown,

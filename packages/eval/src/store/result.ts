@@ -11,6 +11,8 @@ export const resultSchema = z.object({
   /** The policy as the user wrote it, one from outside by its name. */
   label: z.string(),
   budget: z.string(),
+  /** As `outsideVersions` of `@kvsift/policy` tells them; absent where nothing of the policy comes from outside. */
+  outside: z.record(z.string(), z.string()).optional(),
   suite: z.string(),
   task: z.string(),
   sample: z.string(),

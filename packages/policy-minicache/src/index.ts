@@ -1,0 +1,1 @@
+export { minicache } from './minicache.js';

@@ -1,0 +1,3 @@
+import { library } from '@kvsift/presets/tsup';
+
+export default library();
