@@ -69,6 +69,11 @@ describe('a step that runs ahead of its token', () => {
     ],
     ['the budget reached while decoding', () => model, { policy: allPolicies().parse('decoding(keydiff)'), budget: 34 }],
     ['queries before rotation', () => model, { policy: allPolicies().parse('decoding(expected-attention)'), budget: 12 }],
+    [
+      'entries judged one by one',
+      () => model,
+      { policy: allPolicies().parse('threshold(knorm, threshold=-6, window=8)'), budget: 12 },
+    ],
     ['a rule of its own', () => model, { policy: allPolicies().parse('scissorhands'), budget: 12 }],
     ['a rule that corrects', () => model, { policy: allPolicies().parse('ratchet(decoding(snapkv(window=4)))'), budget: 12 }],
   ];
