@@ -14,7 +14,8 @@ export class PeerProcess implements Disposable {
     command: string,
     args: readonly string[],
   ) {
-    this.#child = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'] });
+    // Progress bars of a library would bury the table.
+    this.#child = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'], env: { ...process.env, TQDM_DISABLE: '1' } });
     if (this.#child.stdout === null) throw new KvsiftError('backend_failure', `${name}: no standard output`);
     this.#reader = createInterface({ input: this.#child.stdout });
     this.#lines = this.#reader[Symbol.asyncIterator]();
