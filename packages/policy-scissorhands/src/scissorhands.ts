@@ -70,6 +70,7 @@ export const scissorhands = definePolicy({
   deviations: [
     'Entries are judged by the group mean of their probabilities, per KV head.',
     'While decoding every query counts; the paper forgets those older than `history`.',
+    'An eviction leaves the budget; the paper drops half of it at once: decoding(scissorhands, interval=…, target=…) with half the budget for both.',
     'All layers get the same budget; the paper gives later layers more: wrap with per-layer for that.',
   ],
   create: ({ sinks, recent, ...options }) =>

@@ -58,10 +58,12 @@ export function windowAttention(
   statistic: ColumnStatistic = 'sum',
   mask: 'causal' | 'none' = 'causal',
 ): Tensor {
-  const rows = lastRows(view.backend, observed(view, 'queries'), window);
+  // A small budget may leave fewer entries than rows are remembered.
+  const most = Math.min(window, view.length);
+  const rows = lastRows(view.backend, observed(view, 'queries'), most);
   return view.backend.attentionColumns(rows, view.cache, statistic, {
     ...columnOptions(view, rows.shape[0] ?? 0, { mask }),
-    ...(mask === 'causal' && knownLogSums(view, window)),
+    ...(mask === 'causal' && knownLogSums(view, most)),
   });
 }
 
