@@ -1,6 +1,5 @@
 // The algebra of native/cpu/addon/ops on the kernels of the device.
-#include <deque>
-#include <optional>
+#include <vector>
 
 #include "kvsift/context.h"
 #include "ops/covariance.h"
@@ -43,31 +42,24 @@ void zip(Context& context, BinaryOp op, const float* a, float b, std::size_t cou
   context.run(kvsift_cuda_zip_scalar(context.kernels(), context.stream(), static_cast<kvsift_cuda_binary_op>(op), a, b, count, out));
 }
 
-// Step by step, each at its own shape.
 void evaluate(Context& context, const Formula& formula, const std::vector<const float*>& tensors, Along along, ReduceOp op, float* out) {
-  struct Operand {
-    const float* x;
-    Shape shape;
-  };
-  std::vector<Operand> operands;
-  for (std::size_t at = 0; at < tensors.size(); at++) operands.push_back({tensors[at], formula.tensors[at]});
-  std::deque<DeviceScratch> made;
-  for (const FormulaStep& step : formula.steps) {
-    const Operand a = operands[step.a];
-    Shape shape = a.shape;
-    if (step.b) broadcast(a.shape, operands[*step.b].shape, shape);
-    const bool last = &step == &formula.steps.back();
-    float* to = last && along == Along::nothing ? out : made.emplace_back(context, shape.count() * sizeof(float)).floats();
-    if (step.unary) map(context, step.map, a.x, shape.count(), to);
-    else if (step.b) zip(context, step.zip, a.x, a.shape, operands[*step.b].x, operands[*step.b].shape, shape, to);
-    else zip(context, step.zip, a.x, step.number, shape.count(), to);
-    operands.push_back({to, shape});
+  std::vector<kvsift_cuda_formula_tensor> own_tensors;
+  for (std::size_t at = 0; at < tensors.size(); at++) {
+    const Four steps(broadcast_steps(formula.tensors[at], formula.whole), 0);
+    own_tensors.push_back({tensors[at], {steps.values[0], steps.values[1], steps.values[2], steps.values[3]}});
   }
-  if (along == Along::nothing) return;
-  const Shape& whole = formula.whole;
-  const std::size_t rank = whole.rank();
-  const std::size_t axis = along == Along::columns ? rank - 1 : rank - 2;
-  reduce(context, op, operands.back().x, whole.product(0, axis), whole[axis], whole.product(axis + 1, rank), out);
+  std::vector<kvsift_cuda_formula_step> own_steps;
+  for (const FormulaStep& step : formula.steps) {
+    own_steps.push_back({step.unary ? 1 : 0, static_cast<kvsift_cuda_unary_op>(step.map), static_cast<kvsift_cuda_binary_op>(step.zip), step.a,
+                         step.b.value_or(KVSIFT_CUDA_FORMULA_NUMBER), step.number});
+  }
+  const Four shape(formula.whole, 1);
+  const kvsift_cuda_formula own{own_tensors.data(), own_tensors.size(), own_steps.data(), own_steps.size(),
+                                {shape.values[0], shape.values[1], shape.values[2], shape.values[3]}};
+  const auto axis = along == Along::nothing   ? KVSIFT_CUDA_FORMULA_WHOLE
+                    : along == Along::columns ? KVSIFT_CUDA_FORMULA_COLUMNS
+                                              : KVSIFT_CUDA_FORMULA_ROWS;
+  context.run(kvsift_cuda_evaluate(context.kernels(), context.stream(), &own, axis, static_cast<kvsift_cuda_reduce_op>(op), out));
 }
 
 void to_float(Context& context, DType type, const void* x, std::size_t count, float* out) {
@@ -92,10 +84,6 @@ void transpose(Context& context, const void* x, std::size_t size, const Shape& s
 
 // Exact in any case.
 void matmul(Context& context, Compute, bool, const MatmulShape& shape, const float* a, const Stored& b, float* out) {
-  const std::size_t count = shape.b_count();
-  std::optional<DeviceScratch> widened;
-  if (b.type != DType::f32) to_float(context, b.type, b.data, count, widened.emplace(context, count * sizeof(float)).floats());
-  const float* right = widened ? widened->floats() : static_cast<const float*>(b.data);
   kvsift_cuda_matmul_shape own{};
   own.rows = shape.rows;
   own.inner = shape.inner;
@@ -108,7 +96,7 @@ void matmul(Context& context, Compute, bool, const MatmulShape& shape, const flo
     own.a_steps[axis] = there ? shape.a_steps[at] : 0;
     own.b_steps[axis] = there ? shape.b_steps[at] : 0;
   }
-  context.run(kvsift_cuda_matmul(context.kernels(), context.stream(), &own, a, right, out));
+  context.run(kvsift_cuda_matmul(context.kernels(), context.stream(), &own, a, static_cast<kvsift_cuda_dtype>(b.type), b.data, out));
 }
 
 void covariance(Context& context, Compute compute, const float* x, std::size_t rows, std::size_t heads, std::size_t head_dim, float* mean, float* out) {

@@ -2,7 +2,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <string>
 
@@ -48,6 +47,10 @@ class Device {
   /** Stream-ordered memory; null where there is not enough. Any thread. */
   virtual void* allocate(std::size_t bytes) = 0;
   virtual void release(void* memory, std::size_t bytes) noexcept = 0;
+  /** Memory that is there at once and for as long as it is wanted, whatever is being captured; null where there is not enough. Any thread. */
+  virtual void* allocate_lasting(std::size_t bytes) = 0;
+  /** Waits for the device. */
+  virtual void release_lasting(void* memory, std::size_t bytes) noexcept = 0;
   /** Gives memory that waits for reuse back to the system. */
   virtual void trim() noexcept = 0;
   /** Host memory that the device can read and write by itself. */
@@ -57,10 +60,10 @@ class Device {
   virtual void copy_in(void* to, const void* from, std::size_t bytes) = 0;
   virtual void copy_out(void* to, const void* from, std::size_t bytes) = 0;
   virtual void fill(void* to, int value, std::size_t bytes) = 0;
-  /** Calls a function on the host in stream order; it must not use the device. Never captured. */
-  virtual void call(std::function<void()> function) = 0;
 
   virtual Event record() = 0;
+  /** Whether the device has passed an event; does not wait. */
+  virtual bool passed(const Event& event) = 0;
   /** Waits. Any thread. */
   virtual void wait(const Event& event) = 0;
   /** Waits for everything. */

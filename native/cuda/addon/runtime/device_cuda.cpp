@@ -101,6 +101,18 @@ class CudaDevice final : public Device {
     cudaSetDevice(device_);
     if (cudaFreeAsync(memory, stream()) != cudaSuccess) cudaGetLastError();
   }
+  void* allocate_lasting(std::size_t bytes) override {
+    void* memory = nullptr;
+    cudaSetDevice(device_);
+    // A capture forbids this in other modes than the relaxed one.
+    if (cudaMalloc(&memory, bytes) == cudaSuccess) return memory;
+    cudaGetLastError();
+    return nullptr;
+  }
+  void release_lasting(void* memory, std::size_t) noexcept override {
+    cudaSetDevice(device_);
+    if (cudaFree(memory) != cudaSuccess) cudaGetLastError();
+  }
   void trim() noexcept override {
     cudaMemPoolTrimTo(pool(), 0);
     cudaDeviceGraphMemTrim(device_);
@@ -119,15 +131,6 @@ class CudaDevice final : public Device {
   void copy_in(void* to, const void* from, std::size_t bytes) override { good(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream()), "copy"); }
   void copy_out(void* to, const void* from, std::size_t bytes) override { good(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream()), "copy"); }
   void fill(void* to, int value, std::size_t bytes) override { good(cudaMemsetAsync(to, value, bytes, stream()), "fill"); }
-  void call(std::function<void()> function) override {
-    auto own = std::make_unique<std::function<void()>>(std::move(function));
-    const auto run = [](void* data) {
-      const std::unique_ptr<std::function<void()>> taken(static_cast<std::function<void()>*>(data));
-      (*taken)();
-    };
-    good(cudaLaunchHostFunc(stream(), run, own.get()), "call");
-    own.release();
-  }
 
   Event record() override {
     cudaEvent_t event = nullptr;
@@ -135,6 +138,11 @@ class CudaDevice final : public Device {
     Event out(event, [](void* own) { cudaEventDestroy(static_cast<cudaEvent_t>(own)); });
     good(cudaEventRecord(event, stream()), "wait");
     return out;
+  }
+  bool passed(const Event& event) override {
+    const cudaError_t error = cudaEventQuery(static_cast<cudaEvent_t>(event.get()));
+    if (error != cudaErrorNotReady) good(error, "wait");
+    return error == cudaSuccess;
   }
   void wait(const Event& event) override { good(cudaEventSynchronize(static_cast<cudaEvent_t>(event.get())), "wait"); }
   void synchronise() override { good(cudaStreamSynchronize(stream()), "wait"); }

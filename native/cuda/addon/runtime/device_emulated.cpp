@@ -1,6 +1,8 @@
 // The host in the place of a GPU, for tests: the kernels as written, on a stream with a thread of its own (kernels/src/simt/queue.h). Memory is as scarce as
 // it is told to be, work runs later than it is enqueued, and graphs are what was captured.
 #include <atomic>
+#include <chrono>
+#include <cstdlib>
 #include <cstring>
 #include <future>
 
@@ -42,6 +44,17 @@ class EmulatedDevice final : public Device {
     used_ -= bytes;
     emulated::give_memory(&queue_, memory, bytes);
   }
+  void* allocate_lasting(std::size_t bytes) override {
+    if (bytes > total_ || used_.load() > total_ - bytes) return nullptr;
+    void* memory = std::aligned_alloc(256, (bytes + 255) / 256 * 256);
+    if (memory != nullptr) used_ += bytes;
+    return memory;
+  }
+  void release_lasting(void* memory, std::size_t bytes) noexcept override {
+    queue_.wait();
+    used_ -= bytes;
+    std::free(memory);
+  }
   void trim() noexcept override {}
   std::shared_ptr<void> pinned(std::size_t bytes) override {
     return {::operator new(bytes, std::align_val_t{256}), [](void* memory) { ::operator delete(memory, std::align_val_t{256}); }};
@@ -52,13 +65,15 @@ class EmulatedDevice final : public Device {
   void fill(void* to, int value, std::size_t bytes) override {
     queue_.submit([=] { std::memset(to, value, bytes); });
   }
-  void call(std::function<void()> function) override { queue_.submit_now(std::move(function)); }
 
   Event record() override {
     auto passed = std::make_shared<std::promise<void>>();
     auto event = std::make_shared<std::shared_future<void>>(passed->get_future());
     queue_.submit_now([passed] { passed->set_value(); });
     return event;
+  }
+  bool passed(const Event& event) override {
+    return static_cast<std::shared_future<void>*>(event.get())->wait_for(std::chrono::seconds(0)) == std::future_status::ready;
   }
   void wait(const Event& event) override { static_cast<std::shared_future<void>*>(event.get())->wait(); }
   void synchronise() override { queue_.wait(); }

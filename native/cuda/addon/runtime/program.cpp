@@ -18,6 +18,8 @@ struct Program::Capture {
   std::size_t room;
   Block words;
   DeviceGraph graph;
+  /** What the graph reads on the host. */
+  Kept kept;
   /** First word of each op and the one behind its last: most ops have none. */
   std::vector<std::size_t> word_of;
   /** Storages that the program reads before it fills them. */
@@ -76,7 +78,7 @@ std::shared_ptr<Program::Capture> capture(Context& context, Memory& memory, cons
   }
   made->outside = outside_of(program);
   const std::vector<StoragePointer> passing = without_memory(program);
-  memory.begin_window();
+  memory.begin_capture();
   context.begin_capture(static_cast<std::int32_t*>(made->words.data), made->room);
   bool good = true;
   std::size_t count = 0;
@@ -86,9 +88,9 @@ std::shared_ptr<Program::Capture> capture(Context& context, Memory& memory, cons
     count = context.captured_words();
   }
   made->word_of.push_back(count);
-  context.end_capture();
+  made->kept = context.end_capture();
   made->graph = context.device().end_capture();
-  made->extra_bytes = memory.end_window();
+  made->extra_bytes = memory.end_capture();
   if (good && made->graph) return made;
   // A lack of memory passes; what the device cannot capture it never will.
   program.plain_for_ever = good;

@@ -70,7 +70,7 @@ bool Stream::next(Task& task) {
   const auto ready = [this] { return stopping_ || !queue_.empty(); };
   if (!ready() && !wake_.wait_for(lock, idle_time, ready)) {
     lock.unlock();
-    device_->trim();
+    rest();
     lock.lock();
     wake_.wait(lock, ready);
   }
@@ -78,6 +78,16 @@ bool Stream::next(Task& task) {
   task = std::move(queue_.front());
   queue_.pop_front();
   return true;
+}
+
+/** Nothing to do for a while: memory that nobody uses goes back. */
+void Stream::rest() {
+  try {
+    context_.let_go();
+  } catch (const Fault&) {
+    // Whoever waits for the device hears of it.
+  }
+  device_->trim();
 }
 
 void Stream::loop() {
@@ -100,7 +110,7 @@ void Stream::loop() {
   }
   first_failure_ = nullptr;
   since_finish_.clear();
-  device_->trim();
+  rest();
   stopped_();
 }
 

@@ -63,6 +63,7 @@ class Stream {
   void enqueue(Task task);
   void loop();
   bool next(Task& task);
+  void rest();
   void run(Task& task);
   void skip(Task& task);
   void note(const Op& op, const Executed& done);

@@ -129,7 +129,7 @@ double product_rate() {
   constexpr std::size_t n = 8192;
   const Device<float> x(normal(n * n)), out(n * n);
   const Device<std::uint16_t> w(Cache::random(n * n));
-  const kvsift_cuda_weight weight{KVSIFT_CUDA_BF16, w.get(), n, n};
+  const kvsift_cuda_weight weight{KVSIFT_CUDA_BF16, w.get(), n, n, 0};
   const double time = seconds([&] { good(kvsift_cuda_linear(context, stream, &weight, x.get(), n, nullptr, nullptr, out.get())); });
   report("linear bf16", "8192 x 8192 x 8192", time, 2.0 * n * n * n, "GFLOP/s", 0);
   return 2.0 * n * n * n / time / 1e9;
@@ -205,7 +205,7 @@ void streamed_product(std::size_t outputs, std::size_t columns, double bandwidth
   const Device<float> x(normal(columns)), out(outputs);
   std::size_t turn = 0;
   const double time = seconds([&] {
-    const kvsift_cuda_weight view{KVSIFT_CUDA_BF16, weight.get() + turn++ % copies * outputs * columns, outputs, columns};
+    const kvsift_cuda_weight view{KVSIFT_CUDA_BF16, weight.get() + turn++ % copies * outputs * columns, outputs, columns, 0};
     good(kvsift_cuda_linear(context, stream, &view, x.get(), 1, nullptr, nullptr, out.get()));
   });
   report("linear bf16", std::to_string(outputs) + " x " + std::to_string(columns) + ", 1 row", time, static_cast<double>(outputs) * columns * 2, "GB/s", bandwidth);
@@ -217,7 +217,7 @@ void stored_product(const char* name, kvsift_cuda_dtype type, double bytes_per_v
   const Device<char> data(bytes);
   run(cudaMemset(data.get(), 0x21, bytes));
   const Device<float> x(normal(8 * columns)), out(8 * rows);
-  const kvsift_cuda_weight weight{type, data.get(), rows, columns};
+  const kvsift_cuda_weight weight{type, data.get(), rows, columns, 0};
   for (const std::size_t batch : {1, 8}) {
     const double time = seconds([&] { good(kvsift_cuda_linear(context, stream, &weight, x.get(), batch, nullptr, nullptr, out.get())); });
     report(std::string("linear ") + name, "14336 x 4096, " + std::to_string(batch) + " rows", time, static_cast<double>(bytes), "GB/s", bandwidth);

@@ -144,12 +144,14 @@ KVSIFT_TEST(row_ops, "softmax, cumsum and rank along rows of one to many element
   }
 }
 
-KVSIFT_TEST(matmuls, "matmul: both orders of b, broadcast leading axes, odd sizes") {
-  for (const int transposed : {0, 1}) {
+KVSIFT_TEST(matmuls, "matmul: both orders of b, broadcast leading axes, odd sizes, b as it is stored") {
+  for (const int turn : {0, 1, 2, 3, 4, 5}) {
+    const int transposed = turn % 2;
+    const auto type = turn < 2 ? KVSIFT_CUDA_F32 : turn < 4 ? KVSIFT_CUDA_F16 : KVSIFT_CUDA_BF16;
     const kvsift_cuda_matmul_shape shape{19, 23, 33, transposed, {2, 3}, {3, 1}, {0, 1}};
     Numbers numbers(5);
     const auto a = numbers.normal(6 * 19 * 23);
-    const auto b = numbers.normal(3 * 23 * 33);
+    const auto b = stored(type, numbers.normal(3 * 23 * 33));
     std::vector<double> want;
     for (std::size_t matrix = 0; matrix < 6; matrix++) {
       for (std::size_t i = 0; i < 19; i++) {
@@ -163,9 +165,9 @@ KVSIFT_TEST(matmuls, "matmul: both orders of b, broadcast leading axes, odd size
       }
     }
     Buffer<float> device_a(a);
-    Buffer<float> device_b(b);
+    Buffer<unsigned char> device_b(encode(type, b));
     Buffer<float> out(want.size());
-    good(kvsift_cuda_matmul(context(), nullptr, &shape, device_a.get(), device_b.get(), out.get()));
+    good(kvsift_cuda_matmul(context(), nullptr, &shape, device_a.get(), type, device_b.get(), out.get()));
     expect_near(out.read(), want, 1e-5, 1e-5, "product");
   }
 }
