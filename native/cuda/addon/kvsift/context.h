@@ -59,6 +59,15 @@ class Context {
     return *uploads_;
   }
 
+  /** Ops that have been enqueued so far, those of replays too; an op counts when it has been. */
+  std::uint64_t ordinal() const { return ordinal_; }
+  std::uint64_t count() { return ++ordinal_; }
+  /**
+   * Whether kernels from now on may read, before it is their turn, what the op with this number wrote: the device has passed it. What was written before a
+   * graph starts is there for all of the graph.
+   */
+  bool steady(std::uint64_t written) const { return written <= (capturing_ ? ordinal_ : passed_.load(std::memory_order_acquire)); }
+
   /** Ordinal of the last op whose checks are settled: the device has passed it (the waiter writes it). */
   std::atomic<std::uint64_t>& passed() { return passed_; }
 
@@ -80,6 +89,7 @@ class Context {
   std::size_t captured_count_ = 0;
   Kept captured_kept_;
   std::deque<Waiting> waiting_;
+  std::uint64_t ordinal_ = 0;
   std::atomic<std::uint64_t> passed_{0};
 };
 

@@ -120,7 +120,7 @@ bool takes_products(const Tensor& weight) { return weight.shape[1] > 0; }
 
 void product(Context& context, Compute compute, const Tensor& weight, const float* x, std::size_t rows, bool, const float* bias, const float* residual, float* out) {
   WeightSource room;
-  room.computed = true;
+  room.computed = !context.steady(weight.storage->written);
   const auto sources = matrix_sources(weight, room);
   if (sources.size() == 1) return multiply(context, compute, sources[0], x, rows, bias, residual, out);
   const std::size_t all = weight.shape[0];

@@ -1,4 +1,5 @@
 // The algebra of native/cpu/addon/ops on the kernels of the device.
+#include <algorithm>
 #include <vector>
 
 #include "kvsift/context.h"
@@ -100,13 +101,24 @@ void matmul(Context& context, Compute, bool, const MatmulShape& shape, const flo
 }
 
 void covariance(Context& context, Compute compute, const float* x, std::size_t rows, std::size_t heads, std::size_t head_dim, float* mean, float* out) {
+  constexpr std::size_t piece = 1024;   // rows that one thread adds up
+  constexpr std::size_t at_once = 4096; // rows whose differences from the mean exist at a time: of a long prompt all of them would be gigabytes
   const std::size_t columns = heads * head_dim;
-  const DeviceScratch scratch(context, rows * columns * sizeof(float));
-  float* turned = scratch.floats();
-  transpose(context, x, sizeof(float), {rows, heads, head_dim}, {1, 2, 0}, turned);
-  reduce(context, ReduceOp::mean, turned, columns, rows, 1, mean);
-  zip(context, BinaryOp::sub, turned, {columns, rows}, mean, {columns, 1}, {columns, rows}, turned);
-  matmul(context, compute, true, {head_dim, rows, head_dim, true, {heads}, {1}, {1}}, turned, {turned}, out);
+  const std::size_t pieces = rows / piece;
+  const DeviceScratch sums(context, (pieces + 1) * columns * sizeof(float));
+  reduce(context, ReduceOp::sum, x, pieces, piece, columns, sums.floats());
+  reduce(context, ReduceOp::sum, x + pieces * piece * columns, 1, rows % piece, columns, sums.floats() + pieces * columns);
+  reduce(context, ReduceOp::sum, sums.floats(), 1, pieces + 1, columns, mean);
+  zip(context, BinaryOp::div, mean, static_cast<float>(rows), columns, mean);
+  const DeviceScratch turned(context, std::min(rows, at_once) * columns * sizeof(float));
+  const DeviceScratch part(context, rows > at_once ? columns * head_dim * sizeof(float) : 0);
+  for (std::size_t first = 0; first < rows; first += at_once) {
+    const std::size_t count = std::min(at_once, rows - first);
+    transpose(context, x + first * columns, sizeof(float), {count, heads, head_dim}, {1, 2, 0}, turned.floats());
+    zip(context, BinaryOp::sub, turned.floats(), {columns, count}, mean, {columns, 1}, {columns, count}, turned.floats());
+    matmul(context, compute, true, {head_dim, count, head_dim, true, {heads}, {1}, {1}}, turned.floats(), {turned.floats()}, first == 0 ? out : part.floats());
+    if (first > 0) zip(context, BinaryOp::add, out, {columns, head_dim}, part.floats(), {columns, head_dim}, {columns, head_dim}, out);
+  }
   zip(context, BinaryOp::div, out, static_cast<float>(rows), columns * head_dim, out);
 }
 

@@ -117,9 +117,8 @@ void replay(Context& context, Memory& memory, const Program& program, const Prog
   }
   for (std::size_t i = 0; i < program.ops.size(); i++) {
     const Op& op = program.ops[i];
+    complete(context, op, checks[i]);
     noted(op, {nullptr, checks[i]});
-    for (const StoragePointer& output : op.outputs) output->failure = nullptr;
-    carry_checks(context, op, checks[i]);
   }
 }
 

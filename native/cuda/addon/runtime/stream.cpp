@@ -115,13 +115,13 @@ void Stream::loop() {
 }
 
 void Stream::note(const Op& op, const Executed& done) {
-  ordinal_++;
+  const std::uint64_t ordinal = context_.count();
   if (done.failure && op.reports && !first_failure_) {
     first_failure_ = done.failure;
-    first_ordinal_ = ordinal_;
+    first_ordinal_ = ordinal;
   }
   if (!done.check) return;
-  done.check->ordinal = ordinal_;
+  done.check->ordinal = ordinal;
   since_finish_.push_back(done.check);
   if (since_finish_.size() >= many_checks) prune();
 }
@@ -140,7 +140,7 @@ void Stream::after(std::function<void(const FailurePointer& device)> then) {
     broken = fault.failure();
   }
   if (broken) return then(broken);
-  waiter_.add(std::move(event), [this, ordinal = ordinal_, then = std::move(then)](const FailurePointer& device) {
+  waiter_.add(std::move(event), [this, ordinal = context_.ordinal(), then = std::move(then)](const FailurePointer& device) {
     if (!device) context_.passed().store(ordinal, std::memory_order_release);
     then(device);
   });

@@ -77,7 +77,6 @@ class Stream {
   std::shared_ptr<Memory> memory_;
   Context context_;
   Waiter waiter_;
-  std::uint64_t ordinal_ = 0;
   /** Of the host, since the last `finish`, and which op it was. */
   FailurePointer first_failure_;
   std::uint64_t first_ordinal_ = 0;
