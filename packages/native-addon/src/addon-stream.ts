@@ -79,6 +79,13 @@ export class AddonStream implements TensorOwner {
     return this.hold(this.native.dequantize(this.id(weight)), 'f32', weight.shape);
   }
 
+  async readAll(tensors: readonly t.Tensor[]): Promise<t.HostArray[]> {
+    this.demandAlive();
+    if (tensors.length === 0) return [];
+    const all = await this.native.read(Float64Array.from(tensors, this.id));
+    return tensors.map(({ dtype }, index) => hostView(dtype, all[index] ?? new ArrayBuffer(0)));
+  }
+
   async finish(): Promise<t.StreamMark> {
     this.demandAlive();
     return this.native.finish();
@@ -152,7 +159,8 @@ export class AddonStream implements TensorOwner {
 
   /** Part of `TensorOwner`. */
   async read(tensor: AddonTensor): Promise<t.HostArray> {
-    return hostView(tensor.dtype, await this.native.read(tensor.id));
+    const [bytes = new ArrayBuffer(0)] = await this.native.read(Float64Array.of(tensor.id));
+    return hostView(tensor.dtype, bytes);
   }
 
   /** A handle of a tensor that the addon has made. */

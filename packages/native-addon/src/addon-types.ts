@@ -38,7 +38,8 @@ export interface NativeBackend {
   receive(x: TensorId, from: NativeBackend, data: TensorId): void;
   reshape(x: TensorId, shape: Float64Array): TensorId;
   release(x: TensorId): void;
-  read(x: TensorId): Promise<ArrayBuffer>;
+  /** At least one tensor. */
+  read(tensors: Float64Array): Promise<ArrayBuffer[]>;
   finish(): Promise<StreamMark>;
   memory(): MemoryUse;
   resetPeak(): void;

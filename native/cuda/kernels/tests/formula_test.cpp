@@ -130,6 +130,7 @@ KVSIFT_TEST(formulas, "evaluate: the bits of map, zip and reduce, over broadcast
   expect_steps({{2, 3, 33, 65}, {{2, 1, 33, 65}, {1, 3, 1, 65}}, steps_of_two()}, "four axes");
   expect_steps({{1, 5, 40, 7}, {{1, 5, 40, 7}, {1, 5, 40, 1}}, steps_of_two()}, "narrow");
   expect_steps({{1, 1, 300, 32}, {{1, 1, 300, 32}, {1, 1, 300, 32}}, steps_of_two()}, "equal shapes");
+  expect_steps({{2, 1, 300, 45}, {{2, 1, 300, 45}, {2, 1, 300, 1}}, steps_of_two()}, "strips");
   expect_steps({{3, 1, 1, 1000}, {{1, 1, 1, 1000}, {3, 1, 1, 1}}, steps_of_two()}, "rows of one");
   expect_steps({{1, 2, 1, 1}, {{1, 1, 1, 1}, {1, 2, 1, 1}}, {unary(KVSIFT_CUDA_EXP, 1), binary(KVSIFT_CUDA_ADD, 0, 2)}}, "columns of one");
 }
@@ -147,6 +148,7 @@ KVSIFT_TEST(long_formulas, "evaluate: as many tensors, steps and kept results as
   steps.push_back(unary(KVSIFT_CUDA_SQUARE, sum));
   expect(steps.size() == most, "not the most steps");
   expect_steps({{1, 1, 37, 35}, std::vector<Shape>(most, {{1, 1, 37, 35}}), steps}, "long");
+  expect_steps({{1, 1, 130, 33}, std::vector<Shape>(most, {{1, 1, 130, 33}}), steps}, "long, in strips");
 }
 
 KVSIFT_TEST(formula_of_nothing, "evaluate: of no elements, and reduced over an axis of length 0") {

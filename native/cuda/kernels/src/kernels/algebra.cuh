@@ -34,7 +34,19 @@ __global__ void __launch_bounds__(256) zip_values(kvsift_cuda_binary_op op, cons
   out[at] = apply_binary(op, a[from_a], b == nullptr ? scalar : b[from_b]);
 }
 
-/** One result per thread: neighbours read neighbours. For `after` of a warp or more (groups of heads, columns). */
+/** 32 results per block. Grid: strips of each `after`. */
+__global__ void __launch_bounds__(strip_threads) reduce_strips(kvsift_cuda_reduce_op op, const float* __restrict__ x, std::size_t size, std::size_t after,
+                                                               float* __restrict__ out) {
+  await_previous();
+  const std::size_t strips = (after + 31) / 32;
+  const std::size_t outer = blockIdx.x / strips;
+  const std::size_t column = blockIdx.x % strips * 32 + threadIdx.x % 32;
+  const float* from = x + outer * size * after + column;
+  const float reduced = reduce_strip(op, column < after ? size : 0, [=](std::size_t i) { return from[i * after]; });
+  if (threadIdx.x < 32 && column < after) out[outer * after + column] = reduced;
+}
+
+/** One result per thread. */
 __global__ void __launch_bounds__(256) reduce_across(kvsift_cuda_reduce_op op, const float* __restrict__ x, std::size_t before, std::size_t size,
                                                      std::size_t after, float* __restrict__ out) {
   await_previous();

@@ -117,17 +117,24 @@ void evaluate(const Launch& launch, const kvsift_cuda_formula& formula, kvsift_c
   if (along == KVSIFT_CUDA_FORMULA_WHOLE || size > 0) {
     for (std::size_t at = 0; at < formula.tensor_count; at++) launch.pointer(plan.tensors[at].x, "a tensor", 4);
   }
-  const std::size_t room = made.slots * formula_threads * sizeof(float);
+  const auto room = [&](unsigned threads) { return made.slots * threads * sizeof(float); };
+  const Grid elements{blocks_for(launch, count, formula_threads), 1, 1};
   if (along == KVSIFT_CUDA_FORMULA_WHOLE) {
     for (int into = 2; into >= 0 && join_axes(plan, formula.tensor_count, into, 3); into--) {
     }
-    return launch.start_early(formula_values, Grid{blocks_for(launch, count, formula_threads), 1, 1}, formula_threads, room, plan, count, out);
+    return launch.start_early(formula_values, elements, formula_threads, room(formula_threads), plan, count, out);
   }
   // As `reduce` divides the work: the order of a sum decides its last bits.
-  if (along == KVSIFT_CUDA_FORMULA_ROWS && plan.size[3] >= alone_from) {
-    return launch.start_early(formula_across, Grid{blocks_for(launch, count, formula_threads), 1, 1}, formula_threads, room, plan, op, size, count, out);
+  switch (reduce_way(size, along == KVSIFT_CUDA_FORMULA_ROWS ? plan.size[3] : 1)) {
+    case ReduceWay::strip: {
+      const Grid strips{blocks_for(launch, plan.size[0] * plan.size[1] * ceil_div(plan.size[3], 32), 1), 1, 1};
+      return launch.start_early(formula_strips, strips, strip_threads, room(strip_threads), plan, op, size, out);
+    }
+    case ReduceWay::alone: return launch.start_early(formula_across, elements, formula_threads, room(formula_threads), plan, op, size, count, out);
+    default:
+      launch.start_early(formula_axis, Grid{blocks_for(launch, count, formula_threads / 32), 1, 1}, formula_threads, room(formula_threads), plan, op, axis, size,
+                         count, out);
   }
-  launch.start_early(formula_axis, Grid{blocks_for(launch, count, formula_threads / 32), 1, 1}, formula_threads, room, plan, op, axis, size, count, out);
 }
 
 }  // namespace kvsift::KVSIFT_TARGET
