@@ -44,13 +44,12 @@ class Device {
   /** The calling thread will work with this device. */
   virtual void enter() = 0;
   virtual DeviceMemory memory() = 0;
-  /** Stream-ordered memory; null where there is not enough. Any thread. */
+  /**
+   * Stream-ordered memory; null where there is not enough. While work is captured small blocks are such as last, so that a graph neither takes nor gives
+   * memory and its kernels follow each other directly. Any thread.
+   */
   virtual void* allocate(std::size_t bytes) = 0;
   virtual void release(void* memory, std::size_t bytes) noexcept = 0;
-  /** Memory that is there at once and for as long as it is wanted, whatever is being captured; null where there is not enough. Any thread. */
-  virtual void* allocate_lasting(std::size_t bytes) = 0;
-  /** Waits for the device. */
-  virtual void release_lasting(void* memory, std::size_t bytes) noexcept = 0;
   /** Gives memory that waits for reuse back to the system. */
   virtual void trim() noexcept = 0;
   /** Host memory that the device can read and write by itself. */

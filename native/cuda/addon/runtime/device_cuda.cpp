@@ -2,8 +2,11 @@
 // missing.
 #include <cuda_runtime.h>
 
+#include <atomic>
+
 #include "runtime/device.h"
 #include "runtime/failure.h"
+#include "runtime/lasting_blocks.h"
 
 namespace kvsift {
 
@@ -66,6 +69,7 @@ class CudaDevice final : public Device {
     cudaSetDevice(device_);
     cudaStreamSynchronize(stream());
     host_memory_ = nullptr;
+    for (void* block : lasting_.clear()) cudaFree(block);
     kvsift_cuda_close(kernels_);
     cudaStreamDestroy(stream());
   }
@@ -87,6 +91,8 @@ class CudaDevice final : public Device {
   void* allocate(std::size_t bytes) override {
     void* memory = nullptr;
     cudaSetDevice(device_);
+    if (capturing_) memory = lasting_.take(bytes);
+    if (memory != nullptr) return memory;
     if (cudaMallocFromPoolAsync(&memory, bytes, pool(), stream()) == cudaSuccess) return memory;
     cudaGetLastError();
     if (capturing_) return nullptr;
@@ -98,20 +104,9 @@ class CudaDevice final : public Device {
     return nullptr;
   }
   void release(void* memory, std::size_t) noexcept override {
+    if (lasting_.give(memory)) return;
     cudaSetDevice(device_);
     if (cudaFreeAsync(memory, stream()) != cudaSuccess) cudaGetLastError();
-  }
-  void* allocate_lasting(std::size_t bytes) override {
-    void* memory = nullptr;
-    cudaSetDevice(device_);
-    // A capture forbids this in other modes than the relaxed one.
-    if (cudaMalloc(&memory, bytes) == cudaSuccess) return memory;
-    cudaGetLastError();
-    return nullptr;
-  }
-  void release_lasting(void* memory, std::size_t) noexcept override {
-    cudaSetDevice(device_);
-    if (cudaFree(memory) != cudaSuccess) cudaGetLastError();
   }
   void trim() noexcept override {
     cudaMemPoolTrimTo(pool(), 0);
@@ -175,7 +170,13 @@ class CudaDevice final : public Device {
   cudaMemPool_t pool() const { return static_cast<cudaMemPool_t>(kvsift_cuda_memory_pool(kernels_)); }
 
   int device_;
-  bool capturing_ = false;
+  std::atomic<bool> capturing_{false};
+  // A capture would forbid cudaMalloc in other modes than the relaxed one.
+  LastingBlocks lasting_{[](std::size_t bytes) {
+    void* memory = nullptr;
+    if (cudaMalloc(&memory, bytes) != cudaSuccess) cudaGetLastError();
+    return memory;
+  }};
 };
 
 }  // namespace

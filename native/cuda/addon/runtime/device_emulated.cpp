@@ -8,6 +8,7 @@
 
 #include "runtime/device.h"
 #include "runtime/failure.h"
+#include "runtime/lasting_blocks.h"
 #include "simt/queue.h"
 
 namespace kvsift {
@@ -26,6 +27,7 @@ class EmulatedDevice final : public Device {
   }
   ~EmulatedDevice() override {
     queue_.wait();
+    for (void* block : lasting_.clear()) std::free(block);
     kvsift_cuda_close(kernels_);
   }
 
@@ -35,25 +37,21 @@ class EmulatedDevice final : public Device {
     return {used < total_ ? total_ - used : 0, total_};
   }
   void* allocate(std::size_t bytes) override {
+    if (capturing_) {
+      void* block = lasting_.take(bytes);
+      // What a graph reads before it wrote it must not look like a number.
+      if (block != nullptr) fill(block, 0xff, bytes);
+      if (block != nullptr) return block;
+    }
     if (bytes > total_ || used_.load() > total_ - bytes) return nullptr;
     void* memory = emulated::take_memory(&queue_, bytes);
     if (memory != nullptr) used_ += bytes;
     return memory;
   }
   void release(void* memory, std::size_t bytes) noexcept override {
+    if (lasting_.give(memory)) return;
     used_ -= bytes;
     emulated::give_memory(&queue_, memory, bytes);
-  }
-  void* allocate_lasting(std::size_t bytes) override {
-    if (bytes > total_ || used_.load() > total_ - bytes) return nullptr;
-    void* memory = std::aligned_alloc(256, (bytes + 255) / 256 * 256);
-    if (memory != nullptr) used_ += bytes;
-    return memory;
-  }
-  void release_lasting(void* memory, std::size_t bytes) noexcept override {
-    queue_.wait();
-    used_ -= bytes;
-    std::free(memory);
   }
   void trim() noexcept override {}
   std::shared_ptr<void> pinned(std::size_t bytes) override {
@@ -78,8 +76,14 @@ class EmulatedDevice final : public Device {
   void wait(const Event& event) override { static_cast<std::shared_future<void>*>(event.get())->wait(); }
   void synchronise() override { queue_.wait(); }
 
-  void begin_capture() override { queue_.begin_capture(); }
-  DeviceGraph end_capture() noexcept override { return queue_.end_capture(); }
+  void begin_capture() override {
+    queue_.begin_capture();
+    capturing_ = true;
+  }
+  DeviceGraph end_capture() noexcept override {
+    capturing_ = false;
+    return queue_.end_capture();
+  }
   void launch(const DeviceGraph& graph) override {
     queue_.submit([graph = std::static_pointer_cast<emulated::Graph>(graph)] {
       for (const emulated::Work& work : graph->work) work();
@@ -94,6 +98,12 @@ class EmulatedDevice final : public Device {
   const std::size_t total_;
   std::atomic<std::size_t> used_{0};
   emulated::Queue queue_;
+  std::atomic<bool> capturing_{false};
+  LastingBlocks lasting_{[this](std::size_t bytes) -> void* {
+    if (bytes > total_ || used_.load() > total_ - bytes) return nullptr;
+    used_ += bytes;
+    return std::aligned_alloc(256, bytes);
+  }};
 };
 
 }  // namespace

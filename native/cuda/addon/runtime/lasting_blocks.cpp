@@ -5,10 +5,6 @@
 
 namespace kvsift {
 
-LastingBlocks::~LastingBlocks() {
-  for (const auto& [block, size] : sizes_) device_.release_lasting(block, size);
-}
-
 void* LastingBlocks::take(std::size_t bytes) {
   if (bytes > largest) return nullptr;
   const std::size_t size = std::bit_ceil(std::max<std::size_t>(bytes, 256));
@@ -19,7 +15,7 @@ void* LastingBlocks::take(std::size_t bytes) {
     list.pop_back();
     return block;
   }
-  void* block = device_.allocate_lasting(size);
+  void* block = make_(size);
   if (block == nullptr) return nullptr;
   sizes_.emplace(block, size);
   list.reserve(sizes_.size());
@@ -32,6 +28,15 @@ bool LastingBlocks::give(void* block) noexcept {
   if (found == sizes_.end()) return false;
   free_[found->second].push_back(block);
   return true;
+}
+
+std::vector<void*> LastingBlocks::clear() {
+  const std::lock_guard lock(mutex_);
+  std::vector<void*> blocks;
+  for (const auto& [block, size] : sizes_) blocks.push_back(block);
+  sizes_.clear();
+  free_.clear();
+  return blocks;
 }
 
 }  // namespace kvsift

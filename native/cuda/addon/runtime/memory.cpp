@@ -7,18 +7,13 @@ namespace kvsift {
 Block Memory::allocate(std::size_t bytes) {
   // A tensor without elements has a place too: without one it would count as not yet made.
   const std::size_t capacity = bytes > 0 ? bytes : 1;
-  void* data = capturing_ ? lasting_.take(capacity) : nullptr;
-#ifdef KVSIFT_EMULATED
-  // What a graph reads before it wrote it must not look like a number.
-  if (data != nullptr) device_->fill(data, 0xff, capacity);
-#endif
-  if (data == nullptr) data = device_->allocate(capacity);
+  void* data = device_->allocate(capacity);
   if (data == nullptr) throw NoRoom(bytes, device_->memory().free, bytes_.load());
   return {data, capacity};
 }
 
 void Memory::release(Block block) noexcept {
-  if (block.data != nullptr && !lasting_.give(block.data)) device_->release(block.data, block.capacity);
+  if (block.data != nullptr) device_->release(block.data, block.capacity);
 }
 
 void Memory::raise(std::atomic<std::size_t>& peak, std::size_t value) {
@@ -41,16 +36,12 @@ void Memory::remove(std::size_t bytes, bool weight) {
   if (weight) weights_ -= bytes;
 }
 
-void Memory::begin_capture() {
-  capturing_ = true;
+void Memory::begin_window() {
   window_start_ = bytes_.load();
   window_peak_ = window_start_;
 }
 
-std::size_t Memory::end_capture() {
-  capturing_ = false;
-  return window_peak_.load() - window_start_;
-}
+std::size_t Memory::end_window() { return window_peak_.load() - window_start_; }
 
 void Memory::touch(std::size_t extra) { raise(peak_, bytes_.load() + extra); }
 

@@ -6,7 +6,6 @@
 #include <new>
 
 #include "runtime/device.h"
-#include "runtime/lasting_blocks.h"
 
 namespace kvsift {
 
@@ -39,7 +38,7 @@ struct NoRoom : std::bad_alloc {
 class Memory {
  public:
   /** @param limit most bytes that tensors may hold; 0: what the device has */
-  Memory(std::shared_ptr<Device> device, std::size_t limit) : device_(std::move(device)), lasting_(*device_), limit_(limit) {}
+  Memory(std::shared_ptr<Device> device, std::size_t limit) : device_(std::move(device)), limit_(limit) {}
 
   /** Uninitialised. @throws NoRoom */
   Block allocate(std::size_t bytes);
@@ -51,13 +50,9 @@ class Memory {
   MemoryUse use() const { return {bytes_.load(), peak_.load(), weights_.load()}; }
   void reset_peak() { peak_ = bytes_.load(); }
 
-  /**
-   * From now on work is captured: small blocks come from those that last, so that a graph neither takes nor gives memory and its kernels follow each other
-   * directly. Replays run one after the other, so all graphs may share them.
-   */
-  void begin_capture();
-  /** @return the largest number of bytes since `begin_capture` beyond those of then */
-  std::size_t end_capture();
+  /** From now until `end_window` the largest number of bytes beyond those of now is noted. */
+  void begin_window();
+  std::size_t end_window();
   /** For a moment this much more was in use than is now. */
   void touch(std::size_t extra);
 
@@ -67,14 +62,12 @@ class Memory {
   static void raise(std::atomic<std::size_t>& peak, std::size_t value);
 
   std::shared_ptr<Device> device_;
-  LastingBlocks lasting_;
   const std::size_t limit_;
   std::atomic<std::size_t> bytes_{0};
   std::atomic<std::size_t> peak_{0};
   std::atomic<std::size_t> weights_{0};
   std::atomic<std::size_t> window_peak_{0};
   std::size_t window_start_ = 0;
-  std::atomic<bool> capturing_{false};
 };
 
 }  // namespace kvsift

@@ -78,7 +78,7 @@ std::shared_ptr<Program::Capture> capture(Context& context, Memory& memory, cons
   }
   made->outside = outside_of(program);
   const std::vector<StoragePointer> passing = without_memory(program);
-  memory.begin_capture();
+  memory.begin_window();
   context.begin_capture(static_cast<std::int32_t*>(made->words.data), made->room);
   bool good = true;
   std::size_t count = 0;
@@ -90,7 +90,7 @@ std::shared_ptr<Program::Capture> capture(Context& context, Memory& memory, cons
   made->word_of.push_back(count);
   made->kept = context.end_capture();
   made->graph = context.device().end_capture();
-  made->extra_bytes = memory.end_capture();
+  made->extra_bytes = memory.end_window();
   if (good && made->graph) return made;
   // A lack of memory passes; what the device cannot capture it never will.
   program.plain_for_ever = good;
