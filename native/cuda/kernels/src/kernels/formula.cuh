@@ -32,8 +32,8 @@ __global__ void __launch_bounds__(formula_threads) formula_across(const __grid_c
   });
 }
 
-/** The same with 32 results per block, as `reduce_strips`. */
-__global__ void __launch_bounds__(strip_threads) formula_strips(const __grid_constant__ FormulaPlan plan, kvsift_cuda_reduce_op op, std::size_t size,
+/** The same with 32 results per block, as `reduce_strips`. Bounds: left to itself ptxas wants three blocks on a multiprocessor, and spills. */
+__global__ void __launch_bounds__(strip_threads, 2) formula_strips(const __grid_constant__ FormulaPlan plan, kvsift_cuda_reduce_op op, std::size_t size,
                                                                 float* __restrict__ out) {
   await_previous();
   const std::size_t columns = plan.size[3];

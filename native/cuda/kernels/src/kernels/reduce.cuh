@@ -25,68 +25,75 @@ inline ReduceWay reduce_way(std::size_t size, std::size_t after) {
 constexpr unsigned strip_warps = 16;
 constexpr unsigned strip_threads = 32 * strip_warps;
 
-/** By one thread. */
+/** Whether an op compares: max or min. */
+__device__ inline bool compares(kvsift_cuda_reduce_op op) { return op == KVSIFT_CUDA_REDUCE_MAX || op == KVSIFT_CUDA_REDUCE_MIN; }
+__device__ inline float better(kvsift_cuda_reduce_op op, float a, float b) { return op == KVSIFT_CUDA_REDUCE_MAX ? larger(a, b) : smaller(a, b); }
+
+/** What is known of some values: the best of those that are compared, the sum of others. */
+struct Fold {
+  float best;
+  double sum;
+};
+
+/** Values `first`, `first + step`, ... */
 template <class Values>
-__device__ __forceinline__ float reduce_alone(kvsift_cuda_reduce_op op, std::size_t size, const Values& value_at) {
-  float best = op == KVSIFT_CUDA_REDUCE_MAX ? lowest : -lowest;
-  double sum = 0;
-  for (std::size_t i = 0; i < size; i++) {
+__device__ __forceinline__ Fold fold(kvsift_cuda_reduce_op op, std::size_t first, std::size_t size, std::size_t step, const Values& value_at) {
+  Fold out{op == KVSIFT_CUDA_REDUCE_MAX ? lowest : -lowest, 0};
+  const bool comparing = compares(op);
+  for (std::size_t i = first; i < size; i += step) {
     const float value = value_at(i);
-    if (op == KVSIFT_CUDA_REDUCE_MAX) {
-      best = larger(value, best);
-    } else if (op == KVSIFT_CUDA_REDUCE_MIN) {
-      best = smaller(value, best);
-    } else {
-      sum += value;
-    }
+    if (comparing) out.best = better(op, value, out.best);
+    else out.sum += value;
   }
-  if (op == KVSIFT_CUDA_REDUCE_MAX || op == KVSIFT_CUDA_REDUCE_MIN) return best;
+  return out;
+}
+
+/** Squares of their distances from the mean. */
+template <class Values>
+__device__ __forceinline__ double fold_squares(double mean, std::size_t first, std::size_t size, std::size_t step, const Values& value_at) {
+  double sum = 0;
+  for (std::size_t i = first; i < size; i += step) {
+    const double off = value_at(i) - mean;
+    sum += off * off;
+  }
+  return sum;
+}
+
+/**
+ * The result, where `join` makes the sum of all from that of some.
+ * @param join called by all threads that share the values, once or twice
+ */
+template <class Values, class Join>
+__device__ __forceinline__ float finish_sum(kvsift_cuda_reduce_op op, double own, std::size_t first, std::size_t size, std::size_t step, const Values& value_at,
+                                            const Join& join) {
+  double sum = join(own);
   if (op == KVSIFT_CUDA_REDUCE_VARIANCE) {
-    const double mean = sum / static_cast<double>(size);
-    sum = 0;
-    for (std::size_t i = 0; i < size; i++) {
-      const double off = value_at(i) - mean;
-      sum += off * off;
-    }
-    sum /= static_cast<double>(size) - 1;
+    sum = join(fold_squares(sum / static_cast<double>(size), first, size, step, value_at)) / (static_cast<double>(size) - 1);
   } else if (op == KVSIFT_CUDA_REDUCE_MEAN) {
     sum /= static_cast<double>(size);
   }
   return static_cast<float>(sum);
 }
 
+/** By one thread. */
+template <class Values>
+__device__ __forceinline__ float reduce_alone(kvsift_cuda_reduce_op op, std::size_t size, const Values& value_at) {
+  const Fold own = fold(op, 0, size, 1, value_at);
+  if (compares(op)) return own.best;
+  return finish_sum(op, own.sum, 0, size, 1, value_at, [](double sum) { return sum; });
+}
+
 /** By a warp, whose lanes share the values; all of them get the result. */
 template <class Values>
 __device__ __forceinline__ float reduce_together(kvsift_cuda_reduce_op op, std::size_t size, const Values& value_at) {
   const std::size_t lane = threadIdx.x % 32;
-  if (op == KVSIFT_CUDA_REDUCE_MAX || op == KVSIFT_CUDA_REDUCE_MIN) {
-    const bool maximum = op == KVSIFT_CUDA_REDUCE_MAX;
-    float best = maximum ? lowest : -lowest;
-    for (std::size_t i = lane; i < size; i += 32) {
-      const float value = value_at(i);
-      best = maximum ? larger(value, best) : smaller(value, best);
-    }
-    for (unsigned step = 16; step > 0; step /= 2) {
-      const float other = shuffle_xor(best, step);
-      best = best != best ? best : maximum ? larger(other, best) : smaller(other, best);
-    }
+  const Fold own = fold(op, lane, size, 32, value_at);
+  if (compares(op)) {
+    float best = own.best;
+    for (unsigned step = 16; step > 0; step /= 2) best = better(op, shuffle_xor(best, step), best);
     return best;
   }
-  double sum = 0;
-  for (std::size_t i = lane; i < size; i += 32) sum += value_at(i);
-  sum = warp_sum<32>(sum);
-  if (op == KVSIFT_CUDA_REDUCE_VARIANCE) {
-    const double mean = sum / static_cast<double>(size);
-    sum = 0;
-    for (std::size_t i = lane; i < size; i += 32) {
-      const double off = value_at(i) - mean;
-      sum += off * off;
-    }
-    sum = warp_sum<32>(sum) / (static_cast<double>(size) - 1);
-  } else if (op == KVSIFT_CUDA_REDUCE_MEAN) {
-    sum /= static_cast<double>(size);
-  }
-  return static_cast<float>(sum);
+  return finish_sum(op, own.sum, lane, size, 32, value_at, [](double sum) { return warp_sum<32>(sum); });
 }
 
 /**
@@ -97,46 +104,26 @@ template <class Values>
 __device__ __forceinline__ float reduce_strip(kvsift_cuda_reduce_op op, std::size_t size, const Values& value_at) {
   __shared__ double room[strip_warps][32];
   const unsigned lane = threadIdx.x % 32;
-  const unsigned warp = threadIdx.x / 32;
-  if (op == KVSIFT_CUDA_REDUCE_MAX || op == KVSIFT_CUDA_REDUCE_MIN) {
-    const bool maximum = op == KVSIFT_CUDA_REDUCE_MAX;
-    float best = maximum ? lowest : -lowest;
-    for (std::size_t i = warp; i < size; i += strip_warps) {
-      const float value = value_at(i);
-      best = maximum ? larger(value, best) : smaller(value, best);
-    }
-    room[warp][lane] = best;
+  const std::size_t warp = threadIdx.x / 32;
+  const Fold own = fold(op, warp, size, strip_warps, value_at);
+  const auto share = [&](double value) {
+    // Everybody has read what was there before.
     sync_block();
-    for (unsigned i = 0; i < strip_warps; i++) {
-      const auto other = static_cast<float>(room[i][lane]);
-      best = maximum ? larger(other, best) : smaller(other, best);
-    }
+    room[warp][lane] = value;
+    sync_block();
+  };
+  if (compares(op)) {
+    share(own.best);
+    float best = own.best;
+    for (unsigned i = 0; i < strip_warps; i++) best = better(op, static_cast<float>(room[i][lane]), best);
     return best;
   }
-  const auto total = [&](double own) {
-    room[warp][lane] = own;
-    sync_block();
+  return finish_sum(op, own.sum, warp, size, strip_warps, value_at, [&](double value) {
+    share(value);
     double sum = 0;
     for (unsigned i = 0; i < strip_warps; i++) sum += room[i][lane];
     return sum;
-  };
-  double sum = 0;
-  for (std::size_t i = warp; i < size; i += strip_warps) sum += value_at(i);
-  sum = total(sum);
-  if (op == KVSIFT_CUDA_REDUCE_VARIANCE) {
-    const double mean = sum / static_cast<double>(size);
-    sum = 0;
-    for (std::size_t i = warp; i < size; i += strip_warps) {
-      const double off = value_at(i) - mean;
-      sum += off * off;
-    }
-    // Everybody has read the first sums.
-    sync_block();
-    sum = total(sum) / (static_cast<double>(size) - 1);
-  } else if (op == KVSIFT_CUDA_REDUCE_MEAN) {
-    sum /= static_cast<double>(size);
-  }
-  return static_cast<float>(sum);
+  });
 }
 
 }  // namespace kvsift::KVSIFT_TARGET
