@@ -27,7 +27,7 @@ const program = `
   const shape = Float64Array.of(512, 512);
   let x = backend.upload('f32', shape, new Float32Array(512 * 512));
   for (let step = 0; step < 200; step++) x = backend.matmul(x, x, false, false);
-  backend.read(Float64Array.of(x));
+  backend.read(x);
   parentPort.postMessage('queued');
   setInterval(() => {}, 1000);
 `;

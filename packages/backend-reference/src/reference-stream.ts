@@ -74,11 +74,6 @@ export class ReferenceStream {
     return this.#hold(x.dtype, t.checkReshape(x, shape), this.#own(x));
   }
 
-  async readAll(tensors: readonly t.Tensor[]): Promise<t.HostArray[]> {
-    this.demandAlive();
-    return Promise.all(tensors.map((tensor) => tensor.read()));
-  }
-
   async finish(): Promise<t.StreamMark> {
     this.demandAlive();
     const failure = this.#failure;

@@ -133,7 +133,7 @@ export async function prefill(model: DecoderModel, cache: KvCache, ids: Int32Arr
     const result = backend.slice(last, 0, lastRows - 1, lastRows);
     // Where nothing was evicted the last row comes from all that was read.
     const evicted = readers.filter((reader) => reader.run !== undefined).map((reader) => reader.cache);
-    await demandSound(model.backend, [result], evicted).catch((error: unknown) => {
+    await demandSound([result], evicted).catch((error: unknown) => {
       result.dispose();
       throw error;
     });

@@ -1,5 +1,5 @@
 import type { KvCache } from '@kvsift/cache';
-import type { Backend, Tensor } from '@kvsift/tensor';
+import type { Tensor } from '@kvsift/tensor';
 
 /**
  * Undoes what a prefill did to a cache before it failed or was aborted.
@@ -27,9 +27,9 @@ export async function restoring<T>(cache: KvCache, forget: (() => void) | undefi
  * stream is none here.
  * @throws KvsiftError with which an op failed that they come from
  */
-export async function demandSound(backend: Backend, rows: readonly Tensor[], caches: readonly KvCache[]): Promise<void> {
+export async function demandSound(rows: readonly Tensor[], caches: readonly KvCache[]): Promise<void> {
   const lengths = caches.flatMap((cache) =>
     Array.from({ length: cache.layerCount }, (_, layer) => cache.layer(layer).view.lengths),
   );
-  await backend.readAll([...rows, ...lengths]);
+  await Promise.all([...rows, ...lengths].map((tensor) => tensor.read()));
 }

@@ -87,13 +87,13 @@ export async function drawTokens(
   const drawn = backend.sample(logits, rules);
   using ids = drawn.ids;
   using logProbs = drawn.logProbs;
-  const reading = backend.readAll([ids, logProbs]);
+  const reading = Promise.all([ids.read(), logProbs.read()]);
   try {
     meanwhile?.(ids);
   } finally {
     await reading;
   }
-  const [numbers = [], probabilities = []] = await reading;
+  const [numbers, probabilities] = await reading;
   return rules.map((_, row) => {
     const logProb = probabilities[row] ?? Number.NaN;
     if (!Number.isNaN(logProb)) return { id: numbers[row] ?? 0, logProb };

@@ -79,13 +79,6 @@ export class AddonStream implements TensorOwner {
     return this.hold(this.native.dequantize(this.id(weight)), 'f32', weight.shape);
   }
 
-  async readAll(tensors: readonly t.Tensor[]): Promise<t.HostArray[]> {
-    this.demandAlive();
-    if (tensors.length === 0) return [];
-    const all = await this.native.read(Float64Array.from(tensors, this.id));
-    return tensors.map(({ dtype }, index) => hostView(dtype, all[index] ?? new ArrayBuffer(0)));
-  }
-
   async finish(): Promise<t.StreamMark> {
     this.demandAlive();
     return this.native.finish();
@@ -159,8 +152,7 @@ export class AddonStream implements TensorOwner {
 
   /** Part of `TensorOwner`. */
   async read(tensor: AddonTensor): Promise<t.HostArray> {
-    const [bytes = new ArrayBuffer(0)] = await this.native.read(Float64Array.of(tensor.id));
-    return hostView(tensor.dtype, bytes);
+    return hostView(tensor.dtype, await this.native.read(tensor.id));
   }
 
   /** A handle of a tensor that the addon has made. */

@@ -38,8 +38,7 @@ export interface NativeBackend {
   receive(x: TensorId, from: NativeBackend, data: TensorId): void;
   reshape(x: TensorId, shape: Float64Array): TensorId;
   release(x: TensorId): void;
-  /** At least one tensor. */
-  read(tensors: Float64Array): Promise<ArrayBuffer[]>;
+  read(x: TensorId): Promise<ArrayBuffer>;
   finish(): Promise<StreamMark>;
   memory(): MemoryUse;
   resetPeak(): void;

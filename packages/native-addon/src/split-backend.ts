@@ -11,7 +11,6 @@ type OpName = Exclude<
   | 'empty'
   | 'write'
   | 'load'
-  | 'readAll'
   | 'finish'
   | 'memory'
   | 'resetPeak'
@@ -150,11 +149,6 @@ export class SplitBackend extends WithOps implements t.Backend {
     if (!isTensor(data) || this.#partOf(data) === part) this.#at(part).write(tensor, data);
     else if (this.#core.tape === undefined) part.receive(tensor, this.#partOf(data), data);
     else throw new t.KvsiftError('unsupported', 'write: not from another device while a program is recorded');
-  }
-
-  async readAll(tensors: readonly t.Tensor[]): Promise<t.HostArray[]> {
-    const [part = this.#home, ...others] = new Set(tensors.map((tensor) => this.#partOf(tensor)));
-    return others.length === 0 ? part.readAll(tensors) : Promise.all(tensors.map((tensor) => tensor.read()));
   }
 
   async finish(): Promise<t.StreamMark> {

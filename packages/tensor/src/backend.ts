@@ -95,8 +95,6 @@ export interface Backend extends AsyncDisposable {
   dequantize(weight: Tensor): Tensor;
   /** Same elements under another shape; shares the memory. */
   reshape(x: Tensor, shape: Shape): Tensor;
-  /** `read` of several tensors that costs the JavaScript thread one wait. Rejects with the failure of the first that has one. */
-  readAll(tensors: readonly Tensor[]): Promise<HostArray[]>;
   /** Resolves when every op enqueued so far has run; rejects with the first error since the last call. */
   finish(): Promise<StreamMark>;
   memory(): MemoryUse;

@@ -1,7 +1,3 @@
-#include <memory>
-#include <mutex>
-#include <vector>
-
 #include "launch/host.h"
 #include "launch/weight.h"
 #include "node/options.h"
@@ -98,54 +94,24 @@ Napi::ArrayBuffer make_buffer(Reader& reader, std::size_t bytes) {
   return {};
 }
 
-/** Several reads that are one promise. */
-struct Reads {
-  Reads(Completion* whole, std::size_t count) : completion(whole), left(count), failures(count) {}
-
-  Completion* const completion;
-  std::mutex mutex;
-  std::size_t left;
-  std::vector<FailurePointer> failures;
-
-  /** @return whether it was the last */
-  bool end(std::size_t at, const FailurePointer& failure) {
-    const std::lock_guard lock(mutex);
-    failures[at] = failure;
-    if (--left > 0) return false;
-    for (std::size_t i = failures.size(); i-- > 0;) {
-      if (failures[i]) completion->failure = failures[i];
-    }
-    return true;
-  }
-};
-
-/** JavaScript wakes up once, however many tensors are read. */
 Napi::Value read(Reader& reader) {
   refuse_recording(reader);
+  const Tensor tensor = reader.tensor("tensor");
+  if (tensor.storage->weight) throw Fault(Code::unsupported, "read", "read: a weight is opaque; dequantize it and read the result");
+  Napi::ArrayBuffer buffer = make_buffer(reader, tensor.storage->bytes());
   NativeBackend& owner = reader.owner();
-  std::vector<Tensor> tensors;
-  for (const double id : reader.numbers("tensors")) {
-    tensors.push_back(owner.tensor("read", "a tensor", id));
-    if (tensors.back().storage->weight) throw Fault(Code::unsupported, "read", "read: a weight is opaque; dequantize it and read the result");
-  }
-  demand(!tensors.empty(), "read", "read: needs a tensor");
-  const Napi::Array buffers = Napi::Array::New(reader.env(), tensors.size());
-  std::vector<void*> targets;
-  for (std::size_t at = 0; at < tensors.size(); at++) {
-    Napi::ArrayBuffer buffer = make_buffer(reader, tensors[at].storage->bytes());
-    targets.push_back(buffer.IsEmpty() ? nullptr : buffer.Data());
-    if (!buffer.IsEmpty()) buffers.Set(static_cast<std::uint32_t>(at), buffer);
-  }
   Backend& backend = reader.backend();
   Completion* completion = owner.begin(reader.env());
-  completion->value = Napi::Persistent(buffers.As<Napi::Object>());
-  const Napi::Promise promise = completion->deferred.Promise();
-  const auto reads = std::make_shared<Reads>(completion, tensors.size());
-  for (std::size_t at = 0; at < tensors.size(); at++) {
-    backend.stream().read(tensors[at].storage, targets[at], [&owner, reads, at](const FailurePointer& failure) {
-      if (reads->end(at, failure)) owner.settle(reads->completion);
-    });
+  void* target = nullptr;
+  if (!buffer.IsEmpty()) {
+    target = buffer.Data();
+    completion->value = Napi::Persistent(buffer.As<Napi::Object>());
   }
+  const Napi::Promise promise = completion->deferred.Promise();
+  backend.stream().read(tensor.storage, target, [&owner, completion](const FailurePointer& failure) {
+    completion->failure = failure;
+    owner.settle(completion);
+  });
   return promise;
 }
 

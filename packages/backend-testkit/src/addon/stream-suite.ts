@@ -57,24 +57,6 @@ export function streamSuite(name: string, make: MakeAddonBackend): void {
       expect(await Promise.all(seen)).toEqual(Array.from({ length: 20 }, (_, step) => Float32Array.of(step + 1)));
     });
 
-    it('reads several tensors as one, as they are when they are asked for, and rejects with the failure of the first that has one', async () => {
-      using x = backend.upload(Float32Array.of(1, 2), 'f32', [2]);
-      using n = backend.upload(Int32Array.of(3), 'i32', [1]);
-      const reading = backend.readAll([x, n, x]);
-      backend.write(x, Float32Array.of(8, 9));
-      expect(await reading).toEqual([Float32Array.of(1, 2), Int32Array.of(3), Float32Array.of(1, 2)]);
-      expect(await backend.readAll([])).toEqual([]);
-      using table = backend.upload(new Float32Array(2), 'f32', [2, 1]);
-      using missing = backend.embedding(table, n);
-      using large = backend.empty('f32', [2 ** 25]);
-      expect(await failure(backend.readAll([x, missing, large]))).toMatchObject({ details: { op: 'embedding' } });
-      expect(await failure(backend.readAll([large, missing]))).toMatchObject({ details: { op: 'empty' } });
-      await failure(backend.finish());
-      const gone = backend.empty('f32', [1]);
-      gone.dispose();
-      expect(await failure(backend.readAll([x, gone]))).toMatchObject({ code: 'disposed' });
-    });
-
     it('runs cache ops that point outside their memory into an error', async () => {
       const upload = (...values: number[]) => backend.upload(Int32Array.from(values), 'i32', [values.length]);
       using keys = backend.empty('f32', [4, 2]);
