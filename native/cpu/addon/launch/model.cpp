@@ -40,13 +40,16 @@ Tensor norms_of_pieces(Backend& backend, const Tensor& values, const Tensor& wei
   const std::size_t entries = values.shape[1];
   const std::size_t depth = values.shape[2];
   const std::size_t heads = weight.shape[1] / depth;
+  // Where products may be rounded they are those of a weight.
+  const bool exact = folds_products || backend.compute() == Compute::f32;
   const Tensor flat = reshape(values, {values.shape[0] * entries, depth});
   std::vector<Tensor> sums;
   for (std::size_t head = 0; head < heads; head++) {
     const Tensor own = slice(backend, floats, 1, head * depth, (head + 1) * depth);
     const std::size_t first = head / (heads / values.shape[0]) * entries;
     for (std::size_t row = 0; row < entries; row += rows) {
-      const Tensor product = matmul(backend, slice(backend, flat, 0, first + row, first + std::min(entries, row + rows)), own, true);
+      const Tensor part = slice(backend, flat, 0, first + row, first + std::min(entries, row + rows));
+      const Tensor product = exact ? matmul(backend, part, own, true) : linear(backend, part, own, {}, {}, false);
       sums.push_back(reduce(backend, ReduceOp::sum, map(backend, norm == Norm::l1 ? ops::UnaryOp::abs : ops::UnaryOp::square, product), 1));
     }
   }

@@ -1,5 +1,6 @@
 // The algebra of native/cpu/addon/ops on the kernels of the device.
 #include <algorithm>
+#include <cstddef>
 #include <vector>
 
 #include "kvsift/context.h"
@@ -24,6 +25,26 @@ struct Four {
     for (std::size_t axis = 0; axis < 4; axis++) values[axis] = axis + shape.rank() < 4 ? rest : shape[axis + shape.rank() - 4];
   }
 };
+
+/** Whether products on tensor cores, three kernels for each matrix, are faster than one kernel for all of them in f32. */
+bool worth_rounding(const MatmulShape& shape) { return shape.rows > 8 && shape.rows * shape.inner * shape.columns >= std::size_t{1} << 18; }
+
+/** Operands rounded to bf16: each matrix as a product with a weight, which b is, or its transpose. */
+void matmul_rounded(Context& context, const kvsift_cuda_matmul_shape& shape, const float* a, const Stored& b, float* out) {
+  const std::size_t size = b.type == DType::f32 ? 4 : 2;
+  const DeviceScratch turned(context, shape.transpose_b ? 0 : shape.inner * shape.columns * size);
+  const std::size_t axes[4] = {1, 1, shape.inner, shape.columns};
+  const std::size_t order[4] = {0, 1, 3, 2};
+  for (std::size_t at = 0; at < shape.lead[0] * shape.lead[1]; at++) {
+    const std::size_t outer = at / shape.lead[1];
+    const std::size_t inner = at % shape.lead[1];
+    const float* left = a + (outer * shape.a_steps[0] + inner * shape.a_steps[1]) * shape.rows * shape.inner;
+    const void* right = static_cast<const std::byte*>(b.data) + (outer * shape.b_steps[0] + inner * shape.b_steps[1]) * shape.inner * shape.columns * size;
+    if (!shape.transpose_b) context.run(kvsift_cuda_transpose(context.kernels(), context.stream(), right, size, axes, order, turned.data()));
+    const kvsift_cuda_weight weight{static_cast<kvsift_cuda_dtype>(b.type), shape.transpose_b ? right : turned.data(), shape.columns, shape.inner, 1};
+    context.run(kvsift_cuda_linear(context.kernels(), context.stream(), &weight, left, shape.rows, nullptr, nullptr, out + at * shape.rows * shape.columns));
+  }
+}
 
 }  // namespace
 
@@ -83,8 +104,7 @@ void transpose(Context& context, const void* x, std::size_t size, const Shape& s
   context.run(kvsift_cuda_transpose(context.kernels(), context.stream(), x, size, Four(shape, 1).values, axes, out));
 }
 
-// Exact in any case.
-void matmul(Context& context, Compute, bool, const MatmulShape& shape, const float* a, const Stored& b, float* out) {
+void matmul(Context& context, Compute compute, bool coarse, const MatmulShape& shape, const float* a, const Stored& b, float* out) {
   kvsift_cuda_matmul_shape own{};
   own.rows = shape.rows;
   own.inner = shape.inner;
@@ -97,6 +117,7 @@ void matmul(Context& context, Compute, bool, const MatmulShape& shape, const flo
     own.a_steps[axis] = there ? shape.a_steps[at] : 0;
     own.b_steps[axis] = there ? shape.b_steps[at] : 0;
   }
+  if (coarse && compute == Compute::bf16 && worth_rounding(shape)) return matmul_rounded(context, own, a, b, out);
   context.run(kvsift_cuda_matmul(context.kernels(), context.stream(), &own, a, static_cast<kvsift_cuda_dtype>(b.type), b.data, out));
 }
 
