@@ -284,10 +284,8 @@ kvsift_cuda_status kvsift_cuda_zip_scalar(kvsift_cuda_context* context, kvsift_c
 kvsift_cuda_status kvsift_cuda_reduce(kvsift_cuda_context* context, kvsift_cuda_stream stream, kvsift_cuda_reduce_op op, const float* x,
                                       size_t before, size_t size, size_t after, float* out);
 
-/* Most tensors of a formula, and most steps. */
-#define KVSIFT_CUDA_FORMULA_MOST 32
-/* Stands in the place of an operand: the step has a number there. */
-#define KVSIFT_CUDA_FORMULA_NUMBER ((size_t)-1)
+#define KVSIFT_CUDA_FORMULA_MOST 32             /* tensors of a formula, and steps */
+#define KVSIFT_CUDA_FORMULA_NUMBER ((size_t)-1) /* in the place of operand b: the step has a number there */
 typedef struct {
   const float* x;
   size_t steps[4]; /* elements from one place of the result to the next along each axis; 0 where it repeats */
@@ -297,11 +295,10 @@ typedef struct {
   int is_unary;
   kvsift_cuda_unary_op unary;   /* where it is */
   kvsift_cuda_binary_op binary; /* where it is not */
-  size_t a;
-  size_t b;                     /* of a binary op: an operand, or KVSIFT_CUDA_FORMULA_NUMBER */
+  size_t a, b;
   float number;
 } kvsift_cuda_formula_step;
-/* All arrays lie in host memory; the last step gives the result. */
+/* Arrays in host memory; the last step gives the result. */
 typedef struct {
   const kvsift_cuda_formula_tensor* tensors;
   size_t tensor_count;
