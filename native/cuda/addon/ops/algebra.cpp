@@ -76,7 +76,7 @@ void evaluate(Context& context, const Formula& formula, const std::vector<const 
                          step.b.value_or(KVSIFT_CUDA_FORMULA_NUMBER), step.number});
   }
   const Four shape(formula.whole, 1);
-  const kvsift_cuda_formula own{own_tensors.data(), own_tensors.size(), own_steps.data(), own_steps.size(),
+  const kvsift_cuda_formula own{own_tensors.data(), own_steps.data(), own_tensors.size(), own_steps.size(),
                                 {shape.values[0], shape.values[1], shape.values[2], shape.values[3]}};
   const auto axis = along == Along::nothing   ? KVSIFT_CUDA_FORMULA_WHOLE
                     : along == Along::columns ? KVSIFT_CUDA_FORMULA_COLUMNS

@@ -235,7 +235,7 @@ void formulas(double bandwidth) {
   const kvsift_cuda_formula_step steps[] = {step(KVSIFT_CUDA_MIN, 0, none, 0), {1, KVSIFT_CUDA_EXP, KVSIFT_CUDA_ADD, 1, none, 0}, step(KVSIFT_CUDA_LESS, 0, none, 0),
                                             step(KVSIFT_CUDA_MUL, 2, 3, 0),    step(KVSIFT_CUDA_MAX, 0, none, 0),               step(KVSIFT_CUDA_ADD, 4, 5, 0)};
   const kvsift_cuda_formula_tensor tensor{x.get(), {0, n * dim, dim, 1}};
-  const kvsift_cuda_formula formula{&tensor, 1, steps, std::size(steps), {1, heads, n, dim}};
+  const kvsift_cuda_formula formula{&tensor, steps, 1, std::size(steps), {1, heads, n, dim}};
   const auto measure = [&](kvsift_cuda_formula_along along) {
     return seconds([&] { good(kvsift_cuda_evaluate(context, stream, &formula, along, KVSIFT_CUDA_REDUCE_SUM, out.get())); });
   };

@@ -293,18 +293,16 @@ typedef struct {
 /* One op. Operands are the tensors, then the steps before. */
 typedef struct {
   int is_unary;
-  kvsift_cuda_unary_op unary;   /* where it is */
-  kvsift_cuda_binary_op binary; /* where it is not */
+  kvsift_cuda_unary_op unary; /* where it is, else: */
+  kvsift_cuda_binary_op binary;
   size_t a, b;
   float number;
 } kvsift_cuda_formula_step;
 /* Arrays in host memory; the last step gives the result. */
 typedef struct {
   const kvsift_cuda_formula_tensor* tensors;
-  size_t tensor_count;
   const kvsift_cuda_formula_step* steps;
-  size_t step_count;
-  size_t shape[4];
+  size_t tensor_count, step_count, shape[4];
 } kvsift_cuda_formula;
 typedef enum { KVSIFT_CUDA_FORMULA_WHOLE, KVSIFT_CUDA_FORMULA_COLUMNS, KVSIFT_CUDA_FORMULA_ROWS } kvsift_cuda_formula_along;
 /*

@@ -39,7 +39,7 @@ struct Made {
     }
   }
   kvsift_cuda_formula formula() const {
-    return {tensors.data(), tensors.size(), steps.data(), steps.size(), {shape.size[0], shape.size[1], shape.size[2], shape.size[3]}};
+    return {tensors.data(), steps.data(), tensors.size(), steps.size(), {shape.size[0], shape.size[1], shape.size[2], shape.size[3]}};
   }
 
   Shape shape;
