@@ -136,8 +136,13 @@ class CudaDevice final : public Device {
   }
   bool passed(const Event& event) override {
     const cudaError_t error = cudaEventQuery(static_cast<cudaEvent_t>(event.get()));
-    if (error != cudaErrorNotReady) good(error, "wait");
-    return error == cudaSuccess;
+    if (error != cudaErrorNotReady) {
+      good(error, "wait");
+      return true;
+    }
+    // The runtime remembers it as the last error, which libraries look at.
+    cudaGetLastError();
+    return false;
   }
   void wait(const Event& event) override { good(cudaEventSynchronize(static_cast<cudaEvent_t>(event.get())), "wait"); }
   void synchronise() override { good(cudaStreamSynchronize(stream()), "wait"); }

@@ -15,11 +15,11 @@ enum class ReduceWay {
   alone,     // a thread: neighbours read neighbours
 };
 
-/** @param after results side by side */
-inline ReduceWay reduce_way(std::size_t size, std::size_t after) {
+/** @param after results side by side, of `results` in all */
+inline ReduceWay reduce_way(std::size_t size, std::size_t after, std::size_t results) {
   if (after < 32) return ReduceWay::together;
   // Few results of many values would leave most of the device idle.
-  return size >= 128 ? ReduceWay::strip : ReduceWay::alone;
+  return size >= 128 && results <= 65536 ? ReduceWay::strip : ReduceWay::alone;
 }
 
 constexpr unsigned strip_warps = 16;

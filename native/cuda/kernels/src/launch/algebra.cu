@@ -54,7 +54,7 @@ void reduce(const Launch& launch, kvsift_cuda_reduce_op op, const float* x, std:
   if (before * after == 0) return;
   launch.pointer(out, "out", 4);
   if (size > 0) launch.pointer(x, "x", 4);
-  switch (reduce_way(size, after)) {
+  switch (reduce_way(size, after, before * after)) {
     case ReduceWay::strip:
       return launch.start_early(reduce_strips, Grid{blocks_for(launch, before * ceil_div(after, 32), 1), 1, 1}, strip_threads, 0, op, x, size, after, out);
     case ReduceWay::alone: return launch.start_early(reduce_across, cover(launch, before * after), 256, 0, op, x, before, size, after, out);

@@ -125,7 +125,7 @@ void evaluate(const Launch& launch, const kvsift_cuda_formula& formula, kvsift_c
     return launch.start_early(formula_values, elements, formula_threads, room(formula_threads), plan, count, out);
   }
   // As `reduce` divides the work: the order of a sum decides its last bits.
-  switch (reduce_way(size, along == KVSIFT_CUDA_FORMULA_ROWS ? plan.size[3] : 1)) {
+  switch (reduce_way(size, along == KVSIFT_CUDA_FORMULA_ROWS ? plan.size[3] : 1, count)) {
     case ReduceWay::strip: {
       const Grid strips{blocks_for(launch, plan.size[0] * plan.size[1] * ceil_div(plan.size[3], 32), 1), 1, 1};
       return launch.start_early(formula_strips, strips, strip_threads, room(strip_threads), plan, op, size, out);
