@@ -12,12 +12,24 @@ namespace kvsift::launch {
 
 namespace {
 
+/** Lets go of what an op made for the next one: a program may give its memory away, as where JavaScript lets go of it. */
+void let_go(Backend& backend, const Tensor& passing) {
+  backend.hold(passing);
+  backend.let_go(passing);
+}
+
 /** A product with a matrix that was not loaded for products, for instance one that a policy computed. */
 Tensor linear_plain(Backend& backend, const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias, const std::optional<Tensor>& residual) {
-  const Tensor floats = weight.dtype == DType::f32 && !weight.storage->weight ? weight : dequantize(backend, weight);
+  const bool plain = weight.dtype == DType::f32 && !weight.storage->weight;
+  const Tensor floats = plain ? weight : dequantize(backend, weight);
   Tensor out = matmul(backend, x, floats, true);
-  if (bias) out = zip(backend, ops::BinaryOp::add, out, *bias);
-  if (residual) out = zip(backend, ops::BinaryOp::add, out, *residual);
+  if (!plain) let_go(backend, floats);
+  for (const std::optional<Tensor>& addend : {bias, residual}) {
+    if (!addend) continue;
+    const Tensor sum = zip(backend, ops::BinaryOp::add, out, *addend);
+    let_go(backend, out);
+    out = sum;
+  }
   return out;
 }
 
@@ -28,13 +40,16 @@ Tensor norms_of_pieces(Backend& backend, const Tensor& values, const Tensor& wei
   const std::size_t entries = values.shape[1];
   const std::size_t depth = values.shape[2];
   const std::size_t heads = weight.shape[1] / depth;
+  // Where products may be rounded they are those of a weight.
+  const bool exact = folds_products || backend.compute() == Compute::f32;
   const Tensor flat = reshape(values, {values.shape[0] * entries, depth});
   std::vector<Tensor> sums;
   for (std::size_t head = 0; head < heads; head++) {
     const Tensor own = slice(backend, floats, 1, head * depth, (head + 1) * depth);
     const std::size_t first = head / (heads / values.shape[0]) * entries;
     for (std::size_t row = 0; row < entries; row += rows) {
-      const Tensor product = matmul(backend, slice(backend, flat, 0, first + row, first + std::min(entries, row + rows)), own, true);
+      const Tensor part = slice(backend, flat, 0, first + row, first + std::min(entries, row + rows));
+      const Tensor product = exact ? matmul(backend, part, own, true) : linear(backend, part, own, {}, {}, false);
       sums.push_back(reduce(backend, ReduceOp::sum, map(backend, norm == Norm::l1 ? ops::UnaryOp::abs : ops::UnaryOp::square, product), 1));
     }
   }
@@ -83,7 +98,12 @@ Tensor linear(Backend& backend, const Tensor& x, const Tensor& weight, const std
   if (bias) expect("linear", "bias", *bias, DType::f32, {outputs});
   if (residual) expect("linear", "residual", *residual, DType::f32, {rows, outputs});
   demand(!gate || (outputs % 2 == 0 && !residual), "linear", "linear: a gate needs an even number of outputs and no residual");
-  if (gate && !(folds_products && takes_products(weight))) return gated(backend, linear(backend, x, weight, bias, residual, apart), *gate);
+  if (gate && !(folds_products && takes_products(weight))) {
+    const Tensor halves = linear(backend, x, weight, bias, residual, apart);
+    const Tensor out = gated(backend, halves, *gate);
+    let_go(backend, halves);
+    return out;
+  }
   if (!takes_products(weight)) return linear_plain(backend, x, weight, bias, residual);
   const Tensor out = backend.make("linear", DType::f32, {rows, gate ? outputs / 2 : outputs});
   std::vector<Tensor> inputs{x, weight};

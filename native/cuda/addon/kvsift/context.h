@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <vector>
 
@@ -10,6 +11,9 @@
 #include "runtime/upload.h"
 
 namespace kvsift {
+
+/** Memory that somebody still reads. */
+using Kept = std::vector<std::shared_ptr<const void>>;
 
 /** What ops run on: the stream of a device and its kernels. The executor's only. */
 class Context {
@@ -36,12 +40,15 @@ class Context {
   /** @throws Fault where an op of the kernels was refused */
   void run(kvsift_cuda_status status) const;
 
-  /** Keeps something until the device has passed what was enqueued so far. */
-  void keep(std::shared_ptr<const void> what) const;
+  /** Keeps something until the device has passed what was enqueued so far; while a program is captured, for the captured work. */
+  void keep(std::shared_ptr<const void> what);
+  /** Lets go of what the device has passed. */
+  void let_go();
 
   /** While a program is captured its ops share `room` fault words on the device. */
   void begin_capture(std::int32_t* words, std::size_t room);
-  void end_capture() { capturing_ = false; }
+  /** @return what the captured work reads whenever it runs */
+  Kept end_capture();
   bool capturing() const { return capturing_; }
   /** Words that ops of the capture have asked for so far. */
   std::size_t captured_words() const { return captured_count_; }
@@ -52,10 +59,24 @@ class Context {
     return *uploads_;
   }
 
+  /** Ops that have been enqueued so far, those of replays too; an op counts when it has been. */
+  std::uint64_t ordinal() const { return ordinal_; }
+  std::uint64_t count() { return ++ordinal_; }
+  /**
+   * Whether kernels from now on may read, before it is their turn, what the op with this number wrote: the device has passed it. What was written before a
+   * graph starts is there for all of the graph.
+   */
+  bool steady(std::uint64_t written) const { return written <= (capturing_ ? ordinal_ : passed_.load(std::memory_order_acquire)); }
+
   /** Ordinal of the last op whose checks are settled: the device has passed it (the waiter writes it). */
   std::atomic<std::uint64_t>& passed() { return passed_; }
 
  private:
+  struct Waiting {
+    Event passed;
+    std::shared_ptr<const void> what;
+  };
+
   std::shared_ptr<Device> device_;
   std::shared_ptr<FaultWords> words_;
   std::unique_ptr<UploadRing> uploads_;
@@ -66,6 +87,9 @@ class Context {
   std::int32_t* captured_words_ = nullptr;
   std::size_t captured_room_ = 0;
   std::size_t captured_count_ = 0;
+  Kept captured_kept_;
+  std::deque<Waiting> waiting_;
+  std::uint64_t ordinal_ = 0;
   std::atomic<std::uint64_t> passed_{0};
 };
 

@@ -30,6 +30,8 @@ struct WeightSource {
   std::size_t columns = 0;
   /** Row of `data` behind each row taken; null: in order. */
   const std::int32_t* row_order = nullptr;
+  /** The contents of a tensor that ops may have made: not to be read before they have. */
+  bool computed = false;
 };
 
 /** Device memory of a weight. */

@@ -9,7 +9,7 @@ namespace kvsift {
 namespace {
 
 kvsift_cuda_weight device_weight(const WeightSource& source) {
-  return {static_cast<kvsift_cuda_dtype>(source.type), source.data, source.rows, source.columns};
+  return {static_cast<kvsift_cuda_dtype>(source.type), source.data, source.rows, source.columns, source.computed ? 1 : 0};
 }
 
 }  // namespace
@@ -36,7 +36,7 @@ std::ptrdiff_t embedding(Context& context, std::span<const WeightSource> table, 
   for (const WeightSource& source : table) rows += source.rows;
   const DeviceScratch values(context, rows * table[0].columns * sizeof(float));
   dequantize(context, table, values.floats());
-  look_up({KVSIFT_CUDA_F32, values.data(), rows, table[0].columns});
+  look_up({KVSIFT_CUDA_F32, values.data(), rows, table[0].columns, 1});
   return -1;
 }
 
@@ -108,7 +108,11 @@ void settle_vector(Context& context, const WeightSource& rows, float* to) {
   if (rows.type == DType::f32) return context.uploads().upload(rows, step, to);
   const DeviceScratch stored(context, rows.rows * step);
   context.uploads().upload(rows, step, stored.data());
-  const WeightSource whole{rows.type, stored.data(), 1, values, nullptr};
+  WeightSource whole = rows;
+  whole.data = stored.data();
+  whole.rows = 1;
+  whole.columns = values;
+  whole.row_order = nullptr;
   dequantize(context, std::span(&whole, 1), to);
 }
 
@@ -116,6 +120,7 @@ bool takes_products(const Tensor& weight) { return weight.shape[1] > 0; }
 
 void product(Context& context, Compute compute, const Tensor& weight, const float* x, std::size_t rows, bool, const float* bias, const float* residual, float* out) {
   WeightSource room;
+  room.computed = !context.steady(weight.storage->written);
   const auto sources = matrix_sources(weight, room);
   if (sources.size() == 1) return multiply(context, compute, sources[0], x, rows, bias, residual, out);
   const std::size_t all = weight.shape[0];

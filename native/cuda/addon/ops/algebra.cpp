@@ -1,6 +1,7 @@
 // The algebra of native/cpu/addon/ops on the kernels of the device.
-#include <deque>
-#include <optional>
+#include <algorithm>
+#include <cstddef>
+#include <vector>
 
 #include "kvsift/context.h"
 #include "ops/covariance.h"
@@ -25,6 +26,26 @@ struct Four {
   }
 };
 
+/** Whether products on tensor cores, three kernels for each matrix, are faster than one kernel for all of them in f32. */
+bool worth_rounding(const MatmulShape& shape) { return shape.rows > 8 && shape.rows * shape.inner * shape.columns >= std::size_t{1} << 18; }
+
+/** Operands rounded to bf16: each matrix as a product with a weight, which b is, or its transpose. */
+void matmul_rounded(Context& context, const kvsift_cuda_matmul_shape& shape, const float* a, const Stored& b, float* out) {
+  const std::size_t size = b.type == DType::f32 ? 4 : 2;
+  const DeviceScratch turned(context, shape.transpose_b ? 0 : shape.inner * shape.columns * size);
+  const std::size_t axes[4] = {1, 1, shape.inner, shape.columns};
+  const std::size_t order[4] = {0, 1, 3, 2};
+  for (std::size_t at = 0; at < shape.lead[0] * shape.lead[1]; at++) {
+    const std::size_t outer = at / shape.lead[1];
+    const std::size_t inner = at % shape.lead[1];
+    const float* left = a + (outer * shape.a_steps[0] + inner * shape.a_steps[1]) * shape.rows * shape.inner;
+    const void* right = static_cast<const std::byte*>(b.data) + (outer * shape.b_steps[0] + inner * shape.b_steps[1]) * shape.inner * shape.columns * size;
+    if (!shape.transpose_b) context.run(kvsift_cuda_transpose(context.kernels(), context.stream(), right, size, axes, order, turned.data()));
+    const kvsift_cuda_weight weight{static_cast<kvsift_cuda_dtype>(b.type), shape.transpose_b ? right : turned.data(), shape.columns, shape.inner, 1};
+    context.run(kvsift_cuda_linear(context.kernels(), context.stream(), &weight, left, shape.rows, nullptr, nullptr, out + at * shape.rows * shape.columns));
+  }
+}
+
 }  // namespace
 
 // The enumerations have the order of the C interface.
@@ -43,31 +64,24 @@ void zip(Context& context, BinaryOp op, const float* a, float b, std::size_t cou
   context.run(kvsift_cuda_zip_scalar(context.kernels(), context.stream(), static_cast<kvsift_cuda_binary_op>(op), a, b, count, out));
 }
 
-// Step by step, each at its own shape.
 void evaluate(Context& context, const Formula& formula, const std::vector<const float*>& tensors, Along along, ReduceOp op, float* out) {
-  struct Operand {
-    const float* x;
-    Shape shape;
-  };
-  std::vector<Operand> operands;
-  for (std::size_t at = 0; at < tensors.size(); at++) operands.push_back({tensors[at], formula.tensors[at]});
-  std::deque<DeviceScratch> made;
-  for (const FormulaStep& step : formula.steps) {
-    const Operand a = operands[step.a];
-    Shape shape = a.shape;
-    if (step.b) broadcast(a.shape, operands[*step.b].shape, shape);
-    const bool last = &step == &formula.steps.back();
-    float* to = last && along == Along::nothing ? out : made.emplace_back(context, shape.count() * sizeof(float)).floats();
-    if (step.unary) map(context, step.map, a.x, shape.count(), to);
-    else if (step.b) zip(context, step.zip, a.x, a.shape, operands[*step.b].x, operands[*step.b].shape, shape, to);
-    else zip(context, step.zip, a.x, step.number, shape.count(), to);
-    operands.push_back({to, shape});
+  std::vector<kvsift_cuda_formula_tensor> own_tensors;
+  for (std::size_t at = 0; at < tensors.size(); at++) {
+    const Four steps(broadcast_steps(formula.tensors[at], formula.whole), 0);
+    own_tensors.push_back({tensors[at], {steps.values[0], steps.values[1], steps.values[2], steps.values[3]}});
   }
-  if (along == Along::nothing) return;
-  const Shape& whole = formula.whole;
-  const std::size_t rank = whole.rank();
-  const std::size_t axis = along == Along::columns ? rank - 1 : rank - 2;
-  reduce(context, op, operands.back().x, whole.product(0, axis), whole[axis], whole.product(axis + 1, rank), out);
+  std::vector<kvsift_cuda_formula_step> own_steps;
+  for (const FormulaStep& step : formula.steps) {
+    own_steps.push_back({step.unary ? 1 : 0, static_cast<kvsift_cuda_unary_op>(step.map), static_cast<kvsift_cuda_binary_op>(step.zip), step.a,
+                         step.b.value_or(KVSIFT_CUDA_FORMULA_NUMBER), step.number});
+  }
+  const Four shape(formula.whole, 1);
+  const kvsift_cuda_formula own{own_tensors.data(), own_steps.data(), own_tensors.size(), own_steps.size(),
+                                {shape.values[0], shape.values[1], shape.values[2], shape.values[3]}};
+  const auto axis = along == Along::nothing   ? KVSIFT_CUDA_FORMULA_WHOLE
+                    : along == Along::columns ? KVSIFT_CUDA_FORMULA_COLUMNS
+                                              : KVSIFT_CUDA_FORMULA_ROWS;
+  context.run(kvsift_cuda_evaluate(context.kernels(), context.stream(), &own, axis, static_cast<kvsift_cuda_reduce_op>(op), out));
 }
 
 void to_float(Context& context, DType type, const void* x, std::size_t count, float* out) {
@@ -90,12 +104,7 @@ void transpose(Context& context, const void* x, std::size_t size, const Shape& s
   context.run(kvsift_cuda_transpose(context.kernels(), context.stream(), x, size, Four(shape, 1).values, axes, out));
 }
 
-// Exact in any case.
-void matmul(Context& context, Compute, bool, const MatmulShape& shape, const float* a, const Stored& b, float* out) {
-  const std::size_t count = shape.b_count();
-  std::optional<DeviceScratch> widened;
-  if (b.type != DType::f32) to_float(context, b.type, b.data, count, widened.emplace(context, count * sizeof(float)).floats());
-  const float* right = widened ? widened->floats() : static_cast<const float*>(b.data);
+void matmul(Context& context, Compute compute, bool coarse, const MatmulShape& shape, const float* a, const Stored& b, float* out) {
   kvsift_cuda_matmul_shape own{};
   own.rows = shape.rows;
   own.inner = shape.inner;
@@ -108,17 +117,29 @@ void matmul(Context& context, Compute, bool, const MatmulShape& shape, const flo
     own.a_steps[axis] = there ? shape.a_steps[at] : 0;
     own.b_steps[axis] = there ? shape.b_steps[at] : 0;
   }
-  context.run(kvsift_cuda_matmul(context.kernels(), context.stream(), &own, a, right, out));
+  if (coarse && compute == Compute::bf16 && worth_rounding(shape)) return matmul_rounded(context, own, a, b, out);
+  context.run(kvsift_cuda_matmul(context.kernels(), context.stream(), &own, a, static_cast<kvsift_cuda_dtype>(b.type), b.data, out));
 }
 
 void covariance(Context& context, Compute compute, const float* x, std::size_t rows, std::size_t heads, std::size_t head_dim, float* mean, float* out) {
+  constexpr std::size_t piece = 1024;   // rows that one thread adds up
+  constexpr std::size_t at_once = 4096; // rows whose differences from the mean exist at a time: of a long prompt all of them would be gigabytes
   const std::size_t columns = heads * head_dim;
-  const DeviceScratch scratch(context, rows * columns * sizeof(float));
-  float* turned = scratch.floats();
-  transpose(context, x, sizeof(float), {rows, heads, head_dim}, {1, 2, 0}, turned);
-  reduce(context, ReduceOp::mean, turned, columns, rows, 1, mean);
-  zip(context, BinaryOp::sub, turned, {columns, rows}, mean, {columns, 1}, {columns, rows}, turned);
-  matmul(context, compute, true, {head_dim, rows, head_dim, true, {heads}, {1}, {1}}, turned, {turned}, out);
+  const std::size_t pieces = rows / piece;
+  const DeviceScratch sums(context, (pieces + 1) * columns * sizeof(float));
+  reduce(context, ReduceOp::sum, x, pieces, piece, columns, sums.floats());
+  reduce(context, ReduceOp::sum, x + pieces * piece * columns, 1, rows % piece, columns, sums.floats() + pieces * columns);
+  reduce(context, ReduceOp::sum, sums.floats(), 1, pieces + 1, columns, mean);
+  zip(context, BinaryOp::div, mean, static_cast<float>(rows), columns, mean);
+  const DeviceScratch turned(context, std::min(rows, at_once) * columns * sizeof(float));
+  const DeviceScratch part(context, rows > at_once ? columns * head_dim * sizeof(float) : 0);
+  for (std::size_t first = 0; first < rows; first += at_once) {
+    const std::size_t count = std::min(at_once, rows - first);
+    transpose(context, x + first * columns, sizeof(float), {count, heads, head_dim}, {1, 2, 0}, turned.floats());
+    zip(context, BinaryOp::sub, turned.floats(), {columns, count}, mean, {columns, 1}, {columns, count}, turned.floats());
+    matmul(context, compute, true, {head_dim, count, head_dim, true, {heads}, {1}, {1}}, turned.floats(), {turned.floats()}, first == 0 ? out : part.floats());
+    if (first > 0) zip(context, BinaryOp::add, out, {columns, head_dim}, part.floats(), {columns, head_dim}, {columns, head_dim}, out);
+  }
   zip(context, BinaryOp::div, out, static_cast<float>(rows), columns * head_dim, out);
 }
 

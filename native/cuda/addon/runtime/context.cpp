@@ -1,6 +1,7 @@
 #include "kvsift/context.h"
 
 #include <string>
+#include <utility>
 
 namespace kvsift {
 
@@ -38,9 +39,18 @@ void Context::run(kvsift_cuda_status status) const {
   throw Fault(code_of(status), op_, std::string(op_) + ": " + kvsift_cuda_message(kernels()));
 }
 
-void Context::keep(std::shared_ptr<const void> what) const {
-  // What a captured op works on lives in the op, and that as long as the program.
-  if (!capturing_) device_->call([what = std::move(what)] {});
+void Context::keep(std::shared_ptr<const void> what) {
+  if (capturing_) {
+    captured_kept_.push_back(std::move(what));
+    return;
+  }
+  let_go();
+  // Not a call on the host in stream order: the device would wait for it between two kernels.
+  waiting_.push_back({device_->record(), std::move(what)});
+}
+
+void Context::let_go() {
+  while (!waiting_.empty() && device_->passed(waiting_.front().passed)) waiting_.pop_front();
 }
 
 void Context::begin_capture(std::int32_t* words, std::size_t room) {
@@ -48,6 +58,11 @@ void Context::begin_capture(std::int32_t* words, std::size_t room) {
   captured_words_ = words;
   captured_room_ = room;
   captured_count_ = 0;
+}
+
+Kept Context::end_capture() {
+  capturing_ = false;
+  return std::exchange(captured_kept_, {});
 }
 
 }  // namespace kvsift

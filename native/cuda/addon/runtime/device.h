@@ -2,7 +2,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <string>
 
@@ -45,7 +44,10 @@ class Device {
   /** The calling thread will work with this device. */
   virtual void enter() = 0;
   virtual DeviceMemory memory() = 0;
-  /** Stream-ordered memory; null where there is not enough. Any thread. */
+  /**
+   * Stream-ordered memory; null where there is not enough. While work is captured small blocks are such as last, so that a graph neither takes nor gives
+   * memory and its kernels follow each other directly. Any thread.
+   */
   virtual void* allocate(std::size_t bytes) = 0;
   virtual void release(void* memory, std::size_t bytes) noexcept = 0;
   /** Gives memory that waits for reuse back to the system. */
@@ -57,10 +59,10 @@ class Device {
   virtual void copy_in(void* to, const void* from, std::size_t bytes) = 0;
   virtual void copy_out(void* to, const void* from, std::size_t bytes) = 0;
   virtual void fill(void* to, int value, std::size_t bytes) = 0;
-  /** Calls a function on the host in stream order; it must not use the device. Never captured. */
-  virtual void call(std::function<void()> function) = 0;
 
   virtual Event record() = 0;
+  /** Whether the device has passed an event; does not wait. */
+  virtual bool passed(const Event& event) = 0;
   /** Waits. Any thread. */
   virtual void wait(const Event& event) = 0;
   /** Waits for everything. */

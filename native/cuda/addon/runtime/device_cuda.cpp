@@ -2,8 +2,11 @@
 // missing.
 #include <cuda_runtime.h>
 
+#include <atomic>
+
 #include "runtime/device.h"
 #include "runtime/failure.h"
+#include "runtime/lasting_blocks.h"
 
 namespace kvsift {
 
@@ -66,6 +69,7 @@ class CudaDevice final : public Device {
     cudaSetDevice(device_);
     cudaStreamSynchronize(stream());
     host_memory_ = nullptr;
+    for (void* block : lasting_.clear()) cudaFree(block);
     kvsift_cuda_close(kernels_);
     cudaStreamDestroy(stream());
   }
@@ -87,6 +91,8 @@ class CudaDevice final : public Device {
   void* allocate(std::size_t bytes) override {
     void* memory = nullptr;
     cudaSetDevice(device_);
+    if (capturing_) memory = lasting_.take(bytes);
+    if (memory != nullptr) return memory;
     if (cudaMallocFromPoolAsync(&memory, bytes, pool(), stream()) == cudaSuccess) return memory;
     cudaGetLastError();
     if (capturing_) return nullptr;
@@ -98,6 +104,7 @@ class CudaDevice final : public Device {
     return nullptr;
   }
   void release(void* memory, std::size_t) noexcept override {
+    if (lasting_.give(memory)) return;
     cudaSetDevice(device_);
     if (cudaFreeAsync(memory, stream()) != cudaSuccess) cudaGetLastError();
   }
@@ -119,15 +126,6 @@ class CudaDevice final : public Device {
   void copy_in(void* to, const void* from, std::size_t bytes) override { good(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream()), "copy"); }
   void copy_out(void* to, const void* from, std::size_t bytes) override { good(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream()), "copy"); }
   void fill(void* to, int value, std::size_t bytes) override { good(cudaMemsetAsync(to, value, bytes, stream()), "fill"); }
-  void call(std::function<void()> function) override {
-    auto own = std::make_unique<std::function<void()>>(std::move(function));
-    const auto run = [](void* data) {
-      const std::unique_ptr<std::function<void()>> taken(static_cast<std::function<void()>*>(data));
-      (*taken)();
-    };
-    good(cudaLaunchHostFunc(stream(), run, own.get()), "call");
-    own.release();
-  }
 
   Event record() override {
     cudaEvent_t event = nullptr;
@@ -135,6 +133,16 @@ class CudaDevice final : public Device {
     Event out(event, [](void* own) { cudaEventDestroy(static_cast<cudaEvent_t>(own)); });
     good(cudaEventRecord(event, stream()), "wait");
     return out;
+  }
+  bool passed(const Event& event) override {
+    const cudaError_t error = cudaEventQuery(static_cast<cudaEvent_t>(event.get()));
+    if (error != cudaErrorNotReady) {
+      good(error, "wait");
+      return true;
+    }
+    // The runtime remembers it as the last error, which libraries look at.
+    cudaGetLastError();
+    return false;
   }
   void wait(const Event& event) override { good(cudaEventSynchronize(static_cast<cudaEvent_t>(event.get())), "wait"); }
   void synchronise() override { good(cudaStreamSynchronize(stream()), "wait"); }
@@ -167,7 +175,13 @@ class CudaDevice final : public Device {
   cudaMemPool_t pool() const { return static_cast<cudaMemPool_t>(kvsift_cuda_memory_pool(kernels_)); }
 
   int device_;
-  bool capturing_ = false;
+  std::atomic<bool> capturing_{false};
+  // A capture would forbid cudaMalloc in other modes than the relaxed one.
+  LastingBlocks lasting_{[](std::size_t bytes) {
+    void* memory = nullptr;
+    if (cudaMalloc(&memory, bytes) != cudaSuccess) cudaGetLastError();
+    return memory;
+  }};
 };
 
 }  // namespace

@@ -1,11 +1,14 @@
 // The host in the place of a GPU, for tests: the kernels as written, on a stream with a thread of its own (kernels/src/simt/queue.h). Memory is as scarce as
 // it is told to be, work runs later than it is enqueued, and graphs are what was captured.
 #include <atomic>
+#include <chrono>
+#include <cstdlib>
 #include <cstring>
 #include <future>
 
 #include "runtime/device.h"
 #include "runtime/failure.h"
+#include "runtime/lasting_blocks.h"
 #include "simt/queue.h"
 
 namespace kvsift {
@@ -24,6 +27,7 @@ class EmulatedDevice final : public Device {
   }
   ~EmulatedDevice() override {
     queue_.wait();
+    for (void* block : lasting_.clear()) std::free(block);
     kvsift_cuda_close(kernels_);
   }
 
@@ -33,12 +37,19 @@ class EmulatedDevice final : public Device {
     return {used < total_ ? total_ - used : 0, total_};
   }
   void* allocate(std::size_t bytes) override {
+    if (capturing_) {
+      void* block = lasting_.take(bytes);
+      // What a graph reads before it wrote it must not look like a number.
+      if (block != nullptr) fill(block, 0xff, bytes);
+      if (block != nullptr) return block;
+    }
     if (bytes > total_ || used_.load() > total_ - bytes) return nullptr;
     void* memory = emulated::take_memory(&queue_, bytes);
     if (memory != nullptr) used_ += bytes;
     return memory;
   }
   void release(void* memory, std::size_t bytes) noexcept override {
+    if (lasting_.give(memory)) return;
     used_ -= bytes;
     emulated::give_memory(&queue_, memory, bytes);
   }
@@ -52,7 +63,6 @@ class EmulatedDevice final : public Device {
   void fill(void* to, int value, std::size_t bytes) override {
     queue_.submit([=] { std::memset(to, value, bytes); });
   }
-  void call(std::function<void()> function) override { queue_.submit_now(std::move(function)); }
 
   Event record() override {
     auto passed = std::make_shared<std::promise<void>>();
@@ -60,11 +70,20 @@ class EmulatedDevice final : public Device {
     queue_.submit_now([passed] { passed->set_value(); });
     return event;
   }
+  bool passed(const Event& event) override {
+    return static_cast<std::shared_future<void>*>(event.get())->wait_for(std::chrono::seconds(0)) == std::future_status::ready;
+  }
   void wait(const Event& event) override { static_cast<std::shared_future<void>*>(event.get())->wait(); }
   void synchronise() override { queue_.wait(); }
 
-  void begin_capture() override { queue_.begin_capture(); }
-  DeviceGraph end_capture() noexcept override { return queue_.end_capture(); }
+  void begin_capture() override {
+    queue_.begin_capture();
+    capturing_ = true;
+  }
+  DeviceGraph end_capture() noexcept override {
+    capturing_ = false;
+    return queue_.end_capture();
+  }
   void launch(const DeviceGraph& graph) override {
     queue_.submit([graph = std::static_pointer_cast<emulated::Graph>(graph)] {
       for (const emulated::Work& work : graph->work) work();
@@ -79,6 +98,12 @@ class EmulatedDevice final : public Device {
   const std::size_t total_;
   std::atomic<std::size_t> used_{0};
   emulated::Queue queue_;
+  std::atomic<bool> capturing_{false};
+  LastingBlocks lasting_{[this](std::size_t bytes) -> void* {
+    if (bytes > total_ || used_.load() > total_ - bytes) return nullptr;
+    used_ += bytes;
+    return std::aligned_alloc(256, bytes);
+  }};
 };
 
 }  // namespace

@@ -14,6 +14,8 @@ class HostCopy {
   HostCopy(Context& context, const Storage& storage)
       : data_(context.device().host_memory().take(storage.bytes())), checks_(storage.checks), device_(context.shared_device()) {
     if (storage.bytes() > 0) device_->copy_out(data_.get(), storage.data(), storage.bytes());
+    // Whoever was to receive it may be gone before it is there.
+    context.keep(data_);
     copied_ = device_->record();
   }
 

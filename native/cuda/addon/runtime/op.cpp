@@ -33,7 +33,7 @@ bool settled(Context& context, const Check& check) { return check.ordinal <= con
 
 }  // namespace
 
-void carry_checks(Context& context, const Op& op, const CheckPointer& own) {
+void complete(Context& context, const Op& op, const CheckPointer& own) {
   Checks all;
   const auto add = [&all](const CheckPointer& check) {
     if (std::find(all.begin(), all.end(), check) == all.end()) all.push_back(check);
@@ -43,7 +43,12 @@ void carry_checks(Context& context, const Op& op, const CheckPointer& own) {
     for (const CheckPointer& check : input->checks) add(check);
   }
   if (own) add(own);
-  for (const StoragePointer& output : op.outputs) output->checks = all;
+  for (const StoragePointer& output : op.outputs) {
+    output->failure = nullptr;
+    output->checks = all;
+    // The op counts when this is done.
+    output->written = context.ordinal() + 1;
+  }
 }
 
 Executed execute(Context& context, const Op& op) noexcept {
@@ -65,8 +70,7 @@ Executed execute(Context& context, const Op& op) noexcept {
     op.run(context);
     done.check = context.end();
     if (done.check) done.check->reports = op.reports;
-    for (const StoragePointer& output : op.outputs) output->failure = nullptr;
-    carry_checks(context, op, done.check);
+    complete(context, op, done.check);
     return done;
   } catch (const Fault& fault) {
     done.failure = fault.failure();

@@ -36,7 +36,7 @@ struct Executed {
  */
 Executed execute(Context& context, const Op& op) noexcept;
 
-/** Gives the outputs of an op the checks of its inputs and its own one. */
-void carry_checks(Context& context, const Op& op, const CheckPointer& own);
+/** The outputs of an op have been enqueued: they get the checks of its inputs and its own one. */
+void complete(Context& context, const Op& op, const CheckPointer& own);
 
 }  // namespace kvsift

@@ -18,6 +18,8 @@ struct Program::Capture {
   std::size_t room;
   Block words;
   DeviceGraph graph;
+  /** What the graph reads on the host. */
+  Kept kept;
   /** First word of each op and the one behind its last: most ops have none. */
   std::vector<std::size_t> word_of;
   /** Storages that the program reads before it fills them. */
@@ -86,7 +88,7 @@ std::shared_ptr<Program::Capture> capture(Context& context, Memory& memory, cons
     count = context.captured_words();
   }
   made->word_of.push_back(count);
-  context.end_capture();
+  made->kept = context.end_capture();
   made->graph = context.device().end_capture();
   made->extra_bytes = memory.end_window();
   if (good && made->graph) return made;
@@ -115,9 +117,8 @@ void replay(Context& context, Memory& memory, const Program& program, const Prog
   }
   for (std::size_t i = 0; i < program.ops.size(); i++) {
     const Op& op = program.ops[i];
+    complete(context, op, checks[i]);
     noted(op, {nullptr, checks[i]});
-    for (const StoragePointer& output : op.outputs) output->failure = nullptr;
-    carry_checks(context, op, checks[i]);
   }
 }
 

@@ -52,6 +52,8 @@ class Storage {
   FailurePointer failure;
   /** Ops that the contents come from and of which only the device knows whether they went well. */
   Checks checks;
+  /** Number of the last op that wrote the contents. */
+  std::uint64_t written = 0;
   /** Set for weights: those have no block of their own. */
   std::shared_ptr<Weight> weight;
 

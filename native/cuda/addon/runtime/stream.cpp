@@ -70,7 +70,7 @@ bool Stream::next(Task& task) {
   const auto ready = [this] { return stopping_ || !queue_.empty(); };
   if (!ready() && !wake_.wait_for(lock, idle_time, ready)) {
     lock.unlock();
-    device_->trim();
+    rest();
     lock.lock();
     wake_.wait(lock, ready);
   }
@@ -78,6 +78,16 @@ bool Stream::next(Task& task) {
   task = std::move(queue_.front());
   queue_.pop_front();
   return true;
+}
+
+/** Nothing to do for a while: memory that nobody uses goes back. */
+void Stream::rest() {
+  try {
+    context_.let_go();
+  } catch (const Fault&) {
+    // Whoever waits for the device hears of it.
+  }
+  device_->trim();
 }
 
 void Stream::loop() {
@@ -100,18 +110,18 @@ void Stream::loop() {
   }
   first_failure_ = nullptr;
   since_finish_.clear();
-  device_->trim();
+  rest();
   stopped_();
 }
 
 void Stream::note(const Op& op, const Executed& done) {
-  ordinal_++;
+  const std::uint64_t ordinal = context_.count();
   if (done.failure && op.reports && !first_failure_) {
     first_failure_ = done.failure;
-    first_ordinal_ = ordinal_;
+    first_ordinal_ = ordinal;
   }
   if (!done.check) return;
-  done.check->ordinal = ordinal_;
+  done.check->ordinal = ordinal;
   since_finish_.push_back(done.check);
   if (since_finish_.size() >= many_checks) prune();
 }
@@ -130,7 +140,7 @@ void Stream::after(std::function<void(const FailurePointer& device)> then) {
     broken = fault.failure();
   }
   if (broken) return then(broken);
-  waiter_.add(std::move(event), [this, ordinal = ordinal_, then = std::move(then)](const FailurePointer& device) {
+  waiter_.add(std::move(event), [this, ordinal = context_.ordinal(), then = std::move(then)](const FailurePointer& device) {
     if (!device) context_.passed().store(ordinal, std::memory_order_release);
     then(device);
   });

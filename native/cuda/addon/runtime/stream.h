@@ -63,6 +63,7 @@ class Stream {
   void enqueue(Task task);
   void loop();
   bool next(Task& task);
+  void rest();
   void run(Task& task);
   void skip(Task& task);
   void note(const Op& op, const Executed& done);
@@ -76,7 +77,6 @@ class Stream {
   std::shared_ptr<Memory> memory_;
   Context context_;
   Waiter waiter_;
-  std::uint64_t ordinal_ = 0;
   /** Of the host, since the last `finish`, and which op it was. */
   FailurePointer first_failure_;
   std::uint64_t first_ordinal_ = 0;

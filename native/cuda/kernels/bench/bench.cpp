@@ -129,7 +129,7 @@ double product_rate() {
   constexpr std::size_t n = 8192;
   const Device<float> x(normal(n * n)), out(n * n);
   const Device<std::uint16_t> w(Cache::random(n * n));
-  const kvsift_cuda_weight weight{KVSIFT_CUDA_BF16, w.get(), n, n};
+  const kvsift_cuda_weight weight{KVSIFT_CUDA_BF16, w.get(), n, n, 0};
   const double time = seconds([&] { good(kvsift_cuda_linear(context, stream, &weight, x.get(), n, nullptr, nullptr, out.get())); });
   report("linear bf16", "8192 x 8192 x 8192", time, 2.0 * n * n * n, "GFLOP/s", 0);
   return 2.0 * n * n * n / time / 1e9;
@@ -205,7 +205,7 @@ void streamed_product(std::size_t outputs, std::size_t columns, double bandwidth
   const Device<float> x(normal(columns)), out(outputs);
   std::size_t turn = 0;
   const double time = seconds([&] {
-    const kvsift_cuda_weight view{KVSIFT_CUDA_BF16, weight.get() + turn++ % copies * outputs * columns, outputs, columns};
+    const kvsift_cuda_weight view{KVSIFT_CUDA_BF16, weight.get() + turn++ % copies * outputs * columns, outputs, columns, 0};
     good(kvsift_cuda_linear(context, stream, &view, x.get(), 1, nullptr, nullptr, out.get()));
   });
   report("linear bf16", std::to_string(outputs) + " x " + std::to_string(columns) + ", 1 row", time, static_cast<double>(outputs) * columns * 2, "GB/s", bandwidth);
@@ -217,16 +217,37 @@ void stored_product(const char* name, kvsift_cuda_dtype type, double bytes_per_v
   const Device<char> data(bytes);
   run(cudaMemset(data.get(), 0x21, bytes));
   const Device<float> x(normal(8 * columns)), out(8 * rows);
-  const kvsift_cuda_weight weight{type, data.get(), rows, columns};
+  const kvsift_cuda_weight weight{type, data.get(), rows, columns, 0};
   for (const std::size_t batch : {1, 8}) {
     const double time = seconds([&] { good(kvsift_cuda_linear(context, stream, &weight, x.get(), batch, nullptr, nullptr, out.get())); });
     report(std::string("linear ") + name, "14336 x 4096, " + std::to_string(batch) + " rows", time, static_cast<double>(bytes), "GB/s", bandwidth);
   }
 }
 
+/** elu(x) + 1 of the keys of 65,536 entries as RatchetKV has it, whole and summed over the channels. */
+void formulas(double bandwidth) {
+  constexpr std::size_t heads = 8, n = 65536, dim = 128;
+  const Device<float> x(normal(heads * n * dim)), out(heads * n * dim);
+  const auto step = [](kvsift_cuda_binary_op op, std::size_t a, std::size_t b, float number) {
+    return kvsift_cuda_formula_step{0, KVSIFT_CUDA_EXP, op, a, b, number};
+  };
+  constexpr std::size_t none = KVSIFT_CUDA_FORMULA_NUMBER;
+  const kvsift_cuda_formula_step steps[] = {step(KVSIFT_CUDA_MIN, 0, none, 0), {1, KVSIFT_CUDA_EXP, KVSIFT_CUDA_ADD, 1, none, 0}, step(KVSIFT_CUDA_LESS, 0, none, 0),
+                                            step(KVSIFT_CUDA_MUL, 2, 3, 0),    step(KVSIFT_CUDA_MAX, 0, none, 0),               step(KVSIFT_CUDA_ADD, 4, 5, 0)};
+  const kvsift_cuda_formula_tensor tensor{x.get(), {0, n * dim, dim, 1}};
+  const kvsift_cuda_formula formula{&tensor, steps, 1, std::size(steps), {1, heads, n, dim}};
+  const auto measure = [&](kvsift_cuda_formula_along along) {
+    return seconds([&] { good(kvsift_cuda_evaluate(context, stream, &formula, along, KVSIFT_CUDA_REDUCE_SUM, out.get())); });
+  };
+  constexpr double bytes = heads * n * dim * 4.0;
+  report("evaluate", "6 ops on 8 x 65536 x 128", measure(KVSIFT_CUDA_FORMULA_WHOLE), 2 * bytes, "GB/s", bandwidth);
+  report("evaluate", "6 ops on 8 x 65536 x 128, sum of columns", measure(KVSIFT_CUDA_FORMULA_COLUMNS), bytes, "GB/s", bandwidth);
+  report("evaluate", "6 ops on 8 x 65536 x 128, sum of rows", measure(KVSIFT_CUDA_FORMULA_ROWS), bytes, "GB/s", bandwidth);
+}
+
 }  // namespace
 
-/** Without an argument everything is measured; else what it names: decode, prefill, select or linear. */
+/** Without an argument everything is measured; else what it names: decode, prefill, select, linear or formulas. */
 int main(int argc, char** argv) {
   const auto wanted = [&](const char* what) { return argc < 2 || std::strcmp(argv[1], what) == 0; };
   int count = 0;
@@ -265,5 +286,6 @@ int main(int argc, char** argv) {
     stored_product("q4_k", KVSIFT_CUDA_Q4_K, 144.0 / 256, bandwidth);
     stored_product("q6_k", KVSIFT_CUDA_Q6_K, 210.0 / 256, bandwidth);
   }
+  if (wanted("formulas")) formulas(bandwidth);
   kvsift_cuda_close(context);
 }

@@ -246,6 +246,7 @@ typedef struct {
   const void* data;  /* 2-byte aligned for block formats */
   size_t rows;
   size_t columns;
+  int computed;      /* kernels of the stream write it: it is not read before those in front of the op have ended, as other weights are */
 } kvsift_cuda_weight;
 /* f32 [rows, columns], exact. */
 kvsift_cuda_status kvsift_cuda_dequantize(kvsift_cuda_context* context, kvsift_cuda_stream stream, const kvsift_cuda_weight* weight, float* out);
@@ -282,6 +283,35 @@ kvsift_cuda_status kvsift_cuda_zip_scalar(kvsift_cuda_context* context, kvsift_c
 /* Reduces the middle axis of x [before, size, after]. variance divides by size − 1; max and min pass NaN on. */
 kvsift_cuda_status kvsift_cuda_reduce(kvsift_cuda_context* context, kvsift_cuda_stream stream, kvsift_cuda_reduce_op op, const float* x,
                                       size_t before, size_t size, size_t after, float* out);
+
+#define KVSIFT_CUDA_FORMULA_MOST 32             /* tensors of a formula, and steps */
+#define KVSIFT_CUDA_FORMULA_NUMBER ((size_t)-1) /* in the place of operand b: the step has a number there */
+typedef struct {
+  const float* x;
+  size_t steps[4]; /* elements from one place of the result to the next along each axis; 0 where it repeats */
+} kvsift_cuda_formula_tensor;
+/* One op. Operands are the tensors, then the steps before. */
+typedef struct {
+  int is_unary;
+  kvsift_cuda_unary_op unary; /* where it is, else: */
+  kvsift_cuda_binary_op binary;
+  size_t a, b;
+  float number;
+} kvsift_cuda_formula_step;
+/* Arrays in host memory; the last step gives the result. */
+typedef struct {
+  const kvsift_cuda_formula_tensor* tensors;
+  const kvsift_cuda_formula_step* steps;
+  size_t tensor_count, step_count, shape[4];
+} kvsift_cuda_formula;
+typedef enum { KVSIFT_CUDA_FORMULA_WHOLE, KVSIFT_CUDA_FORMULA_COLUMNS, KVSIFT_CUDA_FORMULA_ROWS } kvsift_cuda_formula_along;
+/*
+ * A formula element by element, of four axes; or reduced along its columns (the last axis) or rows (the one before). The bits are those of map, zip and
+ * reduce one after the other; nothing lies in memory in between.
+ */
+kvsift_cuda_status kvsift_cuda_evaluate(kvsift_cuda_context* context, kvsift_cuda_stream stream, const kvsift_cuda_formula* formula,
+                                        kvsift_cuda_formula_along along, kvsift_cuda_reduce_op op, float* out);
+
 /* Along the rows of x [rows, columns]. */
 kvsift_cuda_status kvsift_cuda_softmax(kvsift_cuda_context* context, kvsift_cuda_stream stream, const float* x, size_t rows, size_t columns,
                                        float* out);
@@ -297,9 +327,9 @@ typedef struct {
   size_t a_steps[2];     /* matrices of a from one place to the next along each of them; 0 where it repeats */
   size_t b_steps[2];
 } kvsift_cuda_matmul_shape;
-/* f32 products, f32 accumulation. */
+/* f32 products, f32 accumulation; b is f32, f16 or bf16. */
 kvsift_cuda_status kvsift_cuda_matmul(kvsift_cuda_context* context, kvsift_cuda_stream stream, const kvsift_cuda_matmul_shape* shape, const float* a,
-                                      const float* b, float* out);
+                                      kvsift_cuda_dtype b_type, const void* b, float* out);
 /* `count` pieces of `bytes` bytes, piece i from `from + i · from_stride` to `to + i · to_stride`: what slice, concat and splitColumns come down to. */
 kvsift_cuda_status kvsift_cuda_copy_pieces(kvsift_cuda_context* context, kvsift_cuda_stream stream, const void* from, size_t from_stride, void* to,
                                            size_t to_stride, size_t bytes, size_t count);

@@ -70,10 +70,12 @@ KVSIFT_TEST(zips, "zip: every op with broadcast axes, and with a number") {
 }
 
 KVSIFT_TEST(reduces, "reduce: every op along a middle axis; of nothing; NaN") {
-  const std::size_t before = 3, size = 77;
-  for (int turn = 0; turn < 10; turn++) {
+  const std::size_t before = 3;
+  for (int turn = 0; turn < 15; turn++) {
     const int op = turn % 5;
     const std::size_t after = turn < 5 ? 5 : 71;
+    const std::size_t size = turn < 10 ? 77 : 331;
+    const auto n = static_cast<double>(size);
     const auto x = Numbers(3).normal(before * size * after);
     Buffer<float> device(x);
     Buffer<float> out(before * after);
@@ -87,8 +89,8 @@ KVSIFT_TEST(reduces, "reduce: every op along a middle axis; of nothing; NaN") {
           most = std::max(most, value);
           least = std::min(least, value);
         }
-        for (std::size_t k = 0; k < size; k++) spread += std::pow(x[(i * size + k) * after + j] - sum / 77, 2) / 76;
-        want.push_back(op == 0 ? sum : op == 1 ? sum / 77 : op == 2 ? most : op == 3 ? least : spread);
+        for (std::size_t k = 0; k < size; k++) spread += std::pow(x[(i * size + k) * after + j] - sum / n, 2) / (n - 1);
+        want.push_back(op == 0 ? sum : op == 1 ? sum / n : op == 2 ? most : op == 3 ? least : spread);
       }
     }
     good(kvsift_cuda_reduce(context(), nullptr, static_cast<kvsift_cuda_reduce_op>(op), device.get(), before, size, after, out.get()));
@@ -98,9 +100,15 @@ KVSIFT_TEST(reduces, "reduce: every op along a middle axis; of nothing; NaN") {
   good(kvsift_cuda_reduce(context(), nullptr, KVSIFT_CUDA_REDUCE_MAX, nullptr, 1, 0, 1, out.get()));
   expect(out.read()[0] == -infinity, "maximum of nothing");
   Buffer<float> nan(std::vector<float>{1, NAN, 3});
+  std::vector<float> many(200 * 32, 1);
+  many[117 * 32 + 5] = NAN;
+  Buffer<float> nans(many);
+  Buffer<float> outs(32);
   for (const auto op : {KVSIFT_CUDA_REDUCE_MAX, KVSIFT_CUDA_REDUCE_MIN}) {
     good(kvsift_cuda_reduce(context(), nullptr, op, nan.get(), 1, 3, 1, out.get()));
     expect(std::isnan(out.read()[0]), "NaN is not passed on");
+    good(kvsift_cuda_reduce(context(), nullptr, op, nans.get(), 1, 200, 32, outs.get()));
+    for (std::size_t i = 0; i < 32; i++) expect(std::isnan(outs.read()[i]) == (i == 5), "NaN is passed on where there is none, or not where there is one");
   }
 }
 
@@ -144,12 +152,14 @@ KVSIFT_TEST(row_ops, "softmax, cumsum and rank along rows of one to many element
   }
 }
 
-KVSIFT_TEST(matmuls, "matmul: both orders of b, broadcast leading axes, odd sizes") {
-  for (const int transposed : {0, 1}) {
+KVSIFT_TEST(matmuls, "matmul: both orders of b, broadcast leading axes, odd sizes, b as it is stored") {
+  for (const int turn : {0, 1, 2, 3, 4, 5}) {
+    const int transposed = turn % 2;
+    const auto type = turn < 2 ? KVSIFT_CUDA_F32 : turn < 4 ? KVSIFT_CUDA_F16 : KVSIFT_CUDA_BF16;
     const kvsift_cuda_matmul_shape shape{19, 23, 33, transposed, {2, 3}, {3, 1}, {0, 1}};
     Numbers numbers(5);
     const auto a = numbers.normal(6 * 19 * 23);
-    const auto b = numbers.normal(3 * 23 * 33);
+    const auto b = stored(type, numbers.normal(3 * 23 * 33));
     std::vector<double> want;
     for (std::size_t matrix = 0; matrix < 6; matrix++) {
       for (std::size_t i = 0; i < 19; i++) {
@@ -163,9 +173,9 @@ KVSIFT_TEST(matmuls, "matmul: both orders of b, broadcast leading axes, odd size
       }
     }
     Buffer<float> device_a(a);
-    Buffer<float> device_b(b);
+    Buffer<unsigned char> device_b(encode(type, b));
     Buffer<float> out(want.size());
-    good(kvsift_cuda_matmul(context(), nullptr, &shape, device_a.get(), device_b.get(), out.get()));
+    good(kvsift_cuda_matmul(context(), nullptr, &shape, device_a.get(), type, device_b.get(), out.get()));
     expect_near(out.read(), want, 1e-5, 1e-5, "product");
   }
 }

@@ -242,7 +242,7 @@ KVSIFT_TEST(own_fault_word, "faults go where the caller wants them") {
   Buffer<std::int32_t> ids(std::vector<std::int32_t>{7});
   Buffer<float> table(std::vector<float>{1, 2});
   Buffer<float> out(1);
-  const kvsift_cuda_weight weight{KVSIFT_CUDA_F32, table.get(), 2, 1};
+  const kvsift_cuda_weight weight{KVSIFT_CUDA_F32, table.get(), 2, 1, 0};
   good(kvsift_cuda_faults_at(context(), word.get()));
   good(kvsift_cuda_embedding(context(), nullptr, &weight, ids.get(), 1, 1, out.get()));
   good(kvsift_cuda_faults_at(context(), nullptr));

@@ -66,7 +66,7 @@ KVSIFT_TEST(other_refusals, "refusals: selection, rows, weights and algebra") {
   refused(kvsift_cuda_pool(context(), nullptr, KVSIFT_CUDA_POOL_MAX, x.get(), 1, 8, 4, out.get()), KVSIFT_CUDA_INVALID_ARGUMENT, "an even kernel");
   refused(kvsift_cuda_rope(context(), nullptr, x.get(), 1, 1, 8, ids.get(), x.get(), 10, 1, out.get()), KVSIFT_CUDA_SHAPE_MISMATCH, "rotary over head dim");
   refused(kvsift_cuda_softcap(context(), nullptr, x.get(), 8, 0, out.get()), KVSIFT_CUDA_INVALID_ARGUMENT, "a cap of 0");
-  kvsift_cuda_weight weight{KVSIFT_CUDA_Q4_K, x.get(), 1, 100};
+  kvsift_cuda_weight weight{KVSIFT_CUDA_Q4_K, x.get(), 1, 100, 0};
   refused(kvsift_cuda_dequantize(context(), nullptr, &weight, out.get()), KVSIFT_CUDA_SHAPE_MISMATCH, "half a block");
   weight.type = KVSIFT_CUDA_I32;
   refused(kvsift_cuda_dequantize(context(), nullptr, &weight, out.get()), KVSIFT_CUDA_UNSUPPORTED, "a weight of integers");
@@ -74,6 +74,8 @@ KVSIFT_TEST(other_refusals, "refusals: selection, rows, weights and algebra") {
   const std::size_t order[4] = {0, 1, 1, 2};
   refused(kvsift_cuda_transpose(context(), nullptr, x.get(), 4, shape, order, out.get()), KVSIFT_CUDA_INVALID_ARGUMENT, "an axis twice");
   refused(kvsift_cuda_to_float(context(), nullptr, KVSIFT_CUDA_Q8_0, x.get(), 8, out.get()), KVSIFT_CUDA_DTYPE_MISMATCH, "to_float of blocks");
+  const kvsift_cuda_matmul_shape product{1, 8, 1, 0, {1, 1}, {0, 0}, {0, 0}};
+  refused(kvsift_cuda_matmul(context(), nullptr, &product, x.get(), KVSIFT_CUDA_Q8_0, x.get(), out.get()), KVSIFT_CUDA_DTYPE_MISMATCH, "a product with blocks");
   refused(kvsift_cuda_map(context(), nullptr, KVSIFT_CUDA_EXP, nullptr, 8, out.get()), KVSIFT_CUDA_INVALID_ARGUMENT, "no input");
 }
 
@@ -90,7 +92,7 @@ KVSIFT_TEST(empty_calls, "empty inputs: every op accepts nothing") {
   good(kvsift_cuda_kv_append(context(), nullptr, nullptr, 0, nullptr, nullptr, nullptr));
   const kvsift_cuda_attention_shape shape{1, 1, 0, 0};
   good(kvsift_cuda_attention(context(), nullptr, nullptr, 0, nullptr, &shape, nullptr, nullptr, nullptr));
-  const kvsift_cuda_weight weight{KVSIFT_CUDA_F32, nullptr, 0, 8};
+  const kvsift_cuda_weight weight{KVSIFT_CUDA_F32, nullptr, 0, 8, 0};
   good(kvsift_cuda_linear(context(), nullptr, &weight, nullptr, 3, nullptr, nullptr, nullptr));
 }
 

@@ -149,6 +149,7 @@ function covarianceCases(): Case[] {
     [70, 2, 24, 4],
     [1300, 3, 64, 0],
     [2100, 1, 17, 3],
+    [9300, 2, 6, 5],
   ];
   return plans.map(
     ([rows, heads, headDim, first]): Case => ({

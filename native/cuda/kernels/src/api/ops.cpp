@@ -2,6 +2,7 @@
 
 #include "launch/algebra.h"
 #include "launch/attention.h"
+#include "launch/formula.h"
 #include "launch/kv.h"
 #include "launch/rows.h"
 #include "launch/select.h"
@@ -200,6 +201,15 @@ kvsift_cuda_status kvsift_cuda_reduce(kvsift_cuda_context* context, kvsift_cuda_
   });
 }
 
+kvsift_cuda_status kvsift_cuda_evaluate(kvsift_cuda_context* context, kvsift_cuda_stream stream, const kvsift_cuda_formula* formula, kvsift_cuda_formula_along along, kvsift_cuda_reduce_op op, float* out) {
+  return guarded(context, "evaluate", stream, [&](const Launch& launch) {
+    launch.require(formula != nullptr, KVSIFT_CUDA_INVALID_ARGUMENT, "formula is null");
+    launch.require(formula->tensors != nullptr, KVSIFT_CUDA_INVALID_ARGUMENT, "tensors is null");
+    launch.require(formula->steps != nullptr, KVSIFT_CUDA_INVALID_ARGUMENT, "steps is null");
+    kvsift::KVSIFT_TARGET::evaluate(launch, *formula, along, op, out);
+  });
+}
+
 kvsift_cuda_status kvsift_cuda_softmax(kvsift_cuda_context* context, kvsift_cuda_stream stream, const float* x, size_t rows, size_t columns, float* out) {
   return guarded(context, "softmax", stream, [&](const Launch& launch) {
     kvsift::KVSIFT_TARGET::softmax(launch, x, rows, columns, out);
@@ -218,10 +228,10 @@ kvsift_cuda_status kvsift_cuda_rank(kvsift_cuda_context* context, kvsift_cuda_st
   });
 }
 
-kvsift_cuda_status kvsift_cuda_matmul(kvsift_cuda_context* context, kvsift_cuda_stream stream, const kvsift_cuda_matmul_shape* shape, const float* a, const float* b, float* out) {
+kvsift_cuda_status kvsift_cuda_matmul(kvsift_cuda_context* context, kvsift_cuda_stream stream, const kvsift_cuda_matmul_shape* shape, const float* a, kvsift_cuda_dtype b_type, const void* b, float* out) {
   return guarded(context, "matmul", stream, [&](const Launch& launch) {
     launch.require(shape != nullptr, KVSIFT_CUDA_INVALID_ARGUMENT, "shape is null");
-    kvsift::KVSIFT_TARGET::matmul(launch, *shape, a, b, out);
+    kvsift::KVSIFT_TARGET::matmul(launch, *shape, a, b_type, b, out);
   });
 }
 

@@ -1,7 +1,6 @@
 #pragma once
 
-#include "kernels/warp.cuh"
-#include "math/rows.h"
+#include "kernels/reduce.cuh"
 
 namespace kvsift::KVSIFT_TARGET {
 
@@ -11,15 +10,15 @@ struct Axes {
   std::size_t b[4];
 };
 
-__device__ inline std::size_t thread_index() { return static_cast<std::size_t>(blockIdx.x) * blockDim.x + threadIdx.x; }
-
 __global__ void __launch_bounds__(256) map_values(kvsift_cuda_unary_op op, const float* __restrict__ x, std::size_t count, float* __restrict__ out) {
+  await_previous();
   const std::size_t at = thread_index();
   if (at < count) out[at] = apply_unary(op, x[at]);
 }
 
 __global__ void __launch_bounds__(256) zip_values(kvsift_cuda_binary_op op, const float* __restrict__ a, const float* __restrict__ b, float scalar,
                                                   const Axes axes, std::size_t count, float* __restrict__ out) {
+  await_previous();
   const std::size_t at = thread_index();
   if (at >= count) return;
   std::size_t rest = at;
@@ -35,69 +34,37 @@ __global__ void __launch_bounds__(256) zip_values(kvsift_cuda_binary_op op, cons
   out[at] = apply_binary(op, a[from_a], b == nullptr ? scalar : b[from_b]);
 }
 
-/** One result per thread: neighbours read neighbours. For `after` of a warp or more (groups of heads, columns). */
+/** 32 results per block. Grid: strips of each `after`. */
+__global__ void __launch_bounds__(strip_threads) reduce_strips(kvsift_cuda_reduce_op op, const float* __restrict__ x, std::size_t size, std::size_t after,
+                                                               float* __restrict__ out) {
+  await_previous();
+  const std::size_t strips = (after + 31) / 32;
+  const std::size_t outer = blockIdx.x / strips;
+  const std::size_t column = blockIdx.x % strips * 32 + threadIdx.x % 32;
+  const float* from = x + outer * size * after + column;
+  const float reduced = reduce_strip(op, column < after ? size : 0, [=](std::size_t i) { return from[i * after]; });
+  if (threadIdx.x < 32 && column < after) out[outer * after + column] = reduced;
+}
+
+/** One result per thread. */
 __global__ void __launch_bounds__(256) reduce_across(kvsift_cuda_reduce_op op, const float* __restrict__ x, std::size_t before, std::size_t size,
                                                      std::size_t after, float* __restrict__ out) {
+  await_previous();
   const std::size_t at = thread_index();
   if (at >= before * after) return;
   const float* from = x + at / after * size * after + at % after;
-  float best = op == KVSIFT_CUDA_REDUCE_MAX ? lowest : -lowest;
-  double sum = 0;
-  for (std::size_t i = 0; i < size; i++) {
-    const float value = from[i * after];
-    if (op == KVSIFT_CUDA_REDUCE_MAX) {
-      best = larger(value, best);
-    } else if (op == KVSIFT_CUDA_REDUCE_MIN) {
-      best = smaller(value, best);
-    } else {
-      sum += value;
-    }
-  }
-  if (op == KVSIFT_CUDA_REDUCE_MAX || op == KVSIFT_CUDA_REDUCE_MIN) {
-    out[at] = best;
-    return;
-  }
-  if (op == KVSIFT_CUDA_REDUCE_VARIANCE) {
-    const double mean = sum / static_cast<double>(size);
-    sum = 0;
-    for (std::size_t i = 0; i < size; i++) sum += (from[i * after] - mean) * (from[i * after] - mean);
-    sum /= static_cast<double>(size) - 1;
-  } else if (op == KVSIFT_CUDA_REDUCE_MEAN) {
-    sum /= static_cast<double>(size);
-  }
-  out[at] = static_cast<float>(sum);
+  out[at] = reduce_alone(op, size, [=](std::size_t i) { return from[i * after]; });
 }
 
-/** One result per warp: lanes share the axis. */
+/** One result per warp. */
 __global__ void __launch_bounds__(256) reduce_axis(kvsift_cuda_reduce_op op, const float* __restrict__ x, std::size_t before, std::size_t size,
                                                    std::size_t after, float* __restrict__ out) {
+  await_previous();
   const std::size_t at = thread_index() / 32;
   if (at >= before * after) return;
-  const std::size_t lane = threadIdx.x % 32;
   const float* from = x + at / after * size * after + at % after;
-  if (op == KVSIFT_CUDA_REDUCE_MAX || op == KVSIFT_CUDA_REDUCE_MIN) {
-    const bool maximum = op == KVSIFT_CUDA_REDUCE_MAX;
-    float best = maximum ? lowest : -lowest;
-    for (std::size_t i = lane; i < size; i += 32) best = maximum ? larger(from[i * after], best) : smaller(from[i * after], best);
-    for (unsigned step = 16; step > 0; step /= 2) {
-      const float other = shuffle_xor(best, step);
-      best = best != best ? best : maximum ? larger(other, best) : smaller(other, best);
-    }
-    if (lane == 0) out[at] = best;
-    return;
-  }
-  double sum = 0;
-  for (std::size_t i = lane; i < size; i += 32) sum += from[i * after];
-  sum = warp_sum<32>(sum);
-  if (op == KVSIFT_CUDA_REDUCE_VARIANCE) {
-    const double mean = sum / static_cast<double>(size);
-    sum = 0;
-    for (std::size_t i = lane; i < size; i += 32) sum += (from[i * after] - mean) * (from[i * after] - mean);
-    sum = warp_sum<32>(sum) / (static_cast<double>(size) - 1);
-  } else if (op == KVSIFT_CUDA_REDUCE_MEAN) {
-    sum /= static_cast<double>(size);
-  }
-  if (lane == 0) out[at] = static_cast<float>(sum);
+  const float reduced = reduce_together(op, size, [=](std::size_t i) { return from[i * after]; });
+  if (threadIdx.x % 32 == 0) out[at] = reduced;
 }
 
 /** One block per row. */
@@ -169,16 +136,18 @@ __global__ void __launch_bounds__(rank_threads) rank_rows(const float* __restric
 
 constexpr int matmul_tile = 16;
 
-/** f32 products, one element per thread, 16 × 16 tiles. Grid: columns, rows, matrices. */
-__global__ void __launch_bounds__(256) matmul_work(const kvsift_cuda_matmul_shape shape, const float* __restrict__ a, const float* __restrict__ b,
+/** f32 products, one element per thread, 16 × 16 tiles; b as it is stored. Grid: columns, rows, matrices. */
+template <class Element>
+__global__ void __launch_bounds__(256) matmul_work(const kvsift_cuda_matmul_shape shape, const float* __restrict__ a, const Element* __restrict__ b,
                                                    float* __restrict__ out) {
+  await_previous();
   __shared__ float left[matmul_tile][matmul_tile + 1];
   __shared__ float right[matmul_tile][matmul_tile + 1];
   const std::size_t matrix = blockIdx.z;
   const std::size_t outer = matrix / shape.lead[1];
   const std::size_t inner_lead = matrix % shape.lead[1];
   const float* from_a = a + (outer * shape.a_steps[0] + inner_lead * shape.a_steps[1]) * shape.rows * shape.inner;
-  const float* from_b = b + (outer * shape.b_steps[0] + inner_lead * shape.b_steps[1]) * shape.inner * shape.columns;
+  const Element* from_b = b + (outer * shape.b_steps[0] + inner_lead * shape.b_steps[1]) * shape.inner * shape.columns;
   const std::size_t x = threadIdx.x % matmul_tile;
   const std::size_t y = threadIdx.x / matmul_tile;
   const std::size_t row = static_cast<std::size_t>(blockIdx.y) * matmul_tile + y;
@@ -188,9 +157,9 @@ __global__ void __launch_bounds__(256) matmul_work(const kvsift_cuda_matmul_shap
     left[y][x] = row < shape.rows && k + x < shape.inner ? from_a[row * shape.inner + k + x] : 0.0f;
     if (shape.transpose_b != 0) {
       const std::size_t own = static_cast<std::size_t>(blockIdx.x) * matmul_tile + y;
-      right[x][y] = own < shape.columns && k + x < shape.inner ? from_b[own * shape.inner + k + x] : 0.0f;
+      right[x][y] = own < shape.columns && k + x < shape.inner ? from_b[own * shape.inner + k + x].widen() : 0.0f;
     } else {
-      right[y][x] = column < shape.columns && k + y < shape.inner ? from_b[(k + y) * shape.columns + column] : 0.0f;
+      right[y][x] = column < shape.columns && k + y < shape.inner ? from_b[(k + y) * shape.columns + column].widen() : 0.0f;
     }
     sync_block();
 #pragma unroll
@@ -206,6 +175,7 @@ __global__ void __launch_bounds__(256) matmul_work(const kvsift_cuda_matmul_shap
 template <class Unit>
 __global__ void __launch_bounds__(256) copy_units(const Unit* __restrict__ from, std::size_t from_step, Unit* __restrict__ to, std::size_t to_step,
                                                   std::size_t units, std::size_t count) {
+  await_previous();
   const std::size_t at = thread_index();
   if (at < units * count) to[at / units * to_step + at % units] = from[at / units * from_step + at % units];
 }

@@ -33,6 +33,7 @@ template <Dtype type, class Element>
 __global__ void __launch_bounds__(128) widen_rows(Bytes __restrict__ data, std::size_t row_bytes, int table_rows, int columns,
                                                   const std::int32_t* __restrict__ ids, std::size_t rows, float scale, Element* __restrict__ out,
                                                   std::size_t step, std::int32_t* __restrict__ faults) {
+  await_previous();
   const int group = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
   if (static_cast<std::size_t>(group) * 8 >= step) return;
   for (std::size_t row = blockIdx.y; row < rows; row += gridDim.y) {

@@ -21,7 +21,7 @@ void map(const Launch& launch, kvsift_cuda_unary_op op, const float* x, std::siz
   launch.require(op >= KVSIFT_CUDA_EXP && op <= KVSIFT_CUDA_ISFINITE, KVSIFT_CUDA_INVALID_ARGUMENT, "no such op");
   if (count == 0) return;
   check_pair(launch, x, out);
-  launch.check(start_kernel(map_values, cover(launch, count), 256, 0, launch.stream, op, x, count, out));
+  launch.start_early(map_values, cover(launch, count), 256, 0, op, x, count, out);
 }
 
 void zip(const Launch& launch, kvsift_cuda_binary_op op, const float* a, const std::size_t* a_steps, const float* b, const std::size_t* b_steps,
@@ -38,7 +38,7 @@ void zip(const Launch& launch, kvsift_cuda_binary_op op, const float* a, const s
   if (count == 0) return;
   check_pair(launch, a, out);
   launch.pointer(b, "b", 4);
-  launch.check(start_kernel(zip_values, cover(launch, count), 256, 0, launch.stream, op, a, b, 0.0f, axes, count, out));
+  launch.start_early(zip_values, cover(launch, count), 256, 0, op, a, b, 0.0f, axes, count, out);
 }
 
 void zip_scalar(const Launch& launch, kvsift_cuda_binary_op op, const float* a, float b, std::size_t count, float* out) {
@@ -46,7 +46,7 @@ void zip_scalar(const Launch& launch, kvsift_cuda_binary_op op, const float* a, 
   if (count == 0) return;
   check_pair(launch, a, out);
   const Axes axes{{1, 1, 1, count}, {0, 0, 0, 1}, {0, 0, 0, 0}};
-  launch.check(start_kernel(zip_values, cover(launch, count), 256, 0, launch.stream, op, a, static_cast<const float*>(nullptr), b, axes, count, out));
+  launch.start_early(zip_values, cover(launch, count), 256, 0, op, a, static_cast<const float*>(nullptr), b, axes, count, out);
 }
 
 void reduce(const Launch& launch, kvsift_cuda_reduce_op op, const float* x, std::size_t before, std::size_t size, std::size_t after, float* out) {
@@ -54,11 +54,12 @@ void reduce(const Launch& launch, kvsift_cuda_reduce_op op, const float* x, std:
   if (before * after == 0) return;
   launch.pointer(out, "out", 4);
   if (size > 0) launch.pointer(x, "x", 4);
-  if (after >= 32) {
-    launch.check(start_kernel(reduce_across, cover(launch, before * after), 256, 0, launch.stream, op, x, before, size, after, out));
-    return;
+  switch (reduce_way(size, after, before * after)) {
+    case ReduceWay::strip:
+      return launch.start_early(reduce_strips, Grid{blocks_for(launch, before * ceil_div(after, 32), 1), 1, 1}, strip_threads, 0, op, x, size, after, out);
+    case ReduceWay::alone: return launch.start_early(reduce_across, cover(launch, before * after), 256, 0, op, x, before, size, after, out);
+    default: launch.start_early(reduce_axis, Grid{blocks_for(launch, before * after, 8), 1, 1}, 256, 0, op, x, before, size, after, out);
   }
-  launch.check(start_kernel(reduce_axis, Grid{blocks_for(launch, before * after, 8), 1, 1}, 256, 0, launch.stream, op, x, before, size, after, out));
 }
 
 void softmax(const Launch& launch, const float* x, std::size_t rows, std::size_t columns, float* out) {
@@ -82,7 +83,8 @@ void rank(const Launch& launch, const float* x, std::size_t rows, std::size_t co
                             order.as<std::int32_t>(), out));
 }
 
-void matmul(const Launch& launch, const kvsift_cuda_matmul_shape& shape, const float* a, const float* b, float* out) {
+void matmul(const Launch& launch, const kvsift_cuda_matmul_shape& shape, const float* a, kvsift_cuda_dtype type, const void* b, float* out) {
+  launch.require(type == KVSIFT_CUDA_F32 || type == KVSIFT_CUDA_F16 || type == KVSIFT_CUDA_BF16, KVSIFT_CUDA_DTYPE_MISMATCH, "b must be f32, f16 or bf16");
   const std::size_t matrices = shape.lead[0] * shape.lead[1];
   const std::size_t row_tiles = ceil_div(shape.rows, matmul_tile);
   if (matrices * shape.rows * shape.columns == 0) return;
@@ -90,10 +92,13 @@ void matmul(const Launch& launch, const kvsift_cuda_matmul_shape& shape, const f
   launch.pointer(out, "out", 4);
   if (shape.inner > 0) {
     launch.pointer(a, "a", 4);
-    launch.pointer(b, "b", 4);
+    launch.pointer(b, "b", type == KVSIFT_CUDA_F32 ? 4 : 2);
   }
   const Grid grid{blocks_for(launch, shape.columns, matmul_tile), static_cast<unsigned>(row_tiles), static_cast<unsigned>(matrices)};
-  launch.check(start_kernel(matmul_work, grid, 256, 0, launch.stream, shape, a, b, out));
+  const auto start = [&]<class Element>(const Element* right) { launch.start_early(matmul_work<Element>, grid, 256, 0, shape, a, right, out); };
+  if (type == KVSIFT_CUDA_F32) return start(static_cast<const F32*>(b));
+  if (type == KVSIFT_CUDA_F16) return start(static_cast<const F16*>(b));
+  start(static_cast<const BF16*>(b));
 }
 
 void copy_pieces(const Launch& launch, const void* from, std::size_t from_stride, void* to, std::size_t to_stride, std::size_t bytes, std::size_t count) {
@@ -102,8 +107,8 @@ void copy_pieces(const Launch& launch, const void* from, std::size_t from_stride
   const std::size_t common = reinterpret_cast<std::uintptr_t>(from) | reinterpret_cast<std::uintptr_t>(to) | from_stride | to_stride | bytes;
   const auto start = [&]<class Unit>(Unit) {
     constexpr std::size_t size = sizeof(Unit);
-    launch.check(start_kernel(copy_units<Unit>, cover(launch, bytes / size * count), 256, 0, launch.stream, static_cast<const Unit*>(from),
-                              from_stride / size, static_cast<Unit*>(to), to_stride / size, bytes / size, count));
+    launch.start_early(copy_units<Unit>, cover(launch, bytes / size * count), 256, 0, static_cast<const Unit*>(from), from_stride / size,
+                       static_cast<Unit*>(to), to_stride / size, bytes / size, count);
   };
   if (common % 16 == 0) return start(Vector16{});
   if (common % 4 == 0) return start(std::uint32_t{});

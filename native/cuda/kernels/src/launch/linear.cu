@@ -15,7 +15,7 @@ constexpr std::size_t few_rows = 8;
 void pack_bf16(const Launch& launch, const float* x, std::size_t rows, std::size_t columns, void* out, std::size_t step) {
   const bool whole = step == columns && reinterpret_cast<std::uintptr_t>(x) % 16 == 0;
   if (whole) return pack_elements(launch, KVSIFT_CUDA_BF16, x, out, rows * columns);
-  widen_to_bf16(launch, {KVSIFT_CUDA_F32, x, rows, columns}, out, step);
+  widen_to_bf16(launch, {KVSIFT_CUDA_F32, x, rows, columns, 1}, out, step);
 }
 
 }  // namespace

@@ -13,7 +13,8 @@ void start_streamed(const Launch& launch, const Weight& weight, const float* x, 
     launch.start_early(kernel, grid, product_threads, 0, static_cast<const Element*>(weight.data), static_cast<int>(weight.rows),
                        static_cast<int>(weight.columns), x, static_cast<int>(rows), bias, residual, out);
   };
-  if (rows == 1) return start(streamed_product<Element, 1, 2, 4>, 2);
+  // The one for one row reads the weight before its turn.
+  if (rows == 1 && weight.computed == 0) return start(streamed_product<Element, 1, 2, 4>, 2);
   // Many rows of x pass through the first cache for each row of the weight, so more of these share them.
   if (rows <= 4) return start(streamed_product<Element, 4, 4, 2>, 4);
   start(streamed_product<Element, 8, 4, 2>, 4);

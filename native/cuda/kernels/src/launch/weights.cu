@@ -15,8 +15,8 @@ void widen(const Launch& launch, const Weight& weight, const std::int32_t* ids, 
   const std::size_t row_bytes = weight.columns / layout.values * layout.bytes;
   const Grid grid{blocks_for(launch, ceil_div(step, 8), 128), static_cast<unsigned>(std::min<std::size_t>(rows, 65535)), 1};
   const auto start = [&](auto kernel) {
-    launch.check(start_kernel(kernel, grid, 128, 0, launch.stream, static_cast<Bytes>(weight.data), row_bytes, static_cast<int>(weight.rows),
-                              static_cast<int>(weight.columns), ids, rows, scale, out, step, launch.context.faults));
+    launch.start_early(kernel, grid, 128, 0, static_cast<Bytes>(weight.data), row_bytes, static_cast<int>(weight.rows), static_cast<int>(weight.columns), ids,
+                       rows, scale, out, step, launch.context.faults);
   };
   switch (weight.type) {
     case KVSIFT_CUDA_F32: return start(widen_rows<KVSIFT_CUDA_F32, Element>);
