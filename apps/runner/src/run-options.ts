@@ -59,14 +59,15 @@ export async function sessionOptions(
   if (policy === undefined && budget !== undefined) {
     throw new KvsiftError('budget_invalid', '--budget needs --policy: which tokens shall be kept? See kvsift policies');
   }
-  if (policy !== undefined && budget === undefined) {
+  const made = policy === undefined ? undefined : await policyOf(policy, allPolicies());
+  if (made !== undefined && budget === undefined && !made.ignoresBudget) {
     throw new KvsiftError(
       'budget_invalid',
       `--policy ${policy} needs a budget: --budget 512 (tokens), 20% (of the prompt) or 64MiB (whole cache)`,
     );
   }
   return {
-    ...(policy !== undefined && { policy: await policyOf(policy, allPolicies()) }),
+    ...(made && { policy: made }),
     ...(budget !== undefined && { budget: parseBudget(budget) }),
     ...(kvType && { kvType }),
     ...(layout && { layout }),

@@ -13,7 +13,7 @@ export function defaultKvType({ info }: Pick<Backend, 'info'>): KvType {
 /** An empty cache as the options want it. @throws KvsiftError `budget_invalid` where there is a policy without a budget */
 export function makeCache({ decoder }: SessionModel, storage: KvStorage, options: SessionOptions): KvCache {
   const { policy, blockSize } = options;
-  if (policy !== undefined && options.budget === undefined) {
+  if (policy !== undefined && budgetOf(options) === undefined) {
     throw new KvsiftError(
       'budget_invalid',
       `the policy ${policy.name} needs a budget: tokens (512), a share ("20%") or bytes ("64MiB")`,
@@ -33,8 +33,9 @@ export function makeCache({ decoder }: SessionModel, storage: KvStorage, options
   });
 }
 
-/** The budget of a session in numbers. */
-export function budgetOf({ budget }: Pick<SessionOptions, 'budget'>): Budget | undefined {
+/** The budget of a session in numbers; everything where its policy ignores it. */
+export function budgetOf({ budget, policy }: Pick<SessionOptions, 'budget' | 'policy'>): Budget | undefined {
+  if (budget === undefined && policy?.ignoresBudget) return { kind: 'share', numerator: 1, denominator: 1 };
   return budget === undefined || typeof budget === 'object' ? budget : parseBudget(String(budget));
 }
 

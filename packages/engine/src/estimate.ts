@@ -2,6 +2,7 @@ import { entryBytes } from '@kvsift/cache';
 import type { ModelConfig } from '@kvsift/models';
 import type { Budget, EvictionPolicy, Observation, ObservedRows } from '@kvsift/policy';
 import { type BackendInfo, byteLength, type KvType, type StoredTensor } from '@kvsift/tensor';
+import { budgetOf } from './begin.js';
 import { hidesUnreachable } from './layer-pass.js';
 import { modelShape } from './layer-view.js';
 import { answerRoom, chunkRows } from './prefill.js';
@@ -42,12 +43,13 @@ export function estimateMemory(input: EstimateInput): MemoryEstimate {
     const shape = { kvHeads: config.kvHeads, headDim: config.headDim, positions: config.layers[layer]?.window !== undefined };
     return entryBytes(storage, shape);
   };
+  const budget = budgetOf(input);
   using run =
-    input.policy !== undefined && input.budget !== undefined
+    input.policy !== undefined && budget !== undefined
       ? input.policy.begin({
           model: modelShape(config, storage),
           promptLength: context,
-          budget: input.budget,
+          budget,
           seed: 0,
           sequence: 0,
         })

@@ -9,7 +9,7 @@ import type { LayerDone } from './prefill.js';
 export interface SessionOptions {
   /** Which entries to keep; absent: all. */
   readonly policy?: EvictionPolicy;
-  /** How much to keep: tokens (512 or '512'), a share ('20%') or bytes ('64MiB'). Needed with a policy. */
+  /** How much to keep: tokens (512 or '512'), a share ('20%') or bytes ('64MiB'). Needed with a policy, but those that ignore it. */
   readonly budget?: Budget | number | string;
   /** Storage of the cache. Default: f32 where the backend computes exactly, else f16. */
   readonly kvType?: KvType;

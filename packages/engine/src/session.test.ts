@@ -76,6 +76,14 @@ describe('a session', () => {
     expect(backend.memory().bytes - before).toBeLessThanOrEqual(smallModel.hidden * 4);
   });
 
+  it('needs a budget where the policy looks at one', async () => {
+    expect(() => model.session({ policy: snapkv({ window: 4 }) })).toThrowError(
+      expect.objectContaining({ code: 'budget_invalid' }),
+    );
+    expect(await answer({ policy: full() })).toEqual(await answer({}));
+    expect(model.estimate({ policy: full(), context: 40 }).cache).toBe(model.estimate({ context: 40 }).cache);
+  });
+
   it('equals the full cache where the budget covers the prompt', async () => {
     const expected = await answer({});
     for (const policy of [full(), snapkv({ window: 4 }), streamingLlm({ sinks: 2 })]) {
@@ -264,7 +272,7 @@ describe('a session refuses', () => {
   it('text without a tokenizer, a policy without a budget, bad sampling', async () => {
     using session = model.session();
     await expect(session.prefill('hello')).rejects.toEqual(code('invalid_argument'));
-    expect(() => model.session({ policy: full() })).toThrowError(code('budget_invalid'));
+    expect(() => model.session({ policy: snapkv() })).toThrowError(code('budget_invalid'));
     await expect(model.generate(prompt, { temperature: -1 }).next()).rejects.toEqual(code('invalid_argument'));
     await expect(model.generate(prompt, { topK: 1.5 }).next()).rejects.toEqual(code('invalid_argument'));
   });

@@ -55,6 +55,7 @@ export const duoAttention = definePolicy({
     const gates = readHeadTable(bundledPath(table, tables, '.json'));
     return {
       ragged: true,
+      ignoresBudget: true,
       traits: slide > 0 ? (['decode'] as const) : [],
       begin({ model, promptLength }) {
         const streaming = streamingHeads(perKvHead(gates, model), sparsity);

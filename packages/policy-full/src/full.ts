@@ -13,6 +13,7 @@ export const full = definePolicy({
   phases: ['prefill', 'decode'],
   create: () => ({
     ragged: false,
+    ignoresBudget: true,
     begin: ({ model, promptLength }) => ({
       observe: {},
       budgets: Array.from({ length: model.layers }, () => uniformLayer(promptLength, model)),

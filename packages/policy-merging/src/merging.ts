@@ -92,7 +92,7 @@ export const merging = definePolicy({
     'Averaging rotated keys of different positions (pivot, weighted, d2o) follows the references, though it is doubtful.',
   ],
   create: ({ policy, ...merge }) => {
-    const { method, window } = merge;
+    const { method } = merge;
     const begin = wrapping('merging', policy, [
       'cascade',
       'compensation',

@@ -63,6 +63,7 @@ export const minicache = definePolicy({
   ],
   create: (options) => ({
     ragged: false,
+    ignoresBudget: true,
     traits: ['cascade', 'compensation'] as const,
     begin: (context) => merging(context, options, new MergedPairs()),
   }),

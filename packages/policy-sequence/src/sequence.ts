@@ -85,13 +85,7 @@ function protectedBy(policy: EvictionPolicy): number {
   return isScored(policy) ? policy.scoring.protect.last : 0;
 }
 
-function inOrder(
-  { promptLength, model }: SequenceContext,
-  before: PolicyRun,
-  after: PolicyRun,
-  tail: number,
-  name: string,
-): PolicyRun {
+function inOrder({ model }: SequenceContext, before: PolicyRun, after: PolicyRun, tail: number, name: string): PolicyRun {
   demandFresh(after.observe, tail, name);
   const dispose = () => {
     before.dispose();

@@ -54,6 +54,7 @@ export const threshold = definePolicy({
   ],
   create: ({ policy, threshold: least, window, decode }) => ({
     ragged: true,
+    ignoresBudget: true,
     traits: decode ? (['decode'] as const) : [],
     begin: (context) => start(policy, context, { least, window, decode }),
   }),

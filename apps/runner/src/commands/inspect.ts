@@ -72,9 +72,6 @@ async function inspectModel(path: string, flags: InspectFlags): Promise<void> {
   const { config, weights, tokenizer } = await openModel(path);
   const context = flags.context ?? config.contextLength;
   const { policy } = await sessionOptions(flags);
-  if (policy !== undefined && policy.name !== 'full' && flags.budget === undefined) {
-    throw new KvsiftError('budget_invalid', `--policy ${flags.policy} needs a budget: --budget 512, 20% or 64MiB`);
-  }
   const kvType = flags.kvType ?? 'f16';
   const memory = estimateMemory({
     config,
