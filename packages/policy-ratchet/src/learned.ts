@@ -39,24 +39,40 @@ export async function readLearned(path: string, { layers, kvHeads, headDim }: Mo
   return { ...found, features };
 }
 
-/**
- * φ(t)_f = exp(w_f · t + b_f − ‖t‖² / 2), t = x / headDim^(1/4), with weights of its own for queries and keys of each KV head. Never overflows, as the
- * exponent is at most ‖w_f‖² / 2 + b_f; with normally distributed w it is the unbiased map of Performers (Choromanski et al. 2021), from where training begins.
- * @param x f32 [kvHeads, rows, headDim]
- */
-export function learnedMap(backend: Backend, x: Tensor, { layer, side }: FeaturePlace, learned: LearnedFeatures): Formula {
-  const [kvHeads = 0, rows = 0, headDim = 0] = x.shape;
+/** Weights of one place: f32 [kvHeads, features, headDim] and [kvHeads, 1, features]. */
+export interface PlaceWeights {
+  readonly weight: Tensor;
+  readonly bias: Tensor;
+}
+
+/** Brings the weights of one place to the device. */
+export function placeWeights(
+  backend: Backend,
+  { layer, side }: FeaturePlace,
+  learned: LearnedFeatures,
+  { kvHeads, headDim }: Pick<ModelShape, 'kvHeads' | 'headDim'>,
+): PlaceWeights {
   const { features } = learned;
   const own = (values: Float32Array, width: number) => {
     const size = kvHeads * features * width;
     return values.slice(layer * size, (layer + 1) * size);
   };
   const [weight, bias] = side === 'queries' ? [learned.queries, learned.queryBias] : [learned.keys, learned.keyBias];
+  return {
+    weight: backend.upload(own(weight, headDim), 'f32', [kvHeads, features, headDim]),
+    bias: backend.upload(own(bias, 1), 'f32', [kvHeads, 1, features]),
+  };
+}
+
+/**
+ * φ(t)_f = exp(w_f · t + b_f − ‖t‖² / 2), t = x / headDim^(1/4), with weights of its own for queries and keys of each KV head. Never overflows, as the
+ * exponent is at most ‖w_f‖² / 2 + b_f; with normally distributed w it is the unbiased map of Performers (Choromanski et al. 2021), from where training begins.
+ * @param x f32 [kvHeads, rows, headDim]
+ */
+export function learnedMap(backend: Backend, x: Tensor, { weight, bias }: PlaceWeights): Formula {
+  const [kvHeads = 0, rows = 0] = x.shape;
   const t = backend.evaluate(scaled(x));
-  const products = backend.matmul(t, backend.upload(own(weight, headDim), 'f32', [kvHeads, features, headDim]), {
-    transposeB: true,
-  });
+  const products = backend.matmul(t, weight, { transposeB: true });
   const squares = backend.reshape(backend.evaluate(['square', t], { axis: 2, op: 'sum' }), [kvHeads, rows, 1]);
-  const shift = backend.upload(own(bias, 1), 'f32', [kvHeads, 1, features]);
-  return ['exp', ['sub', ['add', products, shift], ['div', squares, 2]]];
+  return ['exp', ['sub', ['add', products, bias], ['div', squares, 2]]];
 }

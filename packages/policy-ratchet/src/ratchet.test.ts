@@ -7,7 +7,7 @@ import { conformance, contextOf, evict, layerView, randomInputs } from '@kvsift/
 import { uniformAt } from '@kvsift/tensor';
 import { writeSafetensors } from '@kvsift/weights';
 import { describe, expect, it } from 'vitest';
-import { learnedMap, readLearned } from './learned.js';
+import { learnedMap, placeWeights, readLearned } from './learned.js';
 import { ratchet } from './ratchet.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'kvsift-ratchet-'));
@@ -52,12 +52,40 @@ describe('ratchet', async () => {
     ];
     const phi = async (x: readonly number[], side: 'queries' | 'keys') => {
       const row = backend.upload(Float32Array.from(x), 'f32', [1, 1, 4]);
-      return [...(await backend.evaluate(learnedMap(backend, row, { layer: 0, side }, map)).read())];
+      return [
+        ...(await backend.evaluate(learnedMap(backend, row, placeWeights(backend, { layer: 0, side }, map, shape))).read()),
+      ];
     };
     const [a, b] = [await phi(q ?? [], 'queries'), await phi(k ?? [], 'keys')];
     const product = a.reduce((sum: number, value, at) => sum + value * (b[at] ?? 0), 0);
     const dot = (q ?? []).reduce((sum, value, at) => sum + value * (k?.[at] ?? 0), 0);
     expect(product).toBeCloseTo(Math.exp(dot / 2), 1);
+  });
+
+  it('keeps the weights of its steps on the device', async () => {
+    const backend = createReferenceBackend();
+    const inputs = randomInputs(1);
+    const context = contextOf(inputs, { budget: { kind: 'tokens', tokens: 16 } });
+    const own = await performerMap('one.safetensors', 1, 2, 16, 8);
+    const run = ratchet({ policy: streamingLlm(), features: 'learned', weights: own }).begin(context);
+    await run.select(layerView(backend, inputs, { budget: run.budgets[0] ?? { perHead: 16, total: 32 }, observe: {} }));
+    const twin = run.fork?.();
+    run.dispose();
+    const bringsNothing = new Proxy(backend, {
+      get: (target, name) => {
+        if (name === 'upload') throw new Error('a step uploads');
+        const value = Reflect.get(target, name, target);
+        return typeof value === 'function' ? value.bind(target) : value;
+      },
+    });
+    const q = backend.upload(new Float32Array(4 * 8).fill(0.5), 'f32', [1, 4 * 8]);
+    const sums = backend.upload(new Float32Array(4), 'f32', [1, 4]);
+    const corrected = twin?.compensation?.correct(0, bringsNothing, q, q, sums);
+    expect([...((await corrected?.read()) ?? [])].every(Number.isFinite)).toBe(true);
+    const held = backend.memory().bytes;
+    twin?.dispose();
+    // The state, a weight and a bias of each KV head.
+    expect(held - backend.memory().bytes).toBe(4 * 2 * 16 * (8 + 1 + 8 + 1));
   });
 
   it('refuses a map of another model, and half of the option', async () => {

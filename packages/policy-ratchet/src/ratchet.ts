@@ -16,7 +16,7 @@ import {
 import { streamingLlm } from '@kvsift/policy-streaming-llm';
 import { KvsiftError } from '@kvsift/tensor';
 import { type FeatureMap, type FeatureName, type FeaturePlace, featureCount, featureMaps, forScale } from './features.js';
-import { type LearnedFeatures, learnedMap, readLearned } from './learned.js';
+import { type LearnedFeatures, learnedMap, placeWeights, readLearned } from './learned.js';
 import { mixed, type SafeRule, stateOf } from './state.js';
 
 /** RatchetKV (specification 11) as compensation around any policy that keeps the same number in every head. */
@@ -77,17 +77,26 @@ export const ratchet = definePolicy({
       traits: [...(policy.traits ?? []), 'compensation'] as const,
       begin: (context) => {
         const map = features === 'learned' ? new LearnedMap(weights, context.model) : new BuiltIn(features, context.model);
-        return compensated(inner(context), map, { kind: rule, limit }, new LayerTensors());
+        const held = { weight: new LayerTensors(), bias: new LayerTensors() };
+        return compensated(inner(context), map, { kind: rule, limit }, new LayerTensors(), held);
       },
     };
   },
 });
 
+/** What the map of each layer's queries needs on the device. */
+interface HeldWeights {
+  readonly weight: LayerTensors;
+  readonly bias: LayerTensors;
+}
+
 /** A feature map that may have to be read first. */
 interface Loading {
   /** Resolves once `at` may be called; tells how many features a row has. */
   ready(): Promise<number>;
-  at(place: FeaturePlace): FeatureMap;
+  /** Brings what steps need of a layer to the device, unless it is there: they would bring it each time. */
+  hold(view: LayerView, held: HeldWeights): void;
+  at(place: FeaturePlace, held: HeldWeights): FeatureMap;
 }
 
 class BuiltIn implements Loading {
@@ -103,6 +112,8 @@ class BuiltIn implements Loading {
   async ready(): Promise<number> {
     return featureCount(this.name, this.model.headDim);
   }
+
+  hold(): void {}
 
   at(): FeatureMap {
     return this.#map;
@@ -122,32 +133,50 @@ class LearnedMap implements Loading {
     return this.#learned.features;
   }
 
-  at(place: FeaturePlace): FeatureMap {
-    const learned = this.#learned;
-    if (learned === undefined) throw new KvsiftError('policy_violation', 'ratchet: the feature map has not been read yet');
-    return forScale((backend, x) => [learnedMap(backend, x, place, learned)], this.model);
+  hold({ backend, keep, layer }: LayerView, held: HeldWeights): void {
+    if (held.weight.get(layer) !== undefined) return;
+    const { weight, bias } = placeWeights(backend, { layer, side: 'queries' }, this.#demand(), this.model);
+    held.weight.set(layer, keep(weight));
+    held.bias.set(layer, keep(bias));
+  }
+
+  at(place: FeaturePlace, held: HeldWeights): FeatureMap {
+    const learned = this.#demand();
+    return forScale((backend, x) => {
+      const [weight, bias] = place.side === 'queries' ? [held.weight.get(place.layer), held.bias.get(place.layer)] : [];
+      return [learnedMap(backend, x, weight && bias ? { weight, bias } : placeWeights(backend, place, learned, this.model))];
+    }, this.model);
+  }
+
+  #demand(): LearnedFeatures {
+    if (this.#learned === undefined) throw new KvsiftError('policy_violation', 'ratchet: the feature map has not been read yet');
+    return this.#learned;
   }
 }
 
-function compensated(inner: PolicyRun, features: Loading, rule: SafeRule, states: LayerTensors): PolicyRun {
+function compensated(inner: PolicyRun, features: Loading, rule: SafeRule, states: LayerTensors, held: HeldWeights): PolicyRun {
   const { decode, fork, revise } = inner;
   const exact = inner.memory ?? (decode === undefined ? noMemory : undefined);
   const absorb = async (view: LayerView, decision: Decision): Promise<Decision> => {
     // What leaves the window is never attended to again.
     if (decision === 'all' || view.attention.window !== undefined) return decision;
     await features.ready();
-    states.set(view.layer, view.keep(withEvicted(view, decision, features.at({ layer: view.layer, side: 'keys' }), states)));
+    features.hold(view, held);
+    states.set(
+      view.layer,
+      view.keep(withEvicted(view, decision, features.at({ layer: view.layer, side: 'keys' }, held), states)),
+    );
     return decision;
   };
   const compensation: Compensation = {
     correct(layer, backend, q, output, logSumExp) {
       const state = states.get(layer);
       if (state === undefined) return output;
-      return mixed(backend, features.at({ layer, side: 'queries' }), state, q, output, logSumExp, rule);
+      return mixed(backend, features.at({ layer, side: 'queries' }, held), state, q, output, logSumExp, rule);
     },
   };
   const dispose = () => {
-    states.dispose();
+    for (const tensors of [states, held.weight, held.bias]) tensors.dispose();
     inner.dispose();
   };
   return {
@@ -171,7 +200,10 @@ function compensated(inner: PolicyRun, features: Loading, rule: SafeRule, states
         states: stateMemory(states, features),
       }),
     }),
-    fork: () => compensated(fork === undefined ? inner : fork.call(inner), features, rule, states.fork()),
+    fork: () => {
+      const twins = { weight: held.weight.fork(), bias: held.bias.fork() };
+      return compensated(fork === undefined ? inner : fork.call(inner), features, rule, states.fork(), twins);
+    },
     dispose,
     [Symbol.dispose]: dispose,
   };
