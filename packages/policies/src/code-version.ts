@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
+import { manifestOf } from './manifest.js';
 
 /**
  * Tells the code of a policy from outside from other code of it: the version of its package, where it has one, and 12 digits of a hash over the file that was
@@ -17,10 +18,7 @@ export function codeVersion(source: string, entry: string): string {
     hash.update(createHash('sha256').update(readFileSync(path)).digest());
   }
   const digest = hash.digest('hex').slice(0, 12);
-  const manifest = join(source, 'package.json');
-  const { version } = (isPackage && existsSync(manifest) ? JSON.parse(readFileSync(manifest, 'utf8')) : {}) as {
-    version?: string;
-  };
+  const { version } = isPackage ? manifestOf(source) : {};
   return version === undefined ? digest : `${version} ${digest}`;
 }
 

@@ -31,6 +31,16 @@ describe('policyOf', () => {
     expect((await policyOf('kvsift-policy-mine', allPolicies(), folder)).name).toBe('mine');
   });
 
+  it('says which package.json cannot be read', async () => {
+    const broken = join(folder, 'broken');
+    mkdirSync(broken, { recursive: true });
+    writeFileSync(join(broken, 'package.json'), '{ "name": ');
+    await expect(policyOf('./broken', allPolicies(), folder)).rejects.toMatchObject({
+      code: 'policy_unknown',
+      message: expect.stringContaining(`${join(broken, 'package.json')} cannot be read`),
+    });
+  });
+
   it('finds a policy from any folder once its path is absolute, and calls it by its name', async () => {
     packageAt(join(folder, 'mine'));
     packageAt(join(folder, 'node_modules', 'kvsift-policy-mine'));

@@ -1,9 +1,10 @@
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { type AnyPolicyFactory, createRegistry, type EvictionPolicy, type PolicyRegistry } from '@kvsift/policy';
 import { KvsiftError } from '@kvsift/tensor';
 import { codeVersion } from './code-version.js';
+import { manifestOf } from './manifest.js';
 
 /** `./folder`, `/path`, `@scope/name` or `kvsift-policy-name`, and what is in parentheses behind it. */
 const outside = /^(\.{1,2}\/[^()]*|\/[^()]*|@[^()/]+\/[^()]+|kvsift-policy-[^()]+)(\(.*\))?$/s;
@@ -78,11 +79,7 @@ function targetOf(source: string, from: string): string {
 function entryOf(path: string): string {
   if (!existsSync(path)) throw new KvsiftError('policy_unknown', `${path}: no such file or package`, { path });
   if (!statSync(path).isDirectory()) return path;
-  const manifest = join(path, 'package.json');
-  const { exports: exported, main } = (existsSync(manifest) ? JSON.parse(readFileSync(manifest, 'utf8')) : {}) as {
-    exports?: { '.'?: string | { default?: string } };
-    main?: string;
-  };
+  const { exports: exported, main } = manifestOf(path);
   const root = exported?.['.'];
   return join(path, (typeof root === 'string' ? root : root?.default) ?? main ?? 'index.js');
 }
