@@ -1,5 +1,5 @@
-import { type LayerView, observed, reduceGroups, releasing } from '@kvsift/policy';
-import type { Backend, KvView, Tensor } from '@kvsift/tensor';
+import { type LayerView, observed, reduceGroups, releasing, viewOfRows } from '@kvsift/policy';
+import type { KvView, Tensor } from '@kvsift/tensor';
 
 /** Query rows whose probabilities exist at one time (KVzip+). */
 const rowsAtOnce = 16;
@@ -25,7 +25,10 @@ export function reconstructionScores(view: LayerView, { start, end, sinks }: Par
     return backend.concat(sinks > 0 ? [backend.slice(x, 1, 0, sinks), middle, own] : [middle, own], 1);
   };
   const values = parts(backend.kvRead(cache, 'values'));
-  const subset = viewOf(backend, parts(backend.kvRead(cache, 'keys')), values);
+  const keys = parts(backend.kvRead(cache, 'keys'));
+  const [kvHeads = 0, entries = 0, headDim = 0] = keys.shape;
+  const flat = (x: Tensor) => backend.reshape(x, [kvHeads * entries, headDim]);
+  const subset: KvView = { ...viewOfRows(backend, flat(keys), kvHeads, entries), values: flat(values) };
   const options = { queryHeads: attention.queryHeads, scale: attention.scale, mask: 'causal' as const };
   const columns = plus
     ? weightedColumns(view, queries, subset, values)
@@ -57,22 +60,3 @@ function weightedColumns(view: LayerView, queries: Tensor, subset: KvView, value
 }
 
 /** A uniform f32 view over keys and values [kvHeads, entries, headDim]. */
-function viewOf(backend: Backend, keys: Tensor, values: Tensor): KvView {
-  const [kvHeads = 0, entries = 0, headDim = 0] = keys.shape;
-  const flat = [kvHeads * entries, headDim];
-  return {
-    dtype: 'f32',
-    kvHeads,
-    headDim,
-    keys: backend.reshape(keys, flat),
-    values: backend.reshape(values, flat),
-    lengths: backend.upload(new Int32Array(kvHeads).fill(entries), 'i32', [kvHeads]),
-    starts: backend.upload(
-      Int32Array.from({ length: kvHeads }, (_, head) => head * entries),
-      'i32',
-      [kvHeads],
-    ),
-    maxLength: entries,
-    uniform: true,
-  };
-}

@@ -1,4 +1,11 @@
-import type { LayerBudget, LayerView, ModelShape, Observation, ObservedRows } from '@kvsift/policy';
+import {
+  type LayerBudget,
+  type LayerView,
+  type ModelShape,
+  type Observation,
+  type ObservedRows,
+  viewOfRows,
+} from '@kvsift/policy';
 import { type Backend, KvsiftError, type KvView, type Tensor } from '@kvsift/tensor';
 
 /** What one layer of one sequence holds, as plain numbers: head-major [heads, length, headDim]. */
@@ -58,21 +65,8 @@ export function cacheOf(
   inputs: Pick<LayerInputs, 'kvHeads' | 'headDim' | 'length' | 'keys' | 'values'>,
 ): KvView {
   const { kvHeads, headDim, length } = inputs;
-  return {
-    dtype: 'f32',
-    kvHeads,
-    headDim,
-    keys: backend.upload(inputs.keys, 'f32', [kvHeads * length, headDim]),
-    values: backend.upload(inputs.values, 'f32', [kvHeads * length, headDim]),
-    lengths: backend.upload(new Int32Array(kvHeads).fill(length), 'i32', [kvHeads]),
-    starts: backend.upload(
-      Int32Array.from({ length: kvHeads }, (_, head) => head * length),
-      'i32',
-      [kvHeads],
-    ),
-    maxLength: length,
-    uniform: true,
-  };
+  const rows = (x: Float32Array) => backend.upload(x, 'f32', [kvHeads * length, headDim]);
+  return { ...viewOfRows(backend, rows(inputs.keys), kvHeads, length), values: rows(inputs.values) };
 }
 
 export interface ViewOptions {

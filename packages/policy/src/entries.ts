@@ -2,6 +2,7 @@ import type { Backend, KvView, Selection, Tensor } from '@kvsift/tensor';
 import type { LayerView } from './contract.js';
 import { releasing } from './releasing.js';
 import { entryRow, filled } from './scores.js';
+import { viewOfRows } from './stored-rows.js';
 
 /** The surviving keys and values of a layer as f32 [kvHeads, kept, headDim]; selections that keep the same number in every head. */
 export function gatherEntries(view: LayerView, selection: Selection): { readonly keys: Tensor; readonly values: Tensor } {
@@ -23,15 +24,7 @@ export function gatherColumns(view: LayerView, columns: Tensor, selection: Selec
   const [kvHeads = 0, length = 0] = columns.shape;
   const perHead = selection.perHead ?? selection.maxPerHead;
   // One number per entry is a cache of headDim 1.
-  const rows = backend.reshape(columns, [kvHeads * length, 1]);
-  const from: KvView = {
-    ...contiguous(backend, kvHeads, length, length),
-    dtype: 'f32',
-    kvHeads,
-    headDim: 1,
-    keys: rows,
-    values: rows,
-  };
+  const from = viewOfRows(backend, backend.reshape(columns, [kvHeads * length, 1]), kvHeads, length);
   const target = emptyView(backend, from, selection);
   backend.kvGather(from, selection, target);
   return backend.reshape(backend.kvRead(target, 'keys'), [kvHeads, perHead]);
@@ -40,29 +33,8 @@ export function gatherColumns(view: LayerView, columns: Tensor, selection: Selec
 function emptyView(backend: Backend, like: Pick<KvView, 'dtype' | 'kvHeads' | 'headDim'>, selection: Selection): KvView {
   const { dtype, kvHeads, headDim } = like;
   const perHead = selection.perHead ?? selection.maxPerHead;
-  const shape = [kvHeads * perHead, headDim];
-  return {
-    ...contiguous(backend, kvHeads, perHead, 0),
-    dtype,
-    kvHeads,
-    headDim,
-    keys: backend.empty(dtype, shape),
-    values: backend.empty(dtype, shape),
-    maxLength: perHead,
-  };
-}
-
-function contiguous(backend: Backend, kvHeads: number, capacity: number, length: number) {
-  return {
-    lengths: backend.upload(new Int32Array(kvHeads).fill(length), 'i32', [kvHeads]),
-    starts: backend.upload(
-      Int32Array.from({ length: kvHeads }, (_, head) => head * capacity),
-      'i32',
-      [kvHeads],
-    ),
-    maxLength: length,
-    uniform: true,
-  };
+  const rows = () => backend.empty(dtype, [kvHeads * perHead, headDim]);
+  return { ...viewOfRows(backend, rows(), kvHeads, perHead, 0), values: rows() };
 }
 
 /** Original slots of the survivors, f32 [kvHeads, kept]; selections that keep the same number in every head. */

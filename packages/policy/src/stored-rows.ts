@@ -15,7 +15,10 @@ export function readStored(backend: Backend, rows: Tensor, kvHeads: number): Ten
   return backend.kvRead(viewOfRows(backend, rows, kvHeads, count / kvHeads), 'keys');
 }
 
-/** A uniform view over one matrix, which stands for keys and values alike. */
+/**
+ * A uniform view over one matrix [kvHeads · entries, width], which stands for keys and values alike.
+ * @param length entries that each head holds already, where the view is to be filled
+ */
 export function viewOfRows(backend: Backend, rows: Tensor, kvHeads: number, entries: number, length = entries): KvView {
   return {
     dtype: rows.dtype as KvType,
