@@ -5,7 +5,7 @@ import {
   demandNumber,
   demandTensor,
   type ExpectedTensor,
-  joinMemories,
+  joinStorages,
   LayerTensors,
   type LayerView,
   type RunMemory,
@@ -13,6 +13,7 @@ import {
   refuseOthers,
   type SavedState,
   type Standing,
+  type Storage,
 } from '@kvsift/policy';
 import type { AttentionShape, Backend, Tensor } from '@kvsift/tensor';
 
@@ -85,21 +86,14 @@ export class MergedPairs implements Disposable {
 
   /** How these pairs get into a session file. @param uppers upper layers that must have them */
   memory(uppers: readonly number[]): RunMemory {
-    // The parts are checked together.
-    const check = () => {};
-    const parts = Object.entries({ ...this.shared, ...this.own }).map(([name, part]): [string, RunMemory] => [
-      name,
-      { ...part.storage, check },
-    ]);
-    const facts: RunMemory = {
+    const parts = Object.entries({ ...this.shared, ...this.own }).map(([name, part]) => [name, part.storage] as const);
+    const facts: Storage = {
       save: () => ({ numbers: { ...this.shape.softmax }, tensors: {} }),
-      check,
       restore: ({ numbers: { scale = 0, softcap } }) => {
         if (uppers.length > 0) this.shape.softmax = { scale, ...(softcap !== undefined && { softcap }) };
       },
     };
-    const { save, restore } = joinMemories({ ...Object.fromEntries(parts), facts });
-    return { save, restore, check: (state, standing) => checkPairs(state, standing, uppers) };
+    return joinStorages({ ...Object.fromEntries(parts), facts }, (state, standing) => checkPairs(state, standing, uppers));
   }
 
   fork(): MergedPairs {

@@ -3,7 +3,7 @@ import {
   definePolicy,
   demandNumber,
   demandTensor,
-  joinMemories,
+  joinStorages,
   LayerTensors,
   type LayerView,
   layerNumbers,
@@ -83,13 +83,10 @@ class QuestRun implements PolicyRun {
     covered: ReadonlyMap<number, number> = new Map(),
   ) {
     this.#covered = new Map(covered);
-    const check = () => {};
-    const { save, restore } = joinMemories({
-      low: { ...low.storage, check },
-      high: { ...high.storage, check },
-      covered: { ...layerNumbers(this.#covered, 0), check },
-    });
-    this.memory = { save, restore, check: (state, standing) => this.#checkPages(state, standing) };
+    this.memory = joinStorages(
+      { low: low.storage, high: high.storage, covered: layerNumbers(this.#covered, 0) },
+      (state, standing) => this.#checkPages(state, standing),
+    );
   }
 
   select(): 'all' {

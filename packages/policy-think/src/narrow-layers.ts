@@ -3,7 +3,7 @@ import {
   demandNumber,
   demandTensor,
   type ExpectedTensor,
-  joinMemories,
+  joinStorages,
   LayerTensors,
   type LayerView,
   type RunMemory,
@@ -74,16 +74,11 @@ export class NarrowLayers implements Disposable {
    * @param isNarrow whether a layer has narrow entries
    */
   memory(width: number, isNarrow: (layer: number) => boolean): RunMemory {
-    // The parts are checked together.
-    const check = () => {};
-    const memories = Object.entries(this.parts).map(([name, part]): [string, RunMemory] => [name, { ...part.storage, check }]);
-    const facts: RunMemory = {
-      save: () => this.#saveFacts(),
-      check,
-      restore: (state) => this.#restoreFacts(state),
-    };
-    const { save, restore } = joinMemories({ ...Object.fromEntries(memories), facts });
-    return { save, restore, check: (state, standing) => checkNarrow(state, standing, width, isNarrow) };
+    const parts = Object.entries(this.parts).map(([name, part]) => [name, part.storage] as const);
+    const facts = { save: () => this.#saveFacts(), restore: (state: RunState) => this.#restoreFacts(state) };
+    return joinStorages({ ...Object.fromEntries(parts), facts }, (state, standing) =>
+      checkNarrow(state, standing, width, isNarrow),
+    );
   }
 
   #saveFacts(): RunState {

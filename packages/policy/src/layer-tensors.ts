@@ -1,5 +1,5 @@
 import { byteLength, type Tensor } from '@kvsift/tensor';
-import type { RunMemory } from './run-memory.js';
+import type { RunMemory, Storage } from './run-memory.js';
 import { demandTensor, type ExpectedTensor, layersNamed, refuseOthers, type Standing } from './saved-state.js';
 
 /** A tensor that forked runs share: nobody writes to it, the last owner releases it. */
@@ -50,7 +50,7 @@ export class LayerTensors implements Disposable {
   }
 
   /** `memory` without its check, for who checks these tensors together with others. */
-  get storage(): Pick<RunMemory, 'save' | 'restore'> {
+  get storage(): Storage {
     return {
       save: () => ({ numbers: {}, tensors: Object.fromEntries([...this.#layers].map(([layer, { tensor }]) => [layer, tensor])) }),
       restore: ({ tensors }) => {

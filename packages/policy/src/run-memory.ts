@@ -28,8 +28,26 @@ export const noMemory: RunMemory = {
   restore() {},
 };
 
+/** How something gets into a session file and out of it, without a look at what the file says. */
+export type Storage = Pick<RunMemory, 'save' | 'restore'>;
+
 /** Several memories as one, each under its name. */
 export function joinMemories(parts: Readonly<Record<string, RunMemory>>): RunMemory {
+  return joinStorages(parts, async (state, standing) => {
+    refuseOthers(state, (name) => Object.keys(parts).some((part) => name.startsWith(`${part}.`)));
+    for (const [part, memory] of Object.entries(parts)) {
+      try {
+        await memory.check({ numbers: below(part, state.numbers), tensors: below(part, state.tensors) }, standing);
+      } catch (error) {
+        if (!isKvsiftError(error)) throw error;
+        throw new KvsiftError(error.code, `${part}.${error.message}`, error.details, { cause: error });
+      }
+    }
+  });
+}
+
+/** Several storages as one, each under its name. @param check looks at all of them together, under these names */
+export function joinStorages(parts: Readonly<Record<string, Storage>>, check: RunMemory['check']): RunMemory {
   return {
     save() {
       const numbers: Record<string, number> = {};
@@ -41,17 +59,7 @@ export function joinMemories(parts: Readonly<Record<string, RunMemory>>): RunMem
       }
       return { numbers, tensors };
     },
-    async check(state, standing) {
-      refuseOthers(state, (name) => Object.keys(parts).some((part) => name.startsWith(`${part}.`)));
-      for (const [part, memory] of Object.entries(parts)) {
-        try {
-          await memory.check({ numbers: below(part, state.numbers), tensors: below(part, state.tensors) }, standing);
-        } catch (error) {
-          if (!isKvsiftError(error)) throw error;
-          throw new KvsiftError(error.code, `${part}.${error.message}`, error.details, { cause: error });
-        }
-      }
-    },
+    check,
     async restore({ numbers, tensors }) {
       for (const [part, memory] of Object.entries(parts)) {
         await memory.restore({ numbers: below(part, numbers), tensors: below(part, tensors) });
