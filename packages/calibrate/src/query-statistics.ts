@@ -65,11 +65,17 @@ export async function queryStatistics(
     onProgress?.(index + 1, pieces.length);
   }
   const divisor = Math.max(1, before - 1);
-  return {
-    shape: [layers.length, queryHeads, headDim],
-    mean: Float32Array.from(moments.flatMap(({ mean }) => [...mean])),
-    covariance: Float32Array.from(moments.flatMap(({ products }) => Array.from(products, (sum) => sum / divisor))),
-  };
+  const width = queryHeads * headDim;
+  const mean = new Float32Array(layers.length * width);
+  const covariance = new Float32Array(layers.length * width * headDim);
+  for (const [layer, own] of moments.entries()) {
+    mean.set(own.mean, layer * width);
+    covariance.set(
+      own.products.map((sum) => sum / divisor),
+      layer * width * headDim,
+    );
+  }
+  return { shape: [layers.length, queryHeads, headDim], mean, covariance };
 }
 
 /** Adds the moments of a piece to those of `before` queries. */
