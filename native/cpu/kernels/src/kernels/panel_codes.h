@@ -193,10 +193,43 @@ void unpack_as_pairs(const PanelSection& section, const std::byte* panel, std::b
   }
 }
 
+/** Codes of four bits: what each of the 16 stands for is looked up. */
+template <bool Minimum, int Group>
+void unpack_nibbles_as_pairs(const PanelSection& section, const std::byte* panel, F values, std::byte* pairs) {
+  for (std::size_t block = 0; block < section.columns / 32; block++) {
+    F scale[32 / Group];
+    F minimum[32 / Group];
+    KVSIFT_UNROLL for (int g = 0; g < 32 / Group; g++) {
+      const std::size_t at = (block * (32 / Group) + static_cast<std::size_t>(g)) * 16;
+      scale[g] = section_scale(section, panel + section.scale_offset, at);
+      minimum[g] = Minimum ? section_scale(section, panel + section.minimum_offset, at) : splat(0.0F);
+    }
+    KVSIFT_UNROLL for (int unit = 0; unit < 4; unit++) {
+      const I both = load_bits(panel + (block * 4 + static_cast<std::size_t>(unit)) * 64);
+      KVSIFT_UNROLL for (int half = 0; half < 2; half++) {
+        const int g = half * (32 / Group - 1);
+        // Bits above an index's four count for nothing.
+        const auto value = [&](int k) __attribute__((always_inline)) {
+          const F code = _mm512_permutexvar_ps(reinterpret_cast<__m512i>(both >> (8 * k + 4 * half)), values);
+          return Minimum ? code * scale[g] + minimum[g] : code * scale[g];
+        };
+        std::byte* to = pairs + (block * 8 + static_cast<std::size_t>(unit + 4 * half)) * 128;
+        store_pairs(to, value(0), value(1));
+        store_pairs(to + 64, value(2), value(3));
+      }
+    }
+  }
+}
+
 void unpack_pairs(const PanelSection& section, const std::byte* panel, std::byte* pairs) {
   if (section.kind == PanelKind::codes8) return unpack_as_pairs<ByteCodes<whole_bytes, true>>(section, panel, pairs);
-  if (section.kind == PanelKind::codes4 && section.format.table) return unpack_as_pairs<NibbleCodes<true, true>>(section, panel, pairs);
-  if (section.kind == PanelKind::codes4) return unpack_as_pairs<NibbleCodes<false, true>>(section, panel, pairs);
+  if (section.kind == PanelKind::codes4) {
+    float values[16];
+    for (int code = 0; code < 16; code++) values[code] = static_cast<float>((section.format.table ? iq4_table[code] : code) - section.format.zero);
+    const bool narrow = section.format.group == 16;
+    if (section.format.minimum) return narrow ? unpack_nibbles_as_pairs<true, 16>(section, panel, load(values), pairs) : unpack_nibbles_as_pairs<true, 32>(section, panel, load(values), pairs);
+    return narrow ? unpack_nibbles_as_pairs<false, 16>(section, panel, load(values), pairs) : unpack_nibbles_as_pairs<false, 32>(section, panel, load(values), pairs);
+  }
   for (std::size_t k = 0; k < section.columns; k += 2) {
     const F odd = k + 1 < section.columns ? load_f16(panel + (k + 1) * 32) : splat(0.0F);
     store_pairs(pairs + k / 2 * 64, load_f16(panel + k * 32), odd);
