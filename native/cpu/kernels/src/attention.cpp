@@ -137,8 +137,8 @@ void attend_long(const Op& op, const Part& part, bool pairs, ColumnSums* columns
   const std::size_t kept_bytes = KeptWeights::bytes(tiles_per_head, rows, entries);
   const std::size_t bytes = own_bytes + (columns != nullptr ? kept_bytes + (group * entries + rows) * sizeof(float) : 0);
   op.context.parallel_for(blocks * part.view.kv_heads, 1, [&](std::size_t task, std::size_t, std::size_t thread) {
-    const std::size_t head = task % part.view.kv_heads;
-    const std::size_t first = (blocks - 1 - task / part.view.kv_heads) * queries;
+    const std::size_t head = task / blocks;
+    const std::size_t first = (blocks - 1 - task % blocks) * queries;
     const std::size_t count = std::min(queries, part.rows - first);
     const TileContext tiles(op.context.kernels(), part.view, head, pairs, op.shape);
     auto* scratch = static_cast<std::byte*>(op.context.thread_scratch(thread, bytes));
