@@ -145,6 +145,19 @@ void bench_attention(Bench& bench) {
           bench.run("attention " + name + mode + " wide logits", 4 * pairs, limit, "GFLOP/s",
                     [&] { attention(bench.context, compute, std::span(&segment, 1), q.data(), wide, nullptr, out.data(), nullptr); });
         }
+        if (n > 512) {
+          // As prompts are read: a chunk of rows behind many entries.
+          const std::size_t chunk = 512;
+          const float* last = q.data() + (n - chunk) * heads * group * dim;
+          const KvSegment rows{cache.view, chunk};
+          const double seen = static_cast<double>(chunk) * static_cast<double>(n - chunk / 2) * static_cast<double>(heads * group * dim);
+          std::vector<float> sums(heads * group * n);
+          bench.run("attention " + name + mode + " last 512", 4 * seen, limit, "GFLOP/s",
+                    [&] { attention(bench.context, compute, std::span(&rows, 1), last, shape, nullptr, out.data(), nullptr); });
+          bench.run("attention " + name + mode + " last 512 with column sums", 4 * seen, limit, "GFLOP/s", [&] {
+            attention_with_columns(bench.context, compute, cache.view, chunk, last, shape, nullptr, out.data(), lse.data(), n, sums.data(), n);
+          });
+        }
         ColumnArguments arguments;
         arguments.shape = shape;
         arguments.log_sum_exp = lse.data();

@@ -19,6 +19,8 @@ constexpr std::size_t few_rows = 8;
 constexpr std::size_t chunk_entries = 4 * tile_entries;
 /** Query rows (token rows times group) of one task of a long segment; twice as many where each block packs its tiles itself and that leaves work for all. */
 constexpr std::size_t block_target = 192;
+/** The same where weights are kept for column sums: so that those of some thousand entries stay in the second-level cache. */
+constexpr std::size_t kept_target = 96;
 
 struct Op {
   Context& context;
@@ -123,7 +125,7 @@ void add_columns(const Op& op, const TileWork& work, const KeptWeights& kept, fl
 /** A long segment: tasks are blocks of queries, the longest first. `columns`: with pairs only. */
 void attend_long(const Op& op, const Part& part, bool pairs, ColumnSums* columns = nullptr) {
   const std::size_t group = part.group(op.shape);
-  const std::size_t narrow = std::max<std::size_t>(1, block_target / group);
+  const std::size_t narrow = std::max<std::size_t>(1, (columns != nullptr ? kept_target : block_target) / group);
   const PackedSegment packed(op.context, part.view, part.rows, op.shape, op.positions != nullptr ? op.positions + part.first_row : nullptr, pairs,
                              (part.rows + narrow - 1) / narrow);
   const bool large = !packed.there() && columns == nullptr && part.rows * group * part.view.kv_heads >= 8 * block_target * op.context.threads();
