@@ -101,13 +101,15 @@ describe('a captured graph', () => {
     }
   });
 
-  it('does not hold the halves of a gate, whose products exist as a whole', async () => {
+  it('does not hold what lies between the products of a feed-forward block', async () => {
     await using backend = createCudaBackend({ emulated: true });
     using x = backend.upload(new Float32Array(32).fill(1), 'f32', [1, 32]);
-    using weight = backend.upload(new Float32Array(2048 * 32).fill(0.5), 'f32', [2048, 32]);
+    using norm = backend.upload(new Float32Array(32).fill(1), 'f32', [32]);
+    using gateUp = backend.upload(new Float32Array(2048 * 32).fill(0.5), 'f32', [2048, 32]);
+    using down = backend.upload(new Float32Array(1024 * 1024).fill(0.5), 'f32', [1024, 1024]);
     const made: { out?: ReturnType<typeof backend.map> } = {};
     using program = backend.record?.(() => {
-      made.out = backend.linear(x, weight, { gate: 'silu' });
+      made.out = backend.feedForward(x, { norm, gateUp, down }, { epsilon: 1e-5, activation: 'silu' });
     });
     await backend.finish();
     const before = backend.memory().bytes;

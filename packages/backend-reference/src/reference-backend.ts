@@ -39,15 +39,22 @@ class ReferenceBackend extends ReferenceStream implements t.Backend {
 
   linear(x: t.Tensor, weight: t.Tensor, options: t.LinearOptions = {}): t.Tensor {
     const shape = t.checkLinear(x, weight, options);
-    const { bias, residual, gate } = options;
-    const [rows = 0] = shape;
-    const [outputs = 0, inputs = 0] = weight.shape;
+    const { bias, residual } = options;
+    const [rows = 0, outputs = 0] = shape;
     return this.floatOp('linear', given(x, weight, bias, residual), shape, (out) => {
       const [added, kept] = [bias && floats(bias), residual && floats(residual)];
-      const products = gate === undefined ? out : new Float32Array(rows * outputs);
-      model.linear(floats(x), weightValues(weight), rows, outputs, inputs, added, kept, products);
-      if (gate !== undefined) model.gated(products, outputs / 2, gate, out);
+      model.linear(floats(x), weightValues(weight), rows, outputs, weight.shape[1] ?? 0, added, kept, out);
     });
+  }
+
+  feedForward(x: t.Tensor, weights: t.FeedForwardWeights, options: t.FeedForwardOptions): t.Tensor {
+    t.checkFeedForward(x, weights, options);
+    const { norm, gateUp, gateUpBias, down, downBias } = weights;
+    using normed = this.rmsNorm(x, norm, options);
+    using halves = this.linear(normed, gateUp, { ...(gateUpBias && { bias: gateUpBias }) });
+    using middle = this.gated(halves, options.activation);
+    const { residual } = options;
+    return this.linear(middle, down, { ...(downBias && { bias: downBias }), ...(residual && { residual }) });
   }
 
   projectedNorms(values: t.Tensor, weight: t.Tensor, norm: t.ProjectedNorm): t.Tensor {

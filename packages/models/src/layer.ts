@@ -20,14 +20,6 @@ type LoadedLayer = { readonly [Part in keyof LayerWeights]: Tensor };
 
 const matrices: ReadonlySet<string> = new Set<keyof LayerWeights>(['qkv', 'output', 'gateUp', 'down']);
 
-/** What a block adds to its residual goes through. */
-interface Branch {
-  readonly weight: Tensor;
-  readonly bias: Tensor | undefined;
-  readonly norm: Tensor | undefined;
-  readonly apart: boolean;
-}
-
 /** One transformer block without its attention: what happens to token rows before and after it. */
 export class DecoderLayer implements Disposable {
   private constructor(
@@ -81,20 +73,8 @@ export class DecoderLayer implements Disposable {
 
   /** Output projection, residual and feed-forward block: the rows that enter the next layer. `apart`: as in `LinearOptions`. */
   finish(hidden: Tensor, attention: Tensor, apart = false): Tensor {
-    const { weights } = this;
-    using attended = this.#branch(hidden, attention, {
-      weight: weights.output,
-      bias: weights.outputBias,
-      norm: weights.postAttentionNorm,
-      apart,
-    });
-    using gated = this.#gated(attended, apart);
-    return this.#branch(attended, gated, {
-      weight: weights.down,
-      bias: weights.downBias,
-      norm: weights.postFeedForwardNorm,
-      apart,
-    });
+    using attended = this.#attended(hidden, attention, apart);
+    return this.#feedForward(attended, apart);
   }
 
   dispose(): void {
@@ -105,24 +85,27 @@ export class DecoderLayer implements Disposable {
     this.dispose();
   }
 
-  /** Norm, gate and up projections, and the gate applied: f32 [rows, intermediate]. */
-  #gated(x: Tensor, apart: boolean): Tensor {
-    const { backend, model, weights } = this;
-    using normed = this.#norm(x, weights.feedForwardNorm);
-    return backend.linear(normed, weights.gateUp, {
-      ...(weights.gateUpBias && { bias: weights.gateUpBias }),
-      apart,
-      gate: model.activation,
-    });
+  /** hidden + norm?(output projection of the attention) */
+  #attended(hidden: Tensor, attention: Tensor, apart: boolean): Tensor {
+    const { backend } = this;
+    const { output, outputBias: bias, postAttentionNorm } = this.weights;
+    if (postAttentionNorm === undefined)
+      return backend.linear(attention, output, { ...(bias && { bias }), residual: hidden, apart });
+    using projected = backend.linear(attention, output, { ...(bias && { bias }), apart });
+    using normed = this.#norm(projected, postAttentionNorm);
+    return backend.zip(hidden, normed, 'add');
   }
 
-  /** residual + norm?(x · Wᵀ + bias) */
-  #branch(residual: Tensor, x: Tensor, { weight, bias, norm, apart }: Branch): Tensor {
-    const { backend } = this;
-    if (norm === undefined) return backend.linear(x, weight, { ...(bias && { bias }), residual, apart });
-    using projected = backend.linear(x, weight, { ...(bias && { bias }), apart });
-    using normed = this.#norm(projected, norm);
-    return backend.zip(residual, normed, 'add');
+  /** x + norm?(feed-forward block of x) */
+  #feedForward(x: Tensor, apart: boolean): Tensor {
+    const { backend, model, weights } = this;
+    const { feedForwardNorm: norm, gateUp, gateUpBias, down, downBias, postFeedForwardNorm } = weights;
+    const block = { norm, gateUp, ...(gateUpBias && { gateUpBias }), down, ...(downBias && { downBias }) };
+    const options = { epsilon: model.normEpsilon, weightOffset: model.normWeightOffset, activation: model.activation, apart };
+    if (postFeedForwardNorm === undefined) return backend.feedForward(x, block, { ...options, residual: x });
+    using fed = backend.feedForward(x, block, options);
+    using normed = this.#norm(fed, postFeedForwardNorm);
+    return backend.zip(x, normed, 'add');
   }
 
   #norm(x: Tensor, weight: Tensor): Tensor {

@@ -24,9 +24,24 @@ export class AddonBackend extends AddonStream implements t.Backend {
 
   linear(x: t.Tensor, weight: t.Tensor, options: t.LinearOptions = {}): t.Tensor {
     const shape = t.checkLinear(x, weight, options);
-    const { bias, residual, apart = false, gate = 'none' } = options;
+    const { bias, residual, apart = false } = options;
     const added = [this.#maybe(bias), this.#maybe(residual)] as const;
-    return this.#floats(shape, this.native.linear(this.id(x), this.id(weight), ...added, apart, gate));
+    return this.#floats(shape, this.native.linear(this.id(x), this.id(weight), ...added, apart));
+  }
+
+  feedForward(x: t.Tensor, weights: t.FeedForwardWeights, options: t.FeedForwardOptions): t.Tensor {
+    const shape = t.checkFeedForward(x, weights, options);
+    const { norm, gateUp, gateUpBias, down, downBias } = weights;
+    const { residual, epsilon, weightOffset = 0, activation, apart = false } = options;
+    const tensors = [
+      this.id(norm),
+      this.id(gateUp),
+      this.#maybe(gateUpBias),
+      this.id(down),
+      this.#maybe(downBias),
+      this.#maybe(residual),
+    ] as const;
+    return this.#floats(shape, this.native.feedForward(this.id(x), ...tensors, epsilon, weightOffset, activation, apart));
   }
 
   projectedNorms(values: t.Tensor, weight: t.Tensor, norm: t.ProjectedNorm): t.Tensor {

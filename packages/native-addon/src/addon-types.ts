@@ -54,8 +54,20 @@ export interface NativeBackend {
 
   embedding(table: TensorId, ids: TensorId, scale: number): TensorId;
   rmsNorm(x: TensorId, weight: TensorId, epsilon: number, weightOffset: number): TensorId;
-  /** `gate`: an activation, or none. */
-  linear(x: TensorId, weight: TensorId, bias: TensorId, residual: TensorId, apart: boolean, gate: string): TensorId;
+  linear(x: TensorId, weight: TensorId, bias: TensorId, residual: TensorId, apart: boolean): TensorId;
+  feedForward(
+    x: TensorId,
+    norm: TensorId,
+    gateUp: TensorId,
+    gateUpBias: TensorId,
+    down: TensorId,
+    downBias: TensorId,
+    residual: TensorId,
+    epsilon: number,
+    weightOffset: number,
+    activation: string,
+    apart: boolean,
+  ): TensorId;
   projectedNorms(values: TensorId, weight: TensorId, norm: string): TensorId;
   gated(x: TensorId, activation: string): TensorId;
   softcap(x: TensorId, cap: number): TensorId;

@@ -35,6 +35,7 @@ const fixed: { readonly [Name in OpName]: (...args: Parameters<t.Backend[Name]>)
   attentionRows: (_q, view) => view,
   embedding: (table) => table,
   linear: (_x, weight) => weight,
+  feedForward: (_x, { gateUp }) => gateUp,
   projectedNorms: (_values, weight) => weight,
   rmsNorm: (_x, weight) => weight,
   ...anywhere([

@@ -9,6 +9,8 @@ import type {
   ColumnOptions,
   ColumnStatistic,
   CovarianceOptions,
+  FeedForwardOptions,
+  FeedForwardWeights,
   LinearOptions,
   MatmulOptions,
   Moments,
@@ -58,7 +60,7 @@ export interface BackendInfo {
   readonly compute: 'f32' | 'int8' | 'bf16';
   /** Bytes that weights and tensors may take, as far as the backend could tell when it was made. */
   readonly memoryBytes?: number;
-  /** `gate` and `projectedNorms` come from other ops: products exist as a whole, the projection in f32. Memory to count with. */
+  /** `feedForward` and `projectedNorms` come from other ops: products exist as a whole, the projection in f32. Memory to count with. */
   readonly wholeProducts?: boolean;
   /** Bytes of f32 that a pass over entries best takes at a time: what stays near the cores. Absent: 512 KiB. */
   readonly passBytes?: number;
@@ -115,8 +117,13 @@ export interface Backend extends AsyncDisposable {
   embedding(table: Tensor, ids: Tensor, scale?: number): Tensor;
   /** x · weight / √(mean(x²) + ε) over the last axis. weight: f32 [columns]. */
   rmsNorm(x: Tensor, weight: Tensor, options: NormOptions): Tensor;
-  /** x · Wᵀ (+ bias) (+ residual), or the gate of its halves: [rows, inputs] → f32 [rows, outputs]. */
+  /** x · Wᵀ (+ bias) (+ residual): [rows, inputs] → f32 [rows, outputs]. */
   linear(x: Tensor, weight: Tensor, options?: LinearOptions): Tensor;
+  /**
+   * `rmsNorm`, `linear` with `gateUp`, `gated` and `linear` with `down`, one after the other; what lies between them need not exist as a whole, nor in
+   * f32 where `linear` would round it: [rows, hidden] → f32 [rows, outputs].
+   */
+  feedForward(x: Tensor, weights: FeedForwardWeights, options: FeedForwardOptions): Tensor;
   /**
    * How large what each query head makes of each value of its KV head is: the norm of value · W[:, columns of the head]ᵀ over all outputs, which exists
    * only in pieces. values f32 [kvHeads, n, headDim], weight [outputs, queryHeads · headDim]: f32 [queryHeads, n].

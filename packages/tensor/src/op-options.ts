@@ -70,8 +70,28 @@ export interface LinearOptions {
    * CUDA backend keeps to it up to 8 rows. Default false.
    */
   readonly apart?: boolean;
-  /** `gated` of the result, whose halves then need not both exist as a whole: f32 [rows, outputs / 2]. Not with a residual. */
-  readonly gate?: Activation;
+}
+
+/** The matrices of a layer's feed-forward block, and its norm. */
+export interface FeedForwardWeights {
+  /** f32 [hidden] */
+  readonly norm: Tensor;
+  /** [2 · inner, hidden]: the rows that the activation is applied to, then those that it is multiplied with. */
+  readonly gateUp: Tensor;
+  /** f32 [2 · inner] */
+  readonly gateUpBias?: Tensor;
+  /** [outputs, inner] */
+  readonly down: Tensor;
+  /** f32 [outputs] */
+  readonly downBias?: Tensor;
+}
+
+export interface FeedForwardOptions extends NormOptions {
+  readonly activation: Activation;
+  /** f32 [rows, outputs], added to the result. */
+  readonly residual?: Tensor;
+  /** As in `LinearOptions`. */
+  readonly apart?: boolean;
 }
 
 export interface MatmulOptions {

@@ -1,6 +1,7 @@
 #include "launch/model.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "launch/algebra.h"
@@ -88,8 +89,7 @@ Tensor rms_norm(Backend& backend, const Tensor& x, const Tensor& weight, float e
   return out;
 }
 
-Tensor linear(Backend& backend, const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias, const std::optional<Tensor>& residual, bool apart,
-              const std::optional<Activation>& gate) {
+Tensor linear(Backend& backend, const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias, const std::optional<Tensor>& residual, bool apart) {
   expect_matrix("linear", "x", x);
   expect_weight("linear", weight);
   const std::size_t rows = x.shape[0];
@@ -97,25 +97,58 @@ Tensor linear(Backend& backend, const Tensor& x, const Tensor& weight, const std
   if (weight.shape[1] != x.shape[1]) fail_shape("linear", "x " + format(x.shape) + " does not fit the weight " + format(weight.shape));
   if (bias) expect("linear", "bias", *bias, DType::f32, {outputs});
   if (residual) expect("linear", "residual", *residual, DType::f32, {rows, outputs});
-  demand(!gate || (outputs % 2 == 0 && !residual), "linear", "linear: a gate needs an even number of outputs and no residual");
-  if (gate && !(folds_products && takes_products(weight))) {
-    const Tensor halves = linear(backend, x, weight, bias, residual, apart);
-    const Tensor out = gated(backend, halves, *gate);
-    let_go(backend, halves);
-    return out;
-  }
   if (!takes_products(weight)) return linear_plain(backend, x, weight, bias, residual);
-  const Tensor out = backend.make("linear", DType::f32, {rows, gate ? outputs / 2 : outputs});
+  const Tensor out = backend.make("linear", DType::f32, {rows, outputs});
   std::vector<Tensor> inputs{x, weight};
   if (bias) inputs.push_back(*bias);
   if (residual) inputs.push_back(*residual);
   backend.submit("linear", inputs, std::span(&out, 1), [=, compute = backend.compute()](Context& context) {
     if (out.count() == 0) return;
-    if constexpr (folds_products) {
-      if (gate) return gated_product(context, compute, weight, x.floats(), rows, apart, bias ? bias->floats() : nullptr, *gate, out.out());
-    }
     product(context, compute, weight, x.floats(), rows, apart, bias ? bias->floats() : nullptr, residual ? residual->floats() : nullptr, out.out());
   });
+  return out;
+}
+
+Tensor feed_forward(Backend& backend, const Tensor& x, const FeedForwardWeights& weights, const FeedForwardOptions& options) {
+  constexpr auto op = "feedForward";
+  expect_matrix(op, "x", x);
+  expect_weight(op, weights.gate_up);
+  expect_weight(op, weights.down);
+  const std::size_t rows = x.shape[0];
+  const std::size_t hidden = x.shape[1];
+  const std::size_t inner = weights.gate_up.shape[0] / 2;
+  const std::size_t outputs = weights.down.shape[0];
+  expect(op, "norm", weights.norm, DType::f32, {hidden});
+  expect_shape(op, "gateUp", weights.gate_up, {2 * inner, hidden});
+  expect_shape(op, "down", weights.down, {outputs, inner});
+  if (weights.gate_up_bias) expect(op, "gateUpBias", *weights.gate_up_bias, DType::f32, {2 * inner});
+  if (weights.down_bias) expect(op, "downBias", *weights.down_bias, DType::f32, {outputs});
+  if (options.residual) expect(op, "residual", *options.residual, DType::f32, {rows, outputs});
+  if (!(folds_products && takes_products(weights.gate_up) && takes_products(weights.down))) {
+    const Tensor normed = rms_norm(backend, x, weights.norm, options.epsilon, options.weight_offset);
+    const Tensor halves = linear(backend, normed, weights.gate_up, weights.gate_up_bias, {}, options.apart);
+    let_go(backend, normed);
+    const Tensor middle = gated(backend, halves, options.activation);
+    let_go(backend, halves);
+    const Tensor out = linear(backend, middle, weights.down, weights.down_bias, options.residual, options.apart);
+    let_go(backend, middle);
+    return out;
+  }
+  const Tensor out = backend.make(op, DType::f32, {rows, outputs});
+  const Tensor normed = backend.make(op, DType::f32, {rows, (hidden + 1) / 2 * 2});
+  const Tensor middle = backend.make(op, DType::f32, {rows, inner});
+  std::vector<Tensor> inputs{x, weights.norm, weights.gate_up, weights.down};
+  for (const std::optional<Tensor>& more : {weights.gate_up_bias, weights.down_bias, options.residual}) {
+    if (more) inputs.push_back(*more);
+  }
+  const std::array made{out, normed, middle};
+  backend.submit(op, inputs, made, [=, compute = backend.compute()](Context& context) {
+    if constexpr (folds_products) {
+      if (out.count() > 0) fed_forward(context, compute, weights, options, x, normed, middle, out);
+    }
+  });
+  let_go(backend, normed);
+  let_go(backend, middle);
   return out;
 }
 

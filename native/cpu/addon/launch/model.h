@@ -14,8 +14,23 @@ namespace kvsift::launch {
 
 Tensor embedding(Backend& backend, const Tensor& table, const Tensor& ids, float scale);
 Tensor rms_norm(Backend& backend, const Tensor& x, const Tensor& weight, float epsilon, float weight_offset);
-Tensor linear(Backend& backend, const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias, const std::optional<Tensor>& residual, bool apart,
-              const std::optional<Activation>& gate = {});
+Tensor linear(Backend& backend, const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias, const std::optional<Tensor>& residual, bool apart);
+
+struct FeedForwardWeights {
+  Tensor norm;
+  Tensor gate_up;
+  std::optional<Tensor> gate_up_bias;
+  Tensor down;
+  std::optional<Tensor> down_bias;
+};
+struct FeedForwardOptions {
+  float epsilon;
+  float weight_offset;
+  Activation activation;
+  std::optional<Tensor> residual;
+  bool apart;
+};
+Tensor feed_forward(Backend& backend, const Tensor& x, const FeedForwardWeights& weights, const FeedForwardOptions& options);
 Tensor projected_norms(Backend& backend, const Tensor& values, const Tensor& weight, Norm norm);
 Tensor gated(Backend& backend, const Tensor& x, Activation activation);
 Tensor softcap(Backend& backend, const Tensor& x, float cap);

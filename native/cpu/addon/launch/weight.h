@@ -28,6 +28,9 @@ struct Weight {
 
 namespace launch {
 
+struct FeedForwardWeights;
+struct FeedForwardOptions;
+
 enum class Role : std::uint8_t { linear, embedding, vector };
 
 /** `StoredTensor` of packages/tensor/src/tensor.ts. */
@@ -59,9 +62,9 @@ void settle_vector(Context& context, const WeightSource& rows, float* to);
 void product(Context& context, Compute compute, const Tensor& weight, const float* x, std::size_t rows, bool apart, const float* bias,
              const float* residual, float* out);
 
-/** The same, and the gate of `gated` applied to both halves of the products. Where `folds_products`, as the next. */
-void gated_product(Context& context, Compute compute, const Tensor& weight, const float* x, std::size_t rows, bool apart, const float* bias,
-                   Activation activation, float* out);
+/** kvsift::feed_forward of matrices that take products, with room for what lies between them. Where `folds_products`, as the next. */
+void fed_forward(Context& context, Compute compute, const FeedForwardWeights& weights, const FeedForwardOptions& options, const Tensor& x, const Tensor& normed,
+                 const Tensor& middle, const Tensor& out);
 /** kvsift::projected_norms of a matrix that takes products. */
 void norms_of_products(Context& context, Compute compute, const Tensor& weight, const HeadValues& values, Norm norm, float* out);
 

@@ -23,10 +23,26 @@ Napi::Value linear(Reader& reader) {
   const Tensor weight = reader.tensor("weight");
   const auto bias = reader.maybe_tensor("bias");
   const auto residual = reader.maybe_tensor("residual");
-  const bool apart = reader.flag("apart");
-  const auto gate = reader.choice<std::optional<Activation>>(
-      "gate", {{"none", {}}, {"silu", Activation::silu}, {"gelu_tanh", Activation::gelu_tanh}, {"gelu", Activation::gelu}});
-  return reader.result(launch::linear(reader.backend(), x, weight, bias, residual, apart, gate));
+  return reader.result(launch::linear(reader.backend(), x, weight, bias, residual, reader.flag("apart")));
+}
+
+Activation activation(Reader& reader) {
+  return reader.choice<Activation>("activation", {{"silu", Activation::silu}, {"gelu_tanh", Activation::gelu_tanh}, {"gelu", Activation::gelu}});
+}
+
+Napi::Value feed_forward(Reader& reader) {
+  const Tensor x = reader.tensor("x");
+  const Tensor norm = reader.tensor("norm");
+  const Tensor gate_up = reader.tensor("gateUp");
+  const auto gate_up_bias = reader.maybe_tensor("gateUpBias");
+  const Tensor down = reader.tensor("down");
+  const auto down_bias = reader.maybe_tensor("downBias");
+  const auto residual = reader.maybe_tensor("residual");
+  const auto epsilon = static_cast<float>(reader.finite("epsilon"));
+  const auto weight_offset = static_cast<float>(reader.finite("weightOffset"));
+  const Activation act = activation(reader);
+  return reader.result(launch::feed_forward(reader.backend(), x, {norm, gate_up, gate_up_bias, down, down_bias},
+                                            {epsilon, weight_offset, act, residual, reader.flag("apart")}));
 }
 
 Napi::Value projected_norms(Reader& reader) {
@@ -38,9 +54,7 @@ Napi::Value projected_norms(Reader& reader) {
 
 Napi::Value gated(Reader& reader) {
   const Tensor x = reader.tensor("x");
-  const auto activation =
-      reader.choice<Activation>("activation", {{"silu", Activation::silu}, {"gelu_tanh", Activation::gelu_tanh}, {"gelu", Activation::gelu}});
-  return reader.result(launch::gated(reader.backend(), x, activation));
+  return reader.result(launch::gated(reader.backend(), x, activation(reader)));
 }
 
 Napi::Value softcap(Reader& reader) {
@@ -86,7 +100,7 @@ Napi::Value sample(Reader& reader) {
 }
 
 constexpr Export exports[] = {
-    {"embedding", embedding}, {"rmsNorm", rms_norm}, {"linear", linear},              {"projectedNorms", projected_norms},
+    {"embedding", embedding}, {"rmsNorm", rms_norm}, {"linear", linear}, {"feedForward", feed_forward}, {"projectedNorms", projected_norms},
     {"gated", gated},         {"softcap", softcap},  {"splitColumns", split_columns}, {"rope", rope},
     {"sample", sample},
 };

@@ -12,6 +12,7 @@
 #include "../tests/random_blocks.h"
 #include "kernel_table.h"
 #include "kvsift/attention.h"
+#include "kvsift/feed_forward.h"
 #include "kvsift/linear.h"
 #include "kvsift/machine.h"
 #include "kvsift/rows.h"
@@ -103,6 +104,29 @@ void bench_linear(Bench& bench) {
       });
     }
   }
+}
+
+/** The feed-forward block of SmolLM2: as one op, and as those that it stands for. */
+void bench_feed_forward(Bench& bench) {
+  constexpr std::size_t tokens = 512;
+  constexpr std::size_t hidden = 576;
+  constexpr std::size_t inner = 1536;
+  constexpr double amount = 2.0 * tokens * 3 * hidden * inner;
+  if (!bench.wants("feed forward q4_1 m512")) return;
+  Context& context = bench.context;
+  const Weight gate_up = weight(context, DType::q4_1, 2 * inner, hidden, Compute::int8);
+  const Weight down = weight(context, DType::q4_1, hidden, inner, Compute::int8);
+  const std::vector<float> norm(hidden, 1.0F);
+  const std::vector<float> x = values(tokens * hidden);
+  std::vector<float> normed(tokens * hidden), middle(tokens * inner), out(tokens * hidden);
+  const FeedForward part{norm.data(), 1e-5F, 0, gate_up.packed, down.packed, nullptr, nullptr, Activation::silu};
+  const double limit = context.kernels().products.unpack_pairs != nullptr ? bench.limits.bf16_gflops : bench.limits.int8_gops;
+  bench.run("feed forward q4_1 m512", amount, limit, "GOP/s", [&] { feed_forward(context, Compute::int8, part, {x.data(), tokens, false, x.data(), normed.data(), middle.data(), out.data()}); });
+  bench.run("feed forward q4_1 m512 op by op", amount, limit, "GOP/s", [&] {
+    rms_norm(context, x.data(), tokens, hidden, norm.data(), 1e-5F, 0, normed.data());
+    gated_linear(context, Compute::int8, gate_up.packed, normed.data(), tokens, false, nullptr, Activation::silu, middle.data());
+    linear(context, Compute::int8, down.packed, middle.data(), tokens, false, nullptr, x.data(), out.data());
+  });
 }
 
 struct Cache {
@@ -236,6 +260,7 @@ int main(int count, char** words) {
               isa_name(isa), context.threads(), limits.f32_gflops, limits.bf16_gflops, limits.int8_gops, limits.l2_gbytes, limits.l3_gbytes, limits.memory_gbytes);
   Bench bench{context, limits, filters, quick ? 0.05 : 0.5};
   bench_linear(bench);
+  bench_feed_forward(bench);
   bench_attention(bench);
   bench_rows(bench);
   bench_step(bench);

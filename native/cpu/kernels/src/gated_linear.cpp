@@ -24,8 +24,8 @@ Half half_at(const PackedWeight& weight, std::size_t first, std::size_t rows) {
 }
 
 /** Products with both halves, some panels of each at a time, then the gate. */
-void multiply_gated(Context& context, const SectionProducts& gates, std::size_t gate_panel, const SectionProducts& ups, std::size_t up_panel, std::size_t half,
-                    std::size_t rows, Activation activation, float* out) {
+void multiply_halves(Context& context, const SectionProducts& gates, std::size_t gate_panel, const SectionProducts& ups, std::size_t up_panel, std::size_t half,
+                    std::size_t rows, Activation activation, const GatedRows& out) {
   const std::size_t panels = half / panel_rows;
   const std::size_t most = std::min(gates.most_rows(), ups.most_rows());
   const std::size_t blocks = (rows + most - 1) / most;
@@ -46,33 +46,41 @@ void multiply_gated(Context& context, const SectionProducts& gates, std::size_t 
     gates.multiply(context, thread, gate_panel + panel, count, first, last, {gate, stride, columns, nullptr, nullptr});
     ups.multiply(context, thread, up_panel + panel, count, first, last, {up, stride, columns, nullptr, nullptr});
     for (std::size_t row = first; row < last; row++) {
-      gate_row(context, activation, gate + (row - first) * stride, up + (row - first) * stride, columns, out + row * half + panel * panel_rows);
+      float* own = gate + (row - first) * stride;
+      const std::size_t column = panel * panel_rows;
+      gate_row(context, activation, own, up + (row - first) * stride, columns, out.halves != nullptr ? own : out.floats + row * half + column);
+      if (out.halves != nullptr) context.kernels().rows.to_bf16(own, columns, out.halves + row * out.stride + column);
     }
   });
 }
 
 }  // namespace
 
+bool multiply_gated(Context& context, Compute compute, const PackedWeight& weight, Prepared& prepared, std::size_t rows, bool apart, const float* bias,
+                    Activation activation, const GatedRows& out) {
+  const std::size_t half = weight.rows() / 2;
+  const Half gate = half_at(weight, 0, half);
+  const Half up = half_at(weight, half, half);
+  if (rows <= few_rows || bias != nullptr || half % panel_rows != 0 || gate.section == nullptr || up.section == nullptr) return false;
+  const bool many = !apart && rows >= pair_rows;
+  const Path path = path_of(*gate.section, compute, context.kernels().products, many);
+  if (path_of(*up.section, compute, context.kernels().products, many) != path) return false;
+  if (path == Path::codes && !same_extras(gate.section->format, up.section->format)) return false;
+  const std::int32_t* extras = prepared.prepare(*gate.section, path);
+  const SectionProducts gates{*gate.section, path, prepared.activations(), extras};
+  const SectionProducts ups{*up.section, path, prepared.activations(), extras};
+  multiply_halves(context, gates, gate.panel, ups, up.panel, half, rows, activation, out);
+  return true;
+}
+
 void gated_linear(Context& context, Compute compute, const PackedWeight& weight, const float* x, std::size_t rows, bool apart, const float* bias,
                   Activation activation, float* out) {
   const std::size_t half = weight.rows() / 2;
   if (rows == 0 || half == 0) return;
-  const Half gate = half_at(weight, 0, half);
-  const Half up = half_at(weight, half, half);
-  if (rows > few_rows && bias == nullptr && half % panel_rows == 0 && gate.section != nullptr && up.section != nullptr) {
-    const bool many = !apart && rows >= pair_rows;
-    const Path path = path_of(*gate.section, compute, context.kernels().products, many);
-    const bool alike = path == path_of(*up.section, compute, context.kernels().products, many);
-    if (alike && (path != Path::codes || same_extras(gate.section->format, up.section->format))) {
-      Prepared prepared(context, x, rows, weight.columns());
-      const std::int32_t* extras = prepared.prepare(*gate.section, path);
-      const SectionProducts gates{*gate.section, path, prepared.activations(), extras};
-      const SectionProducts ups{*up.section, path, prepared.activations(), extras};
-      return multiply_gated(context, gates, gate.panel, ups, up.panel, half, rows, activation, out);
-    }
-  }
+  Prepared prepared(context, x, rows, weight.columns());
+  if (multiply_gated(context, compute, weight, prepared, rows, apart, bias, activation, {out, nullptr, 0})) return;
   auto* both = static_cast<float*>(context.shared_scratch(5, rows * weight.rows() * sizeof(float)));
-  linear(context, compute, weight, x, rows, apart, bias, nullptr, both);
+  multiply(context, compute, weight, prepared, rows, apart, bias, nullptr, both);
   gated(context, both, rows, half, activation, out);
 }
 

@@ -73,12 +73,10 @@ void multiply_section(Context& context, const PanelSection& section, Path path, 
 
 }  // namespace
 
-void linear(Context& context, Compute compute, const PackedWeight& weight, const float* x, std::size_t rows, bool apart, const float* bias,
-            const float* residual, float* out) {
-  if (rows == 0 || weight.rows() == 0) return;
+void multiply(Context& context, Compute compute, const PackedWeight& weight, Prepared& prepared, std::size_t rows, bool apart, const float* bias,
+              const float* residual, float* out) {
   const Call call{weight, rows, bias, residual, out};
   const bool many = !apart && rows >= pair_rows;
-  Prepared prepared(context, x, rows, weight.columns());
   const auto sections = weight.sections();
   const bool alike = std::all_of(sections.begin(), sections.end(), [&](const PanelSection& section) {
     return path_of(section, compute, context.kernels().products, many) == Path::codes && same_extras(section.format, sections[0].format);
@@ -94,6 +92,13 @@ void linear(Context& context, Compute compute, const PackedWeight& weight, const
     const std::int32_t* extras = prepared.prepare(section, path);
     multiply_section(context, section, path, prepared.activations(), extras, call);
   }
+}
+
+void linear(Context& context, Compute compute, const PackedWeight& weight, const float* x, std::size_t rows, bool apart, const float* bias,
+            const float* residual, float* out) {
+  if (rows == 0 || weight.rows() == 0) return;
+  Prepared prepared(context, x, rows, weight.columns());
+  multiply(context, compute, weight, prepared, rows, apart, bias, residual, out);
 }
 
 std::size_t panel_columns(const Context& context) { return context.kernels().products.block_panels * panel_rows; }

@@ -129,6 +129,11 @@ Path path_of(const PanelSection& section, Compute compute, const ProductKernels&
   return section.kind == PanelKind::bf16 && kernels.bf16 ? Path::pairs : Path::values;
 }
 
+bool takes_pairs(const PackedWeight& weight, Compute compute, const ProductKernels& kernels) {
+  const auto sections = weight.sections();
+  return std::all_of(sections.begin(), sections.end(), [&](const PanelSection& section) { return path_of(section, compute, kernels, true) == Path::pairs; });
+}
+
 bool same_extras(const CodeFormat& a, const CodeFormat& b) { return a.group == b.group && a.minimum == b.minimum && a.zero == b.zero; }
 
 const std::int32_t* Prepared::prepare(const PanelSection& section, Path path) {

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "kernel_table.h"
+#include "kvsift/rows.h"
 #include "kvsift/weights.h"
 
 namespace kvsift {
@@ -19,6 +20,9 @@ enum class Path : std::uint8_t { codes, pairs, values };
 
 /** How a section is multiplied. `many`: so many rows that a row's bits may depend on them. */
 Path path_of(const PanelSection& section, Compute compute, const ProductKernels& kernels, bool many);
+
+/** Whether many rows times all of a weight are products of bf16 pairs. */
+bool takes_pairs(const PackedWeight& weight, Compute compute, const ProductKernels& kernels);
 
 /** Whether rows quantised for one format serve the other too. */
 bool same_extras(const CodeFormat& a, const CodeFormat& b);
@@ -39,6 +43,12 @@ class Prepared {
   Prepared(Context& context, const float* x, std::size_t rows, std::size_t columns) : context_(context), rows_(rows) {
     activations_.x = x;
     activations_.columns = columns;
+  }
+  /** Rows that are bf16 pairs already, for sections that take those. */
+  Prepared(Context& context, const std::uint16_t* halves, std::size_t stride, std::size_t rows, std::size_t columns) : context_(context), rows_(rows) {
+    activations_.columns = columns;
+    activations_.halves = halves;
+    activations_.half_stride = stride;
   }
 
   const Activations& activations() const { return activations_; }
@@ -68,5 +78,20 @@ struct SectionProducts {
   /** Panels of one task of `panels`, no more than `most` where that is a choice. */
   std::size_t width(const Context& context, std::size_t rows, std::size_t panels, std::size_t blocks, std::size_t most) const;
 };
+
+/** `linear` of rows that are prepared. */
+void multiply(Context& context, Compute compute, const PackedWeight& weight, Prepared& prepared, std::size_t rows, bool apart, const float* bias,
+              const float* residual, float* out);
+
+/** Where gated rows go: f32 side by side, or bf16 with rows `stride` apart. */
+struct GatedRows {
+  float* floats;
+  std::uint16_t* halves;
+  std::size_t stride;
+};
+
+/** `gated_linear` of many rows whose halves meet while they are near; false, and nothing done, where they cannot. */
+bool multiply_gated(Context& context, Compute compute, const PackedWeight& weight, Prepared& prepared, std::size_t rows, bool apart, const float* bias,
+                    Activation activation, const GatedRows& out);
 
 }  // namespace kvsift

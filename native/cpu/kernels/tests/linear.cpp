@@ -1,3 +1,4 @@
+#include "kvsift/feed_forward.h"
 #include "kvsift/linear.h"
 
 #include "check.h"
@@ -172,10 +173,60 @@ void test_gated() {
   check_gated(stack(64, {{DType::f32, 21}, {DType::f32, 21}}), "ragged halves", 40, false);
 }
 
+/** The block as one op: to the bit what its parts give one after the other. */
+void check_feed_forward(const Case& gate_up, const Case& down, const std::string& name, std::size_t rows, bool with_bias) {
+  Context context(2);
+  const std::size_t inner = gate_up.rows / 2;
+  const std::vector<float> x = random_values(rows * gate_up.columns, 7);
+  const std::vector<float> norm = random_values(gate_up.columns, 8);
+  const std::vector<float> bias = random_values(gate_up.rows, 9);
+  const std::vector<float> down_bias = random_values(down.rows, 10);
+  const std::vector<float> residual = random_values(rows * down.rows, 11);
+  for (const Compute compute : {Compute::f32, Compute::int8}) {
+    const PackedWeight first(context, gate_up.sources, compute);
+    const PackedWeight second(context, down.sources, compute);
+    const FeedForward part{norm.data(), 1e-5F, 1, first, second, with_bias ? bias.data() : nullptr, with_bias ? down_bias.data() : nullptr, Activation::silu};
+    for (const Isa isa : supported_sets()) {
+      set_isa(context, isa);
+      for (const bool apart : {false, true}) {
+        const float* added = apart ? nullptr : residual.data();
+        std::vector<float> normed(x.size()), middle(rows * inner), expected(rows * down.rows);
+        rms_norm(context, x.data(), rows, gate_up.columns, norm.data(), 1e-5F, 1, normed.data());
+        gated_linear(context, compute, first, normed.data(), rows, apart, part.gate_up_bias, Activation::silu, middle.data());
+        linear(context, compute, second, middle.data(), rows, apart, part.down_bias, added, expected.data());
+        std::vector<float> out(expected.size() + 1, 12345);
+        std::vector<float> normed_room(rows * (gate_up.columns + 1)), middle_room(middle.size());
+        feed_forward(context, compute, part, {x.data(), rows, apart, added, normed_room.data(), middle_room.data(), out.data()});
+        check(out.back() == 12345, "feed forward " + name + " writes outside");
+        out.pop_back();
+        check(out == expected, "feed forward " + name + ' ' + std::to_string(rows) + " rows " + isa_name(isa));
+      }
+    }
+  }
+}
+
+void test_feed_forward() {
+  const auto one = [](DType type, std::size_t rows, std::size_t columns, unsigned seed) {
+    Case c;
+    c.columns = columns;
+    c.add(type, rows, seed);
+    return c;
+  };
+  for (const std::size_t rows : {1, 23, 24, 300}) {
+    check_feed_forward(one(DType::q4_1, 2 * 96, 64, 1), one(DType::q4_1, 64, 96, 2), "q4_1", rows, false);
+    check_feed_forward(one(DType::q8_0, 2 * 1536, 576, 1), one(DType::q4_0, 48, 1536, 2), "long", rows, false);
+  }
+  check_feed_forward(one(DType::q4_1, 2 * 96, 64, 1), one(DType::q4_1, 64, 96, 2), "biases", 40, true);
+  check_feed_forward(one(DType::f16, 2 * 48, 65, 1), one(DType::bf16, 33, 48, 2), "odd columns", 40, false);
+  check_feed_forward(one(DType::bf16, 2 * 21, 64, 1), one(DType::bf16, 64, 21, 2), "ragged halves", 40, false);
+  check_feed_forward(one(DType::bf16, 2 * 48, 64, 1), one(DType::f32, 64, 48, 2), "f32 after bf16", 40, false);
+}
+
 }  // namespace
 
 void test_linear() {
   test_gated();
+  test_feed_forward();
   for (int index = 0; index < dtype_count; index++) {
     const auto type = static_cast<DType>(index);
     if (type == DType::i32 || type == DType::u8) continue;

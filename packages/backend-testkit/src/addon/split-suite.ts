@@ -211,6 +211,7 @@ const untouched = new Set<string | symbol>([
   'reshape',
   'embedding',
   'linear',
+  'feedForward',
   'projectedNorms',
   'memory',
   'upload',

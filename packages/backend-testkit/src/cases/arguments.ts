@@ -24,6 +24,7 @@ type Wrong = readonly [op: Op, what: string, code: ErrorCode, call: (stock: Stoc
 
 const key = { seed: 0, sequence: 0, layer: 0, purpose: 0 };
 const shape = { queryHeads: 2, scale: 1 };
+const fed = { epsilon: 1e-5, activation: 'silu' } as const;
 const rule: SamplingRule = { temperature: 1, topK: 0, topP: 1, minP: 0, uniform: 0.5 };
 
 const wrongs: readonly Wrong[] = [
@@ -93,13 +94,6 @@ const wrongs: readonly Wrong[] = [
   ['writeRows', 'rows of another dtype', 'dtype_mismatch', ({ b, x }) => b.writeRows(x, 0, b.empty('i32', [1, 4]))],
   ['writeRows', 'its own rows', 'invalid_argument', ({ b, x }) => b.writeRows(x, 0, x)],
   ['writeRows', 'a disposed tensor', 'disposed', ({ b, x, gone }) => b.writeRows(gone, 0, x)],
-  ['linear', 'a gate of odd outputs', 'invalid_argument', ({ b, x }) => b.linear(x, x, { gate: 'silu' })],
-  [
-    'linear',
-    'a gate and a residual',
-    'invalid_argument',
-    ({ b, x }) => b.linear(x, b.empty('f32', [2, 4]), { gate: 'silu', residual: b.empty('f32', [3, 2]) }),
-  ],
   ['linear', 'other columns', 'shape_mismatch', ({ b, x }) => b.linear(x, b.empty('f32', [2, 5]))],
   ['linear', 'a weight of integers', 'dtype_mismatch', ({ b, x }) => b.linear(x, b.empty('i32', [2, 4]))],
   ['linear', 'x in f16', 'dtype_mismatch', ({ b, x }) => b.linear(b.empty('f16', [3, 4]), x)],
@@ -107,6 +101,48 @@ const wrongs: readonly Wrong[] = [
   ['linear', 'a residual of another shape', 'shape_mismatch', ({ b, x }) => b.linear(x, x, { residual: x })],
   ['linear', 'a disposed x', 'disposed', ({ b, x, gone }) => b.linear(gone, x)],
   ['linear', 'a disposed weight', 'disposed', ({ b, x, gone }) => b.linear(x, gone)],
+  [
+    'feedForward',
+    'a gate of odd outputs',
+    'shape_mismatch',
+    ({ b, x, v }) => b.feedForward(x, { norm: v, gateUp: b.empty('f32', [5, 4]), down: b.empty('f32', [4, 2]) }, fed),
+  ],
+  [
+    'feedForward',
+    'halves that down does not take',
+    'shape_mismatch',
+    ({ b, x, v }) => b.feedForward(x, { norm: v, gateUp: x, down: x }, fed),
+  ],
+  [
+    'feedForward',
+    'a norm of another length',
+    'shape_mismatch',
+    ({ b, x }) => b.feedForward(x, { norm: b.empty('f32', [3]), gateUp: b.empty('f32', [8, 4]), down: x }, fed),
+  ],
+  [
+    'feedForward',
+    'a bias of another length',
+    'shape_mismatch',
+    ({ b, x, v }) => b.feedForward(x, { norm: v, gateUp: b.empty('f32', [8, 4]), gateUpBias: v, down: x }, fed),
+  ],
+  [
+    'feedForward',
+    'a residual of another shape',
+    'shape_mismatch',
+    ({ b, x, v }) => b.feedForward(x, { norm: v, gateUp: b.empty('f32', [8, 4]), down: x }, { ...fed, residual: x }),
+  ],
+  [
+    'feedForward',
+    'a negative epsilon',
+    'invalid_argument',
+    ({ b, x, v }) => b.feedForward(x, { norm: v, gateUp: b.empty('f32', [8, 4]), down: x }, { ...fed, epsilon: -1 }),
+  ],
+  [
+    'feedForward',
+    'a disposed weight',
+    'disposed',
+    ({ b, x, v, gone }) => b.feedForward(x, { norm: v, gateUp: gone, down: x }, fed),
+  ],
   ['gated', 'odd columns', 'invalid_argument', ({ b }) => b.gated(b.empty('f32', [2, 3]), 'silu')],
   ['softcap', 'cap 0', 'invalid_argument', ({ b, x }) => b.softcap(x, 0)],
   ['splitColumns', 'widths that do not sum up', 'shape_mismatch', ({ b, x }) => b.splitColumns(x, [1, 2])],

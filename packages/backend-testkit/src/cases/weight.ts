@@ -151,38 +151,46 @@ function lookupCases(): Case[] {
   });
 }
 
-/** The gate of the products of stacked sources, and of one: what `linear` and `gated` give one after the other. */
-function gateCases(): Case[] {
-  const plans: readonly (readonly [dtypes: readonly DType[], rows: number, inputs: number, half: number])[] = [
-    [['q4_1', 'q4_1'], 33, 64, 48],
-    [['q8_0', 'bf16'], 12, 96, 32],
-    [['f16', 'f16'], 1, 77, 16],
-    [['f32', 'f32'], 40, 9, 5],
-    [['q8_0', 'q8_0'], 0, 32, 16],
+/** Feed-forward blocks of stacked sources, and of plain matrices: what the four ops give one after the other. */
+function feedForwardCases(): Case[] {
+  const plans: readonly (readonly [gateUp: readonly DType[], down: DType, rows: number, hidden: number, inner: number])[] = [
+    [['q4_1', 'q4_1'], 'q4_1', 33, 64, 96],
+    [['q8_0', 'bf16'], 'q8_0', 12, 96, 32],
+    [['f16', 'f16'], 'f16', 1, 77, 16],
+    [['f16', 'f16'], 'f32', 40, 33, 48],
+    [['f32', 'f32'], 'f32', 40, 9, 5],
+    [['q8_0', 'q8_0'], 'q8_0', 0, 32, 32],
   ];
-  return plans.map(([parts, rows, inputs, half]) => ({
-    op: 'linear',
-    title: `gate: ${parts.join(' and ')}, ${rows} rows, ${inputs} columns, ${half} outputs`,
+  return plans.map(([parts, last, rows, hidden, inner]) => ({
+    op: 'feedForward',
+    title: `${parts.join(' and ')}, then ${last}, ${rows} rows of ${hidden}, ${inner} between`,
     run: (bench) =>
-      withFile(
-        parts.map((dtype) => [dtype, [half, inputs]] as const),
-        (stored) =>
-          agree(
-            bench,
-            async (backend) => {
-              using weight = await backend.load(stored, 'linear');
-              const x = backend.zip(floatTensor(backend, 3, [rows, inputs]), 0.1, 'mul');
-              const bias = floatTensor(backend, 5, [2 * half]);
-              const plain = floatTensor(backend, 6, [2 * half, inputs]);
-              return {
-                silu: backend.linear(x, weight, { gate: 'silu' }),
-                tanh: backend.linear(x, weight, { gate: 'gelu_tanh', bias }),
-                erf: backend.linear(x, weight, { gate: 'gelu', apart: true }),
-                plain: backend.linear(x, plain, { gate: 'silu', bias }),
-              };
-            },
-            { ofLargest: Math.max(1e-5, 2 * bench.tolerance.product) },
-          ),
+      withFile([...parts.map((dtype) => [dtype, [inner, hidden]] as const), [last, [hidden, inner]]], (stored) =>
+        agree(
+          bench,
+          async (backend) => {
+            using gateUp = await backend.load(stored.slice(0, parts.length), 'linear');
+            using down = await backend.load(stored.slice(parts.length), 'linear');
+            const x = floatTensor(backend, 3, [rows, hidden]);
+            const norm = backend.zip(floatTensor(backend, 4, [hidden]), 0.1, 'mul');
+            const weights = { norm, gateUp, down };
+            const biases = { gateUpBias: floatTensor(backend, 5, [2 * inner]), downBias: floatTensor(backend, 6, [hidden]) };
+            const plain = {
+              norm,
+              gateUp: floatTensor(backend, 7, [2 * inner, hidden]),
+              down: floatTensor(backend, 8, [hidden, inner]),
+            };
+            const options = { epsilon: 1e-5, activation: 'silu' } as const;
+            return {
+              silu: backend.feedForward(x, weights, options),
+              residual: backend.feedForward(x, weights, { ...options, residual: x }),
+              tanh: backend.feedForward(x, { ...weights, ...biases }, { ...options, weightOffset: 1, activation: 'gelu_tanh' }),
+              erf: backend.feedForward(x, weights, { ...options, activation: 'gelu', apart: true }),
+              plain: backend.feedForward(x, { ...plain, ...biases }, { ...options, residual: x }),
+            };
+          },
+          { ofLargest: Math.max(1e-5, 2 * bench.tolerance.product) },
+        ),
       ),
   }));
 }
@@ -226,5 +234,5 @@ function normCases(): Case[] {
 
 /** dequantize, embedding, linear and projectedNorms in every dtype that a weight may have. */
 export function weightCases(): Case[] {
-  return [...lookupCases(), ...linearCases(), ...gateCases(), ...normCases()];
+  return [...lookupCases(), ...linearCases(), ...feedForwardCases(), ...normCases()];
 }

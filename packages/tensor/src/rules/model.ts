@@ -1,6 +1,13 @@
 import { blockLayout, byteLength, type DType, isBlockType } from '../dtype.js';
 import { KvsiftError } from '../errors.js';
-import type { LinearOptions, NormOptions, RopeOptions, SamplingRule } from '../op-options.js';
+import type {
+  FeedForwardOptions,
+  FeedForwardWeights,
+  LinearOptions,
+  NormOptions,
+  RopeOptions,
+  SamplingRule,
+} from '../op-options.js';
 import { elementCount, formatShape, type Shape } from '../shape.js';
 import type { HostArray, StoredTensor, Tensor, WeightRole } from '../tensor.js';
 import { alive, demand, dtypeIs, finite, integer, is, isWeight, matrix, shapeIs } from './check.js';
@@ -116,13 +123,13 @@ export function checkRmsNorm(x: Tensor, weight: Tensor, options: NormOptions): S
   dtypeIs('rmsNorm', 'x', x, 'f32');
   dtypeIs('rmsNorm', 'weight', weight, 'f32');
   shapeIs('rmsNorm', 'weight', weight, [x.shape.at(-1) ?? 1]);
-  demand(
-    options.epsilon >= 0 && Number.isFinite(options.epsilon),
-    'rmsNorm',
-    `epsilon must be finite and not negative, not ${options.epsilon}`,
-  );
-  finite('rmsNorm', 'weightOffset', options.weightOffset ?? 0);
+  checkNormOptions('rmsNorm', options);
   return x.shape;
+}
+
+function checkNormOptions(op: string, { epsilon, weightOffset = 0 }: NormOptions): void {
+  demand(epsilon >= 0 && Number.isFinite(epsilon), op, `epsilon must be finite and not negative, not ${epsilon}`);
+  finite(op, 'weightOffset', weightOffset);
 }
 
 export function checkLinear(x: Tensor, weight: Tensor, options: LinearOptions): Shape {
@@ -138,10 +145,24 @@ export function checkLinear(x: Tensor, weight: Tensor, options: LinearOptions): 
   }
   if (options.bias) is('linear', 'bias', options.bias, 'f32', [outputs]);
   if (options.residual) is('linear', 'residual', options.residual, 'f32', [rows, outputs]);
-  if (options.gate === undefined) return [rows, outputs];
-  demand(outputs % 2 === 0, 'linear', `a gate needs an even number of outputs, not ${outputs}`);
-  demand(options.residual === undefined, 'linear', 'a gate and a residual do not go together');
-  return [rows, outputs / 2];
+  return [rows, outputs];
+}
+
+export function checkFeedForward(x: Tensor, weights: FeedForwardWeights, options: FeedForwardOptions): Shape {
+  const op = 'feedForward';
+  const [rows, hidden] = matrix(op, 'x', x);
+  const { norm, gateUp, gateUpBias, down, downBias } = weights;
+  isWeight(op, 'gateUp', gateUp);
+  isWeight(op, 'down', down);
+  is(op, 'norm', norm, 'f32', [hidden]);
+  const [outputs = 0, inner = 0] = down.shape;
+  shapeIs(op, 'gateUp', gateUp, [2 * inner, hidden]);
+  shapeIs(op, 'down', down, [outputs, inner]);
+  if (gateUpBias) is(op, 'gateUpBias', gateUpBias, 'f32', [2 * inner]);
+  if (downBias) is(op, 'downBias', downBias, 'f32', [outputs]);
+  if (options.residual) is(op, 'residual', options.residual, 'f32', [rows, outputs]);
+  checkNormOptions(op, options);
+  return [rows, outputs];
 }
 
 export function checkProjectedNorms(values: Tensor, weight: Tensor): Shape {

@@ -50,6 +50,16 @@ describe('refusals say what was expected, for which argument, and what came', ()
     ['disposed', 'linear: weight was disposed', () => rules.checkLinear(f32(3, 4), gone(2, 4), {})],
     ['dtype_mismatch', 'linear: weight must be f32 or f16', () => rules.checkLinear(f32(3, 4), i32(2, 4), {})],
     ['shape_mismatch', 'linear: bias must be [2], not [3]', () => rules.checkLinear(f32(3, 4), f32(2, 4), { bias: f32(3) })],
+    [
+      'shape_mismatch',
+      'feedForward: gateUp must be [4, 4], not [6, 4]',
+      () =>
+        rules.checkFeedForward(
+          f32(3, 4),
+          { norm: f32(4), gateUp: f32(6, 4), down: f32(4, 2) },
+          { epsilon: 0, activation: 'silu' },
+        ),
+    ],
     ['dtype_mismatch', 'attention: keys must be f16, not f32', () => attention(view({ keys: f32(12, 4) }))],
     [
       'shape_mismatch',
