@@ -1,5 +1,6 @@
 import { load } from '@kvsift/engine';
 import { allPolicies, registryFor } from '@kvsift/policies';
+import { ownBudget } from '@kvsift/policy';
 import { terminalTable } from '@kvsift/report';
 import { KvsiftError } from '@kvsift/tensor';
 import { parsePrompts, type Tuning, tune } from '@kvsift/tune';
@@ -102,7 +103,8 @@ function print({ best, tried, full }: Tuning, target: number, path: string): voi
   console.log(
     `Cheapest that keeps ${percent(target)}: ${best.policy} at ${best.budget}, ${percent(best.cacheShare)} of the cache.`,
   );
-  console.log(`Use it: kvsift generate ${path} --policy "${best.policy}" --budget ${best.budget} -p "…"`);
+  const budget = best.budget === ownBudget ? '' : ` --budget ${best.budget}`;
+  console.log(`Use it: kvsift generate ${path} --policy "${best.policy}"${budget} -p "…"`);
 }
 
 const percent = (share: number) => `${(100 * share).toFixed(share < 0.995 && share > 0.1 ? 0 : 1)} %`;
