@@ -1,12 +1,13 @@
-import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { outsideVersions } from '@kvsift/policy';
-import { describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import { policyOf, registryFor, withAbsoluteSource } from './external.js';
 import { allPolicies } from './index.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'kvsift-external-'));
+afterAll(() => rmSync(folder, { recursive: true }));
 const source = `
 const parameters = { window: { kind: 'integer', default: 3, min: 1, description: 'w' } };
 const definition = { name: 'mine', title: 'Mine', idea: '', parameters, observes: '', costs: '', phases: ['prefill'], create: () => ({}) };

@@ -1,12 +1,14 @@
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createReferenceBackend } from '@kvsift/backend-reference';
 import { conformance, evict, randomInputs } from '@kvsift/policy-testkit';
-import { describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import { duoAttention, streamingHeads } from './duo-attention.js';
 
-const table = join(mkdtempSync(join(tmpdir(), 'kvsift-duo-')), 'gates.json');
+const folder = mkdtempSync(join(tmpdir(), 'kvsift-duo-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+const table = join(folder, 'gates.json');
 // Equal gates in every layer of the kit's models.
 writeFileSync(
   table,

@@ -1,14 +1,15 @@
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createReferenceBackend } from '@kvsift/backend-reference';
 import { snapkv } from '@kvsift/policy-snapkv';
 import { conformance, evict, modelOf, randomInputs } from '@kvsift/policy-testkit';
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import { headBudgets, headkv } from './headkv.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'kvsift-headkv-'));
+afterAll(() => rmSync(folder, { recursive: true }));
 const inputs = randomInputs(1);
 const budget = { kind: 'tokens', tokens: 24 } as const;
 const scorer = () => snapkv({ window: 4 });
