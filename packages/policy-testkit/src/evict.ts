@@ -6,6 +6,7 @@ import {
   type LayerBudget,
   type LayerView,
   type Observation,
+  type PolicyRun,
   type SequenceContext,
   uniformLayer,
 } from '@kvsift/policy';
@@ -61,8 +62,13 @@ export async function evictFrom(
   source: LayerSource,
 ): Promise<Evicted> {
   using run = policy.begin(context);
+  return await evictIn(run, layer, source);
+}
+
+/** As `evictFrom`, in a run that has begun. */
+export async function evictIn(run: PolicyRun, layer: number, source: LayerSource): Promise<Evicted> {
   const budget = run.budgets[layer];
-  if (budget === undefined) throw new Error(`${policy.name} has no budget for layer ${layer}`);
+  if (budget === undefined) throw new Error(`the policy has no budget for layer ${layer}`);
   if (budget.total >= source.length * source.kvHeads) return everything(source, budget.perHead);
   return readDecision(await run.select(source.view(run.observe, budget)), source, budget.perHead);
 }
