@@ -32,6 +32,18 @@ describe('policyOf', () => {
     expect((await policyOf('kvsift-policy-mine', allPolicies(), folder)).name).toBe('mine');
   });
 
+  it('refuses the name of a policy that there is: both would have one row in a table', async () => {
+    packageAt(join(folder, 'imitation'));
+    writeFileSync(join(folder, 'imitation', 'entry.js'), source.replaceAll("'mine'", "'snapkv'"));
+    await expect(policyOf('./imitation', allPolicies(), folder)).rejects.toMatchObject({
+      code: 'policy_invalid',
+      message: "./imitation: its policy is called 'snapkv', as one of kvsift is: give it another name",
+    });
+    packageAt(join(folder, 'mine'));
+    const once = await registryFor(['./mine'], allPolicies(), folder);
+    expect((await policyOf('./mine', once, folder)).name).toBe('mine');
+  });
+
   it('says which package.json cannot be read', async () => {
     const broken = join(folder, 'broken');
     mkdirSync(broken, { recursive: true });
