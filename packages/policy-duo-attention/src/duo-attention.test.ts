@@ -26,6 +26,14 @@ const make = () => duoAttention({ table, sparsity: 1, sinks: 4, recent: 8 });
 describe('duoAttention', () => {
   for (const { name, run } of conformance({ definition: duoAttention.definition, make }, createReferenceBackend)) it(name, run);
 
+  it('takes no head table for gates', () => {
+    const other = join(folder, 'heads.json');
+    writeFileSync(other, JSON.stringify({ kind: 'head-table', importance: [[0.5, 0.5]] }));
+    expect(() => duoAttention({ table: other })).toThrow(
+      /heads.json says that its kind is "head-table", expected gates: kvsift calibrate gates makes one/,
+    );
+  });
+
   it('cuts streaming heads to sinks and recent tokens', async () => {
     const { kept } = await evict(createReferenceBackend(), make(), randomInputs(1), {
       budget: { kind: 'tokens', tokens: 1 },

@@ -74,6 +74,7 @@ describe('headkv', () => {
   it.each([
     ['missing.json', undefined, 'file_not_found'],
     ['text.json', 'no json', 'file_malformed'],
+    ['gates.json', '{"kind": "gates", "importance": [[1, 1]]}', 'file_malformed'],
     ['negative.json', '{"importance": [[1, -1]]}', 'file_malformed'],
     ['empty.json', '{"importance": []}', 'file_malformed'],
     ['zeros.json', '{"importance": [[0, 0, 0, 0]]}', 'policy_invalid'],
