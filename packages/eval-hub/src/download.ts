@@ -8,6 +8,7 @@ import { type BlobFacts, type DownloadProgress, downloadBlob } from './blob.js';
 import { request } from './request.js';
 import { checkNames, type HubOptions, type HubRepository, type HubSettings, hubSettings } from './settings.js';
 
+/** Which file to fetch, and how to know that it is the right one. */
 export interface DownloadOptions extends HubOptions, HubRepository {
   /** File in the repository. */
   readonly path: string;

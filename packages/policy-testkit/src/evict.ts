@@ -13,6 +13,7 @@ import {
 import { type Backend, type Scope, type Selection, scoped, type Tensor } from '@kvsift/tensor';
 import { type LayerInputs, layerView, modelOf } from './layer-inputs.js';
 
+/** Which layer of which sequence is evicted, and to what budget. */
 export interface EvictOptions {
   readonly budget: Budget;
   readonly counting?: 'floor' | 'kvpress';

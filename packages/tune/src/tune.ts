@@ -23,6 +23,7 @@ export interface Trial extends Candidate {
   readonly secondsPerPrompt: number;
 }
 
+/** What to choose from, and what must be kept. */
 export interface TuneOptions extends Partial<ReadingOptions> {
   readonly policies: readonly EvictionPolicy[];
   readonly budgets: readonly string[];
@@ -36,6 +37,7 @@ export interface TuneOptions extends Partial<ReadingOptions> {
   readonly onProgress?: (step: string, done: number, total: number) => void;
 }
 
+/** What a search found. */
 export interface Tuning {
   /** The cheapest that evicts something and keeps the target; undefined where only the full cache does. */
   readonly best: Trial | undefined;
