@@ -144,6 +144,8 @@ describe('kvsift tune', () => {
     expect(out).not.toContain('\u001b');
     expect(out).toMatch(/Cheapest that keeps 99 %: snapkv\(.*\) at 30%/);
     expect(out.match(/streaming-llm/g)).toHaveLength(2);
+    const raw = await kvsift('tune', 'demo', 'prompts.jsonl', '--raw', ...args);
+    expect(raw.out).toContain('Use it: kvsift generate demo --raw --policy');
   });
 
   it('ends with an error where nothing holds, or a prompt is none', async () => {

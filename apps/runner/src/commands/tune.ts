@@ -70,7 +70,7 @@ async function run(path: string, file: string, flags: TuneFlags): Promise<void> 
   });
   progress.clear();
   if (flags.json) console.log(JSON.stringify(result, null, 2));
-  else print(result, flags.target, path);
+  else print(result, flags.target, `kvsift generate ${path}${flags.raw ? ' --raw' : ''}`);
   if (result.best === undefined) {
     throw new KvsiftError(
       'score_error',
@@ -83,7 +83,7 @@ async function run(path: string, file: string, flags: TuneFlags): Promise<void> 
 
 const columns = ['policy', 'budget', 'quality kept', 'prompts', 'cache', 'of full', 's per prompt'];
 
-function print({ best, tried, full }: Tuning, target: number, path: string): void {
+function print({ best, tried, full }: Tuning, target: number, generate: string): void {
   const found = `The full cache finds ${full.found} of ${full.expected} answers; prompts that it misses are left out.`;
   const table = terminalTable({
     columns: columns.map((title, index) => ({ title, align: index === 0 ? 'left' : 'right' })),
@@ -104,7 +104,7 @@ function print({ best, tried, full }: Tuning, target: number, path: string): voi
     `Cheapest that keeps ${percent(target)}: ${best.policy} at ${best.budget}, ${percent(best.cacheShare)} of the cache.`,
   );
   const budget = best.budget === ownBudget ? '' : ` --budget ${best.budget}`;
-  console.log(`Use it: kvsift generate ${path} --policy "${best.policy}"${budget} -p "…"`);
+  console.log(`Use it: ${generate} --policy "${best.policy}"${budget} -p "…"`);
 }
 
 const percent = (share: number) => `${(100 * share).toFixed(share < 0.995 && share > 0.1 ? 0 : 1)} %`;
