@@ -19,6 +19,12 @@ const here = dirname(fileURLToPath(import.meta.url));
 const root = resolve(here, '../..');
 const inside = existsSync(join(root, 'pnpm-workspace.yaml')) && resolve(process.cwd()).startsWith(root);
 const symbol = name.replace(/-([a-z0-9])/g, (_, letter) => letter.toUpperCase());
+try {
+  new Function(`'use strict'; let ${symbol};`);
+} catch {
+  console.error(`${name} cannot be the name of a variable in TypeScript: take two words, ${name}-policy`);
+  process.exit(2);
+}
 const packageName = inside ? `@kvsift/policy-${name}` : `kvsift-policy-${name}`;
 const target = inside ? join(root, 'packages', `policy-${name}`) : resolve(name);
 const biome = join(root, 'node_modules/.bin/biome');

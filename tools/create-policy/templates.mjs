@@ -56,12 +56,15 @@ describe('${symbol}', () => {
 An eviction policy for kvsift.
 
 \`\`\`ts
-import { load } from '@kvsift/engine';
 import { createCpuBackend } from '@kvsift/backend-cpu';
+import { load } from '@kvsift/engine';
 import { ${symbol} } from '${packageName}';
 
-const model = await load('model.gguf', { backend: await createCpuBackend() });
-for await (const { text } of model.generate('Long text ...', { policy: ${symbol}(), budget: '20%' })) process.stdout.write(text);
+await using backend = createCpuBackend();
+using model = await load('model.gguf', { backend });
+for await (const { text } of model.generate('Long text ...', { policy: ${symbol}(), budget: '20%', maxTokens: 100 })) {
+  process.stdout.write(text);
+}
 \`\`\`
 `,
   };

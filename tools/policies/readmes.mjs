@@ -25,6 +25,9 @@ const settings = {
   threshold: 'threshold: -20',
 };
 
+/** Those whose parameters alone say what is kept. */
+const withoutBudget = ['duo-attention', 'full', 'minicache', 'threshold'];
+
 for (const folder of readdirSync(join(root, 'packages')).sort()) {
   if (!folder.startsWith('policy-') || folder === 'policy-testkit') continue;
   const module = await import(pathToFileURL(join(root, 'packages', folder, 'dist/index.js')).href);
@@ -50,6 +53,7 @@ function readme(folder, factories, presets) {
   const wrapped = Object.entries(inner[first.name] ?? {});
   const given = [...wrapped.map(([parameter, policy]) => `${parameter}: ${policy}()`), settings[first.name] ?? []].flat();
   const call = given.length === 0 ? `${symbol}()` : `${symbol}({ ${given.join(', ')} })`;
+  const budget = withoutBudget.includes(first.name) ? '' : ", budget: '20%'";
   const names = wrapped.map(([, policy]) => policy).sort();
   const imports = names.map((policy) => `import { ${policy} } from '@kvsift/policy-${policy}';\n`).join('');
   return `# @kvsift/${folder}
@@ -63,7 +67,9 @@ ${imports}import { ${symbol} } from '@kvsift/${folder}';
 
 await using backend = createCpuBackend();
 using model = await load('model.gguf', { backend });
-for await (const { text } of model.generate('Long text ...', { policy: ${call}, budget: '20%' })) process.stdout.write(text);
+for await (const { text } of model.generate('Long text ...', { policy: ${call}${budget}, maxTokens: 100 })) {
+  process.stdout.write(text);
+}
 \`\`\`
 
 ${factories.map(([name, { definition }]) => section(name, definition)).join('\n')}${

@@ -63,7 +63,10 @@ for (const path of ['packages', 'native', 'apps', 'tools', 'examples'].flatMap((
   filesBelow(folder, /\.(ts|mjs|py|cc|cpp|h|hpp|cu|cuh)$/),
 )) {
   const limit = longer.get(path)?.lines ?? (/\.test(-d)?\.ts$|\/tests?\//.test(path) ? testLines : sourceLines);
-  const lines = readFileSync(join(root, path), 'utf8').split('\n').length - 1;
+  const text = readFileSync(join(root, path), 'utf8');
+  if (/\.test\.ts$/.test(path) && text.includes('mkdtemp') && !/\brm(Sync)?\(/.test(text))
+    findings.push(`${path}: makes a temporary folder and removes none; afterAll(() => rmSync(folder, { recursive: true }))`);
+  const lines = text.split('\n').length - 1;
   if (lines > limit)
     findings.push(`${path}: ${lines} lines, at most ${limit}; cut it, or name it with a reason in check-packages.mjs`);
 }

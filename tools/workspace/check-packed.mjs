@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// Packs every public package, lints the tarballs (publint, attw), installs them into an empty folder outside the workspace and runs the examples
-// and the command there, as a user would. Needs built packages and their declarations.
+// Packs every public package, lints the tarballs (publint, attw), installs them into an empty folder outside the workspace and runs the examples,
+// the snippets of the READMEs and the command there, as a user would. Needs built packages and their declarations.
 import { spawnSync } from 'node:child_process';
 import { copyFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -10,6 +10,7 @@ import { publint } from 'publint';
 import { formatMessage } from 'publint/utils';
 import { pnpmArguments } from '../bootstrap/prepare.mjs';
 import { finish, root, workspacePackages } from './packages.mjs';
+import { checkSnippets } from './snippets.mjs';
 
 const examples = readdirSync(join(root, 'examples')).filter((name) => name.endsWith('.mjs'));
 
@@ -86,5 +87,6 @@ function install(home, tarballs) {
     copyFileSync(join(root, 'examples', name), join(home, name));
     check(`examples/${name} outside the workspace`, process.execPath, [name], home);
   }
+  checkSnippets(home, check);
   check('kvsift --version outside the workspace', join(home, 'node_modules/.bin/kvsift'), ['--version'], home);
 }

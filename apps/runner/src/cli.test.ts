@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { cp, mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -144,6 +144,7 @@ describe('generate', () => {
 
 describe('bad input: one clear line, an exit code, nothing written', () => {
   beforeAll(async () => {
+    await mkdir(join(folder, 'empty'));
     await writeFile(join(folder, 'latin1.txt'), Buffer.from([0x63, 0x61, 0x66, 0xe9]));
     await writeFile(join(folder, 'broken.yaml'), 'models: [demo\npolicies:');
     await writeFile(join(folder, 'wrong.yaml'), 'models: [demo]\npolicies: [snapkv]\nbudgets: [20%]\nsuites: [fact]\n');
@@ -196,6 +197,7 @@ describe('bad input: one clear line, an exit code, nothing written', () => {
     ['an unknown suite', ['eval', 'run', 'wrong.yaml', '--out', 'run'], 3, /suite "fact": expected one of facts/],
     ['a folder that holds no run', ['report', 'unknown'], 3, /unknown/],
     ['a run that is not there', ['eval', 'resume', 'none'], 3, /none/],
+    ['a golden folder without cases', ['verify', 'forward', 'empty'], 3, /empty holds no case of forward/],
     ['a golden folder that is not there', ['verify', 'bad-files', 'none'], 3, /none/],
     ['something to inspect that is nothing', ['inspect', 'none'], 3, /none/],
     ['a policy to inspect without a budget', ['inspect', 'demo', '--policy', 'snapkv'], 2, /--policy snapkv needs a budget/],

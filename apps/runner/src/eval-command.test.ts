@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, mkdtemp, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
@@ -172,6 +172,11 @@ describe('kvsift eval', () => {
     }
     await start('report', 'first', '--html', 'first.html').ended;
     expect(await readFile(join(folder, 'first.html'), 'utf8')).toContain('<!doctype html>');
+    await symlink('first.html', join(folder, 'latest.html'));
+    await writeFile(join(folder, 'first.html'), '');
+    await start('report', 'first', '--html', 'latest.html').ended;
+    expect(await readFile(join(folder, 'first.html'), 'utf8')).toContain('<!doctype html>');
+    expect((await lstat(join(folder, 'latest.html'))).isSymbolicLink()).toBe(true);
   }, 120_000);
 
   it('holds --limit and --task to the suites of a file, and refuses a task that there is not', async () => {

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { LanguageModel } from '@kvsift/engine';
 import { type ChunkResult, compareReadings, type LmComparison, readChunk, summarizeChunk } from '@kvsift/eval-lm';
-import { type EvictionPolicy, formatPolicy } from '@kvsift/policy';
+import { type EvictionPolicy, formatPolicy, namedBudget } from '@kvsift/policy';
 import type { BackendInfo } from '@kvsift/tensor';
 import type { LmReading, LmReadings } from './lm-readings.js';
 
@@ -61,7 +61,7 @@ export async function evaluateLm(
         continue;
       }
       const { nlls, correct, cache, seconds } = await readChunk(model, ids, {
-        session: policy === undefined ? {} : { policy, budget },
+        session: policy === undefined ? {} : { policy, ...namedBudget(budget) },
         prefill,
         ...(signal && { signal }),
         onStep: ({ done, total }) =>

@@ -55,6 +55,14 @@ describe('kvsift lm', () => {
     expect(await readFile(join(folder, 'lm.jsonl'), 'utf8')).toBe(before);
   });
 
+  it('reads once under a policy that ignores budgets, and names none', async () => {
+    const { code, out, err } = await kvsift(...args, '--policies', 'threshold(knorm, threshold=-4)', '--json');
+    expect(code, err).toBe(0);
+    expect(JSON.parse(out).map(({ budget }: { budget: string }) => budget)).toEqual(['100%', 'own']);
+    const kept = await kvsift('inspect', 'retention', 'demo', '-f', 'text.txt', '--policy', 'full');
+    expect(kept.out).toMatch(/^full of \d+ tokens: all layers/m);
+  });
+
   it('takes no reading of another text or arithmetic for its own', async () => {
     const text = await readFile(join(folder, 'text.txt'), 'utf8');
     await writeFile(join(folder, 'other.txt'), `Another beginning. ${text}`);
@@ -136,6 +144,8 @@ describe('kvsift tune', () => {
     expect(out).not.toContain('\u001b');
     expect(out).toMatch(/Cheapest that keeps 99 %: snapkv\(.*\) at 30%/);
     expect(out.match(/streaming-llm/g)).toHaveLength(2);
+    const raw = await kvsift('tune', 'demo', 'prompts.jsonl', '--raw', ...args);
+    expect(raw.out).toContain('Use it: kvsift generate demo --raw --policy');
   });
 
   it('ends with an error where nothing holds, or a prompt is none', async () => {

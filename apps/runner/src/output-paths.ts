@@ -2,8 +2,15 @@ import { access, constants, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { KvsiftError } from '@kvsift/tensor';
 
-/** What the system said about a path, as an error of kvsift that names it; any other error as it is. */
+/** What the system said about a file, as an error of kvsift that names it where the system does; any other error as it is. */
 export function pathError(error: unknown): unknown {
+  if (error instanceof Error && 'code' in error && (error.code === 'ENOSPC' || error.code === 'EDQUOT') && !('path' in error))
+    return new KvsiftError(
+      'file_unreadable',
+      'no space is left on the disk: what was stored before stays, and the command goes on there once there is space',
+      {},
+      { cause: error },
+    );
   if (!(error instanceof Error && 'path' in error && 'syscall' in error && 'code' in error)) return error;
   const { path, code, message } = error;
   return new KvsiftError(

@@ -14,6 +14,7 @@ import { scoreCases } from './cases/scores.js';
 import { streamCases } from './cases/stream.js';
 import { weightCases } from './cases/weight.js';
 
+/** What is expected of a backend less, or more, strictly than of others. */
 export interface ConformanceOptions {
   /** Wider or narrower than `defaultTolerance` of what the backend computes with. */
   readonly tolerance?: Partial<Tolerance>;

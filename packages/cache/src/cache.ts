@@ -5,8 +5,10 @@ import { PagedLayer } from './paged.js';
 
 /** How a cache stores its entries. `dense` refuses ragged heads; `flattened` and `paged` take them. */
 export type LayoutKind = (typeof layoutKinds)[number];
+/** How entries may lie in memory; attention is the same to the bit in all. */
 export const layoutKinds = ['dense', 'flattened', 'paged'] as const;
 
+/** Storage, layout and shapes of a cache, fixed for its life. */
 export interface CacheOptions {
   readonly storage: KvStorage;
   readonly layout: LayoutKind;

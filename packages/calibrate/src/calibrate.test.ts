@@ -1,4 +1,4 @@
-import { mkdtempSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createReferenceBackend } from '@kvsift/backend-reference';
@@ -7,7 +7,7 @@ import { load } from '@kvsift/engine';
 import { observed } from '@kvsift/policy';
 import { expectedAttention } from '@kvsift/policy-expected-attention';
 import { qFilters } from '@kvsift/policy-q-filters';
-import { describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import { queryFilters, queryStatistics, retrievalHeads, streamingGates, writeFilters, writeStatistics } from './index.js';
 import { idsOf, lookAt } from './look.js';
 
@@ -16,12 +16,15 @@ const model = await load(demoModelPath(), { backend });
 const { layers, queryHeads, kvHeads, headDim } = model.decoder.config;
 const texts = ['A cat touched the large bird, and the baker repaired it beside a large wind. '.repeat(6)];
 
+const folder = mkdtempSync(join(tmpdir(), 'kvsift-calibrate-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
 describe('calibration', () => {
   it('makes filters that q-filters takes, turned against most queries', async () => {
     const filters = await queryFilters(model, texts, { tokens: 60, samples: 40 });
     expect(filters.shape).toEqual([layers.length, kvHeads, headDim]);
     expect(filters.values.every(Number.isFinite)).toBe(true);
-    const path = join(mkdtempSync(join(tmpdir(), 'kvsift-calibrate-')), 'demo.safetensors');
+    const path = join(folder, 'filters.safetensors');
     await writeFilters(path, filters, 'demo');
     using session = model.session({ policy: qFilters({ filters: path }), budget: 12 });
     await session.prefill(Int32Array.from({ length: 40 }, (_, index) => index + 5));
@@ -53,7 +56,7 @@ describe('calibration', () => {
         expect(statistics.covariance[(head * headDim + a) * headDim + b]).toBeCloseTo(expected, 3);
       }
     }
-    const path = join(mkdtempSync(join(tmpdir(), 'kvsift-calibrate-')), 'demo.safetensors');
+    const path = join(folder, 'statistics.safetensors');
     await writeStatistics(path, statistics, 'demo');
     using session = model.session({ policy: expectedAttention({ statistics: path }), budget: 12 });
     await session.prefill(Int32Array.from({ length: 40 }, (_, index) => index + 5));

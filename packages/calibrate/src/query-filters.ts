@@ -5,6 +5,7 @@ import { uniformAt } from '@kvsift/tensor';
 import { writeSafetensors } from '@kvsift/weights';
 import { idsOf, lookAt } from './look.js';
 
+/** How much text filters are made of. */
 export interface FilterOptions {
   /** Tokens read of each text. Default 2048, as published. */
   readonly tokens?: number;

@@ -4,6 +4,7 @@ import { KvsiftError } from '@kvsift/tensor';
 import { writeSafetensors } from '@kvsift/weights';
 import { idsOf, lookAt } from './look.js';
 
+/** How much text statistics of queries are made of. */
 export interface StatisticsOptions {
   /** Pieces of text that are read. Default 100, as published. */
   readonly samples?: number;

@@ -3,6 +3,7 @@ import { columnOptions, observed } from '@kvsift/policy';
 import { uniformAt } from '@kvsift/tensor';
 import { idsOf, lookAt } from './look.js';
 
+/** How much text heads are watched on. */
 export interface RetrievalOptions {
   /** Tokens of each text. Default 1024. */
   readonly tokens?: number;

@@ -4,6 +4,7 @@ import type { Tokenizer, TokenStream } from '@kvsift/tokenizer';
 import { checkSampling, type SamplingOptions } from './sampling.js';
 import { StopFinder } from './stop.js';
 
+/** How long an answer may get, what ends it, and how its tokens are drawn. */
 export interface GenerateOptions extends SamplingOptions {
   /** Most tokens to generate. Default 256. */
   readonly maxTokens?: number;

@@ -161,4 +161,19 @@ describe('a batch', () => {
     await backend.finish();
     expect(backend.memory().bytes).toBe(before);
   });
+
+  it('refuses a session that comes twice, and ends where one was disposed', async () => {
+    const [one, two] = await begin();
+    if (one === undefined || two === undefined) throw new Error('too few sessions');
+    const twice = generateBatch(model.decoder, [one, two, one], free);
+    await expect(twice.next()).rejects.toThrow('a batch holds a session once: fork() makes a second one');
+    const answers = generateBatch(model.decoder, [one, two], free);
+    for (let chunk = 0; chunk < 4; chunk++) await answers.next();
+    two.dispose();
+    const disposed = expect.objectContaining({ code: 'disposed', message: 'this session was disposed' });
+    await expect(answers.next()).rejects.toEqual(disposed);
+    await expect(generateBatch(model.decoder, [two], free).next()).rejects.toEqual(disposed);
+    await expect(two.retained(0)).rejects.toEqual(disposed);
+    expect(await rest(one, 2)).toHaveLength(2);
+  });
 });

@@ -21,7 +21,8 @@ interface Member {
  * and seed, and answers as it would alone. Sessions leave the batch as they finish.
  * @param sessions of one model, each with its prompt read
  * @param options for all, or one per session
- * @throws KvsiftError `invalid_argument` where the numbers of sessions and options differ; `aborted` by the first signal that fires
+ * @throws KvsiftError `invalid_argument` where the numbers of sessions and options differ, or a session comes twice; `aborted` by the first signal that
+ * fires; `disposed` where a session was
  */
 export async function* generateBatch(
   decoder: DecoderModel,
@@ -31,6 +32,9 @@ export async function* generateBatch(
   const each = isList(options) ? options : sessions.map(() => options);
   if (each.length !== sessions.length) {
     throw new KvsiftError('invalid_argument', `${sessions.length} sessions need as many options, not ${each.length}`);
+  }
+  if (new Set(sessions).size < sessions.length) {
+    throw new KvsiftError('invalid_argument', 'a batch holds a session once: fork() makes a second one with the same past');
   }
   let active = sessions.map((session, index): Member => ({ session, index, answer: session.startAnswer(each[index] ?? {}) }));
   const stepper = new BatchStepper(decoder);

@@ -27,6 +27,7 @@ async function refusal(options: unknown, prompt: unknown): Promise<string> {
 describe('callers without types', () => {
   it.each([
     [{ policy: 'snapkv', budget: 8 }, 'policy must be a policy such as snapkv(), not "snapkv"'],
+    [{ policy: () => policy, budget: 8 }, 'policy must be a policy such as snapkv(), not a function'],
     [{ kvType: 'i8' }, 'kvType must be one of f32, f16, bf16, q8_0, not "i8"'],
     [{ layout: 'x' }, 'layout must be one of dense, flattened, paged, not "x"'],
     [{ policy, budget: {} }, 'budget.kind must be one of tokens, share, bytes, not "none"'],

@@ -12,7 +12,7 @@ export function checkSessionOptions({ policy, budget, kvType, layout }: SessionO
   if (policy !== undefined && typeof policy?.begin !== 'function') {
     throw new KvsiftError(
       'invalid_argument',
-      `policy must be a policy such as snapkv(), not ${JSON.stringify(policy)}: allPolicies().parse of @kvsift/policies makes one of an expression`,
+      `policy must be a policy such as snapkv(), not ${JSON.stringify(policy) ?? `a ${typeof policy}`}: allPolicies().parse of @kvsift/policies makes one of an expression`,
     );
   }
   if (typeof budget !== 'object') return;

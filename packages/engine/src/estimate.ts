@@ -7,6 +7,7 @@ import { hidesUnreachable } from './layer-pass.js';
 import { modelShape } from './layer-view.js';
 import { answerRoom, chunkRows } from './prefill.js';
 
+/** What an estimate of memory goes by: shapes alone. */
 export interface EstimateInput {
   readonly config: ModelConfig;
   readonly tensors: Iterable<StoredTensor>;

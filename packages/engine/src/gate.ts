@@ -21,7 +21,7 @@ export class Gate {
 
   /** @throws KvsiftError `disposed`, or `invalid_argument` while work is going on */
   check(): void {
-    this.#demandOpen();
+    this.demandOpen();
     if (this.#busy) throw new KvsiftError('invalid_argument', `${this.name} is busy: wait for the call in progress`);
   }
 
@@ -31,10 +31,10 @@ export class Gate {
     this.#busy = true;
     try {
       const result = await work();
-      this.#demandOpen();
+      this.demandOpen();
       return result;
     } catch (error) {
-      if (this.signal.reason !== error) this.#demandOpen();
+      if (this.signal.reason !== error) this.demandOpen();
       throw error;
     } finally {
       this.#busy = false;
@@ -49,7 +49,8 @@ export class Gate {
     if (!this.#busy) this.release();
   }
 
-  #demandOpen(): void {
+  /** @throws KvsiftError `disposed` */
+  demandOpen(): void {
     const { aborted, reason } = this.signal;
     if (!aborted) return;
     const failed = reason instanceof Error && reason.name !== 'AbortError';

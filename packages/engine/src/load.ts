@@ -5,6 +5,7 @@ import { openWeights, readModelConfig, type WeightFile } from '@kvsift/weights';
 import { throwIfAborted } from './abort.js';
 import { LanguageModel } from './language-model.js';
 
+/** What `load` needs besides the path. */
 export interface LoadOptions {
   /** What computes: `createCpuBackend()`, `createReferenceBackend()`, … The model does not own it. */
   readonly backend: Backend;

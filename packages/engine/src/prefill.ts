@@ -33,6 +33,7 @@ export interface Branch extends Reader {
   readonly cache: KvCache;
 }
 
+/** How `prefill` reads a prompt into a cache, and what other caches take part. */
 export interface PrefillOptions extends Reader {
   /** Empty caches that each get every layer and let their own policy shrink it; the cache that reads is left empty then. */
   readonly branches?: readonly Branch[];

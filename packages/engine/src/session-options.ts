@@ -6,6 +6,7 @@ import type { Tokenizer } from '@kvsift/tokenizer';
 import type { EvictionCost } from './eviction-costs.js';
 import type { LayerDone } from './prefill.js';
 
+/** How a session treats its cache: which entries stay, how many, how they are stored. */
 export interface SessionOptions {
   /** Which entries to keep; absent: all. */
   readonly policy?: EvictionPolicy;
@@ -25,6 +26,7 @@ export interface SessionOptions {
   readonly trackPositions?: boolean;
 }
 
+/** How a prompt is read, and who is told. */
 export interface PrefillInput {
   readonly signal?: AbortSignal;
   /** Work done so far, of all (tokens × layers). */

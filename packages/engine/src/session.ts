@@ -321,6 +321,7 @@ export class Session implements Disposable {
    * or a layer with a sliding window: there a policy that renumbers gives entries their new positions.
    */
   async retained(layer: number): Promise<Int32Array[]> {
+    this.#gate.demandOpen();
     this.#withdraw();
     return readRetained(this.#cache.layer(layer).view, this.#run?.heldPositions?.(layer));
   }
@@ -391,6 +392,7 @@ export class Session implements Disposable {
   }
 
   #ready(): LogitsRow {
+    this.#gate.demandOpen();
     const { logits } = this.frontier;
     if (logits !== undefined) return logits;
     throw new KvsiftError('invalid_argument', 'nothing to continue: call prefill first');

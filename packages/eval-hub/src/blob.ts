@@ -22,7 +22,7 @@ export type DownloadProgress = (done: number, total: number) => void;
 
 /**
  * Downloads to `path`, going on where an interrupted download stopped, and checks size and hash before the file gets its name.
- * @throws KvsiftError `download_failed` where the connection ends too often or what came is not what was promised, those of `request`
+ * @throws KvsiftError `file_unreadable` where the disk takes no more; `download_failed` where the connection ends too often or what came is not what was promised, those of `request`
  */
 export async function downloadBlob(
   facts: BlobFacts,
@@ -37,6 +37,14 @@ export async function downloadBlob(
       await fetchRest(facts, draft, settings, onProgress);
     } catch (error) {
       if (error instanceof KvsiftError) throw error;
+      // The disk, not the network: whose errors come wrapped by fetch.
+      if (error instanceof Error && 'syscall' in error)
+        throw new KvsiftError(
+          'file_unreadable',
+          `${draft} cannot be written: ${error.message}`,
+          { path: draft },
+          { cause: error },
+        );
       if (settings.signal?.aborted)
         throw new KvsiftError('aborted', `${facts.what}: the download was stopped`, {}, { cause: error });
       const moved = (await sizeOf(draft)) > before;
@@ -74,7 +82,7 @@ async function fetchRest(
     let done = response.status === 206 ? have : 0;
     onProgress(done, size);
     for await (const part of response.body ?? []) {
-      await file.write(part);
+      await file.writeFile(part);
       done += part.length;
       onProgress(done, size);
     }

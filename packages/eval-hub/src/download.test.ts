@@ -1,8 +1,8 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { lstat, mkdir, mkdtemp, readdir, readFile, readlink, rm, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, mkdtemp, open, readdir, readFile, readlink, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { downloadFile } from './download.js';
 import { listFiles } from './list.js';
 import { commit, HubServer } from './testing/hub-server.js';
@@ -77,6 +77,20 @@ describe('a file of the hub', () => {
     expect(Math.min(...ranges)).toBeGreaterThan(0);
     expect(seen.at(-1)).toBe(1);
     expect([...seen].sort((a, b) => a - b)).toEqual(seen);
+  });
+
+  it('says that the disk is full, not that the connection broke, and goes on later', async () => {
+    const handle = await open(join(cache, 'any'), 'w');
+    await handle.close();
+    const full = Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC', syscall: 'write' });
+    const write = vi.spyOn(Object.getPrototypeOf(handle) as typeof handle, 'writeFile').mockRejectedValue(full);
+    await expect(get('folder/large file.jsonl')).rejects.toMatchObject({
+      code: 'file_unreadable',
+      message: expect.stringMatching(/incomplete cannot be written: ENOSPC/),
+    });
+    expect(write).toHaveBeenCalledTimes(1);
+    write.mockRestore();
+    expect((await readFile(await get('folder/large file.jsonl'))).equals(large)).toBe(true);
   });
 
   it('starts anew where the server cannot go on', async () => {

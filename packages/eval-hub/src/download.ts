@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
 import { copyFile, mkdir, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
@@ -8,6 +9,7 @@ import { type BlobFacts, type DownloadProgress, downloadBlob } from './blob.js';
 import { request } from './request.js';
 import { checkNames, type HubOptions, type HubRepository, type HubSettings, hubSettings } from './settings.js';
 
+/** Which file to fetch, and how to know that it is the right one. */
 export interface DownloadOptions extends HubOptions, HubRepository {
   /** File in the repository. */
   readonly path: string;
@@ -20,8 +22,8 @@ export interface DownloadOptions extends HubOptions, HubRepository {
  * One file of a repository, from the shared cache or the hub; the layout is the one that the Hugging Face tools share, so that files which they
  * fetched are found, and they find ours.
  * @returns its path in the cache
- * @throws KvsiftError `file_not_found` (no such repository, revision or file; offline: not in the cache), `download_failed` (access, network, damage), `invalid_argument`,
- * `aborted`
+ * @throws KvsiftError `file_not_found` (no such repository, revision or file; offline: not in the cache), `download_failed` (access, network, damage), `file_unreadable` (the
+ * disk takes no more), `invalid_argument`, `aborted`
  */
 export async function downloadFile(options: DownloadOptions): Promise<string> {
   const settings = await hubSettings(options);
@@ -119,9 +121,9 @@ async function point(place: string, blob: string): Promise<void> {
 }
 
 async function checkCached(path: string, sha256: string, what: string): Promise<void> {
-  const got = createHash('sha256')
-    .update(await readFile(path))
-    .digest('hex');
+  const hash = createHash('sha256');
+  for await (const part of createReadStream(path)) hash.update(part as Buffer);
+  const got = hash.digest('hex');
   if (got === sha256.toLowerCase()) return;
   throw new KvsiftError('download_failed', `${what}: its SHA-256 is ${got}, expected ${sha256}: the data have changed`, { path });
 }

@@ -5,6 +5,7 @@ import type { Label } from './label.js';
  * NVIDIA/kvpress 8bb29b9. `fixed`: ours, without the quirks that score right answers 0 or wrong ones 1.
  */
 export const INFINITE_BENCH_PROFILES = ['reference', 'nacl', 'kvpress', 'fixed'] as const;
+/** Name of a way to score. */
 export type InfiniteBenchProfile = (typeof INFINITE_BENCH_PROFILES)[number];
 
 /** What a scorer is given besides prediction and label. */

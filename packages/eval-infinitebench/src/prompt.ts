@@ -5,6 +5,7 @@ import { type InfiniteBenchTask, TASK_FACTS } from './tasks.js';
 
 /** Whose wording of the prompts: the reference's, or kvpress' own. */
 export const INFINITE_BENCH_TEMPLATES = ['reference', 'kvpress'] as const;
+/** Name of a set of prompt templates. */
 export type InfiniteBenchTemplates = (typeof INFINITE_BENCH_TEMPLATES)[number];
 
 /** What the places of the task's template stand for. The instructions of code_run rows are discarded, math_find names its extreme twice. */

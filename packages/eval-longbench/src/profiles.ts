@@ -26,5 +26,7 @@ export const LONGBENCH_RULES = {
   fixed: { codeSimilarity: 'levenshtein', maxMoves: Infinity, stripStart: false, repaired: true },
 } as const satisfies Readonly<Record<string, ScoringRules>>;
 
+/** Name of a way to score. */
 export type LongBenchProfile = keyof typeof LONGBENCH_RULES;
+/** All of them, the default first. */
 export const LONGBENCH_PROFILES = Object.keys(LONGBENCH_RULES) as readonly LongBenchProfile[];

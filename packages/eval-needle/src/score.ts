@@ -15,6 +15,7 @@ import type { Needle } from './presets.js';
  * the sides exchanged, as that runner calls it. `fixed`: ours, `overlap` without regard to punctuation and articles.
  */
 export const NEEDLE_PROFILES = ['overlap', 'rouge1', 'kvpress', 'fixed'] as const;
+/** Name of a way to score. */
 export type NeedleProfile = (typeof NEEDLE_PROFILES)[number];
 
 function sharedWords(found: readonly string[], wanted: readonly string[]): number {

@@ -26,6 +26,7 @@ export const runRecordSchema = z.object({
     }),
   ),
 });
+/** What a run tells its workers of itself. */
 export type RunRecord = z.output<typeof runRecordSchema>;
 
 /** One request to one of the run's models. */
@@ -43,6 +44,7 @@ export const jobSchema = z.object({
   sequence: z.number(),
   retention: z.boolean(),
 });
+/** One request in the queue. */
 export type Job = z.output<typeof jobSchema>;
 
 /** What a worker sends back: the answers, and the error that kept it from the others where it lies in the sample. */

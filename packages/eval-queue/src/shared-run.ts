@@ -11,6 +11,7 @@ import { queueName, RunList } from './run-list.js';
 /** Times that a sample is tried before it is set aside, whether its workers raised an error or died. */
 export const tries = 3;
 
+/** Where a run meets its workers, and what they must agree with. */
 export interface SharedRunOptions {
   readonly url: string;
   /** Names the run: the same when it is continued. Letters, digits and dashes. */

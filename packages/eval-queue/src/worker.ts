@@ -21,6 +21,7 @@ export type WorkerEvent =
   /** This try failed; `left` more follow. */
   | { readonly type: 'failed'; readonly message: string; readonly left: number };
 
+/** Where a worker finds runs, and what it answers them with. */
 export interface WorkerOptions {
   readonly url: string;
   readonly registry: PolicyRegistry;

@@ -6,6 +6,7 @@ import { RULER_RECIPES, type RulerTask } from './task-facts.js';
  * line there. `kvcache-factory`: c97f9d7, cleans nothing. `fixed`: ours, answers count only as whole words.
  */
 export const RULER_PROFILES = ['reference', 'kvpress', 'kvcache-factory', 'fixed'] as const;
+/** Name of a way to score. */
 export type RulerProfile = (typeof RULER_PROFILES)[number];
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are the characters that the reference replaces

@@ -39,6 +39,7 @@ export const RULER_RECIPES = {
 
 /** A task of RULER. */
 export type RulerTask = keyof typeof RULER_RECIPES;
+/** The thirteen tasks in their published order. */
 export const RULER_TASKS = Object.keys(RULER_RECIPES) as readonly RulerTask[];
 
 /** Prompt and generation length of a kind of task. */

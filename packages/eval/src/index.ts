@@ -1,3 +1,4 @@
+export { ownBudget } from '@kvsift/policy';
 export type {
   AnswerRequest,
   CacheSetting,

@@ -1,5 +1,6 @@
 /** Families that the decoder knows how to run. */
 export const architectures = ['llama', 'mistral', 'qwen2', 'qwen3', 'phi3', 'gemma2', 'gemma3'] as const;
+/** A family that the decoder knows how to run. */
 export type Architecture = (typeof architectures)[number];
 
 /** How rotary frequencies are scaled; parameters as in the papers and in Hugging Face's `rope_scaling`. */
@@ -34,6 +35,7 @@ export type RopeScaling =
   /** Inverse frequencies are divided by these (GGUF `rope_freqs.weight`). */
   | { readonly type: 'factors'; readonly factors: readonly number[] };
 
+/** Rotary positions of a layer. */
 export interface RopeConfig {
   readonly theta: number;
   /** Channels of a head that rotate: the first `dimensions`. */

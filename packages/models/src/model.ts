@@ -10,6 +10,7 @@ export interface LoadedRope {
   readonly scale: number;
 }
 
+/** Where the weights of a model lie. */
 export interface ModelSource {
   readonly config: ModelConfig;
   readonly format: 'gguf' | 'safetensors';
@@ -18,6 +19,7 @@ export interface ModelSource {
   readonly path: string;
 }
 
+/** Who may stop loading, and who is told of it. */
 export interface LoadOptions {
   readonly signal?: AbortSignal;
   /** Called after each layer: layers done of all. */

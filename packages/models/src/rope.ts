@@ -1,5 +1,6 @@
 import type { RopeConfig } from './config.js';
 
+/** Rotary frequencies of a layer, scaling applied. */
 export interface RopeTable {
   /** Radians per position of pair c, length dimensions / 2. */
   readonly inverseFrequencies: Float32Array;

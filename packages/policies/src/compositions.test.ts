@@ -50,6 +50,13 @@ describe('compositions', () => {
     expect(registry.parse(expression).begin).toBeTypeOf('function');
   });
 
+  it('ignore budgets where all that they wrap do', () => {
+    for (const expression of ['think(full)', 'rerotate(full)'])
+      expect(registry.parse(expression).ignoresBudget, expression).toBe(true);
+    for (const expression of ['think(snapkv)', 'phases(prompt=full, answer=decoding(knorm))'])
+      expect(registry.parse(expression).ignoresBudget, expression).toBeUndefined();
+  });
+
   it('a policy that does not say what its runs do is refused when they begin', () => {
     const cake = registry.parse('cake');
     const silent = { ...cake, traits: [] };

@@ -1,12 +1,13 @@
-import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { outsideVersions } from '@kvsift/policy';
-import { describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import { policyOf, registryFor, withAbsoluteSource } from './external.js';
 import { allPolicies } from './index.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'kvsift-external-'));
+afterAll(() => rmSync(folder, { recursive: true }));
 const source = `
 const parameters = { window: { kind: 'integer', default: 3, min: 1, description: 'w' } };
 const definition = { name: 'mine', title: 'Mine', idea: '', parameters, observes: '', costs: '', phases: ['prefill'], create: () => ({}) };
@@ -29,6 +30,18 @@ describe('policyOf', () => {
     packageAt(join(folder, 'node_modules', 'kvsift-policy-mine'));
     expect((await policyOf('./mine(window=5)', allPolicies(), folder)).parameters).toEqual({ window: 5 });
     expect((await policyOf('kvsift-policy-mine', allPolicies(), folder)).name).toBe('mine');
+  });
+
+  it('refuses the name of a policy that there is: both would have one row in a table', async () => {
+    packageAt(join(folder, 'imitation'));
+    writeFileSync(join(folder, 'imitation', 'entry.js'), source.replaceAll("'mine'", "'snapkv'"));
+    await expect(policyOf('./imitation', allPolicies(), folder)).rejects.toMatchObject({
+      code: 'policy_invalid',
+      message: "./imitation: its policy is called 'snapkv', as one of kvsift is: give it another name",
+    });
+    packageAt(join(folder, 'mine'));
+    const once = await registryFor(['./mine'], allPolicies(), folder);
+    expect((await policyOf('./mine', once, folder)).name).toBe('mine');
   });
 
   it('says which package.json cannot be read', async () => {

@@ -12,7 +12,7 @@ const outside = /^(\.{1,2}\/[^()]*|\/[^()]*|@[^()/]+\/[^()]+|kvsift-policy-[^()]
 /**
  * A registry that also takes the folders, files and installed packages that the expressions begin with: `./my-policy(window=16)`,
  * `kvsift-policy-mine`. Packages are looked up from `from`.
- * @throws KvsiftError `policy_unknown` where a package cannot be loaded or exports no policy
+ * @throws KvsiftError `policy_unknown` where a package cannot be loaded or exports no policy; `policy_invalid` where its name is taken
  */
 export async function registryFor(
   expressions: readonly string[],
@@ -25,12 +25,21 @@ export async function registryFor(
   const versions = new Map<string, string>();
   for (const source of sources) {
     const { factory, version } = await loadFactory(source, from);
+    const { name } = factory.definition;
+    const taken = registry.factories.get(name) ?? registry.presets.get(name);
+    if (taken !== undefined && taken !== factory)
+      throw new KvsiftError(
+        'policy_invalid',
+        `${source}: its policy is called '${name}', as one of kvsift is: give it another name`,
+        {
+          source,
+        },
+      );
     loaded.set(source, factory);
-    versions.set(factory.definition.name, version);
+    versions.set(name, version);
   }
-  const own = new Set([...loaded.values()].map(({ definition }) => definition.name));
-  const known = [...registry.factories.values()].filter(({ definition }) => !own.has(definition.name));
-  const all = createRegistry([...known, ...new Set(loaded.values())], [...registry.presets.values()]);
+  const factories = new Set([...registry.factories.values(), ...loaded.values()]);
+  const all = createRegistry([...factories], [...registry.presets.values()]);
   const label = (expression: string): string => {
     const { source = '', rest = '' } = sourceOf(expression) ?? {};
     const name = loaded.get(source)?.definition.name;

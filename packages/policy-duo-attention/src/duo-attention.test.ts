@@ -1,12 +1,14 @@
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createReferenceBackend } from '@kvsift/backend-reference';
 import { conformance, evict, randomInputs } from '@kvsift/policy-testkit';
-import { describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import { duoAttention, streamingHeads } from './duo-attention.js';
 
-const table = join(mkdtempSync(join(tmpdir(), 'kvsift-duo-')), 'gates.json');
+const folder = mkdtempSync(join(tmpdir(), 'kvsift-duo-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+const table = join(folder, 'gates.json');
 // Equal gates in every layer of the kit's models.
 writeFileSync(
   table,
@@ -23,6 +25,14 @@ const make = () => duoAttention({ table, sparsity: 1, sinks: 4, recent: 8 });
 
 describe('duoAttention', () => {
   for (const { name, run } of conformance({ definition: duoAttention.definition, make }, createReferenceBackend)) it(name, run);
+
+  it('takes no head table for gates', () => {
+    const other = join(folder, 'heads.json');
+    writeFileSync(other, JSON.stringify({ kind: 'head-table', importance: [[0.5, 0.5]] }));
+    expect(() => duoAttention({ table: other })).toThrow(
+      /heads.json says that its kind is "head-table", expected gates: kvsift calibrate gates makes one/,
+    );
+  });
 
   it('cuts streaming heads to sinks and recent tokens', async () => {
     const { kept } = await evict(createReferenceBackend(), make(), randomInputs(1), {

@@ -52,7 +52,7 @@ export const duoAttention = definePolicy({
   create: ({ table, sparsity, sinks, recent, slide }) => {
     if (table === '')
       throw new KvsiftError('policy_invalid', 'duo-attention needs a table of gates: duo-attention(table="gates.json")');
-    const gates = readHeadTable(bundledPath(table, tables, '.json'));
+    const gates = readHeadTable(bundledPath(table, tables, '.json'), 'gates');
     return {
       ragged: true,
       ignoresBudget: true,

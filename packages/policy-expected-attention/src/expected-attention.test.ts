@@ -1,14 +1,15 @@
-import { mkdtempSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createReferenceBackend } from '@kvsift/backend-reference';
 import { conformance, evict, type LayerInputs, randomInputs, scoresOf, viewNumbers } from '@kvsift/policy-testkit';
 import { writeSafetensors } from '@kvsift/weights';
-import { describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import { expectedAttention } from './expected-attention.js';
 
 const backend = createReferenceBackend();
 const folder = mkdtempSync(join(tmpdir(), 'kvsift-expected-attention-'));
+afterAll(() => rmSync(folder, { recursive: true }));
 const budget = { kind: 'tokens', tokens: 24 } as const;
 
 async function statisticsFile(

@@ -1,14 +1,15 @@
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createReferenceBackend } from '@kvsift/backend-reference';
 import { snapkv } from '@kvsift/policy-snapkv';
 import { conformance, evict, modelOf, randomInputs } from '@kvsift/policy-testkit';
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import { headBudgets, headkv } from './headkv.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'kvsift-headkv-'));
+afterAll(() => rmSync(folder, { recursive: true }));
 const inputs = randomInputs(1);
 const budget = { kind: 'tokens', tokens: 24 } as const;
 const scorer = () => snapkv({ window: 4 });
@@ -73,6 +74,7 @@ describe('headkv', () => {
   it.each([
     ['missing.json', undefined, 'file_not_found'],
     ['text.json', 'no json', 'file_malformed'],
+    ['gates.json', '{"kind": "gates", "importance": [[1, 1]]}', 'file_malformed'],
     ['negative.json', '{"importance": [[1, -1]]}', 'file_malformed'],
     ['empty.json', '{"importance": []}', 'file_malformed'],
     ['zeros.json', '{"importance": [[0, 0, 0, 0]]}', 'policy_invalid'],

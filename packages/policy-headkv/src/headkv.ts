@@ -56,7 +56,8 @@ export const headkv = definePolicy({
     'Head budgets sum to the whole budget exactly, over all layers; the repository rounds each head, and loses what a head gets beyond the prompt.',
   ],
   create: ({ policy, table, beta, counted, temperature }) => {
-    const read: HeadTable | undefined = table === '' ? undefined : readHeadTable(bundledPath(table, tables, '.json'));
+    const read: HeadTable | undefined =
+      table === '' ? undefined : readHeadTable(bundledPath(table, tables, '.json'), 'head-table');
     if (read?.importance.flat().every((value) => value === 0)) {
       throw new KvsiftError('policy_invalid', `headkv: ${table} must have a head of an importance above 0, not zeros only`);
     }

@@ -1,2 +1,2 @@
 export { headBudgets, headkv } from './headkv.js';
-export { type HeadTable, perKvHead, readHeadTable } from './table.js';
+export { type HeadTable, perKvHead, readHeadTable, type TableKind } from './table.js';

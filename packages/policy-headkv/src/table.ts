@@ -7,11 +7,15 @@ export interface HeadTable {
   readonly importance: readonly (readonly number[])[];
 }
 
+/** What the numbers of a file are: the importance of heads for finding things, or how much of a head streaming would lose. */
+export type TableKind = 'head-table' | 'gates';
+
 /**
- * Reads a head table: JSON {"importance": [[...], ...]}.
+ * Reads a table of heads: JSON {"importance": [[...], ...]}.
+ * @param kind as files made by `kvsift calibrate` say it; others say nothing
  * @throws KvsiftError `file_not_found` or `file_malformed` naming the file and what was expected
  */
-export function readHeadTable(path: string): HeadTable {
+export function readHeadTable(path: string, kind: TableKind): HeadTable {
   let text: string;
   try {
     text = readFileSync(path, 'utf8');
@@ -30,6 +34,13 @@ export function readHeadTable(path: string): HeadTable {
     value = JSON.parse(text);
   } catch (cause) {
     throw malformed(cause);
+  }
+  const found = typeof value === 'object' && value !== null && 'kind' in value ? value.kind : kind;
+  if (found !== kind) {
+    const made = `kvsift calibrate ${kind} makes one`;
+    throw new KvsiftError('file_malformed', `${path} says that its kind is ${JSON.stringify(found)}, expected ${kind}: ${made}`, {
+      path,
+    });
   }
   const rows = typeof value === 'object' && value !== null && 'importance' in value ? value.importance : undefined;
   const isRow = (row: unknown): row is number[] =>

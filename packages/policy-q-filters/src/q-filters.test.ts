@@ -1,13 +1,14 @@
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createReferenceBackend } from '@kvsift/backend-reference';
 import { conformance, evict, randomInputs } from '@kvsift/policy-testkit';
-import { describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import { filterOf, mainDirection } from './calibration.js';
 import { qFilters } from './q-filters.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'kvsift-q-filters-'));
+afterAll(() => rmSync(folder, { recursive: true }));
 
 /** A safetensors file with one f32 tensor. */
 function filtersFile(name: string, shape: readonly number[], value: (index: number) => number): string {

@@ -1,4 +1,4 @@
-import { mkdtempSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createReferenceBackend } from '@kvsift/backend-reference';
@@ -6,11 +6,12 @@ import { streamingLlm } from '@kvsift/policy-streaming-llm';
 import { conformance, contextOf, evict, layerView, randomInputs } from '@kvsift/policy-testkit';
 import { uniformAt } from '@kvsift/tensor';
 import { writeSafetensors } from '@kvsift/weights';
-import { describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import { learnedMap, placeWeights, readLearned } from './learned.js';
 import { ratchet } from './ratchet.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'kvsift-ratchet-'));
+afterAll(() => rmSync(folder, { recursive: true }));
 
 /** The map from which training begins: rows of normally distributed numbers, the same for queries and keys of every head. */
 async function performerMap(name: string, layers: number, kvHeads: number, features: number, headDim: number): Promise<string> {

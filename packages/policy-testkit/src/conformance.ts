@@ -2,7 +2,7 @@ import { deepStrictEqual, ok, rejects, strictEqual } from 'node:assert/strict';
 import { type Budget, type EvictionPolicy, isScored, type PolicyDefinition, traitsOf } from '@kvsift/policy';
 import { type Backend, isKvsiftError, scoped } from '@kvsift/tensor';
 import { costOf } from './cost.js';
-import { contextOf, type Evicted, evict, scoresOf } from './evict.js';
+import { contextOf, type Evicted, evict, evictIn, scoresOf, sourceOf } from './evict.js';
 import { inPasses } from './in-passes.js';
 import type { LayerInputs } from './layer-inputs.js';
 import { layerView } from './layer-inputs.js';
@@ -23,6 +23,14 @@ export interface Check {
 
 const length = 64;
 const half: Budget = { kind: 'tokens', tokens: 32 };
+const observations = [
+  'queries',
+  'queriesBeforeRotation',
+  'keysBeforeRotation',
+  'hidden',
+  'columnSums',
+  'outputProjection',
+] as const;
 const share: Budget = { kind: 'share', numerator: 1, denominator: 5 };
 
 /**
@@ -95,6 +103,28 @@ export function conformance({ definition, make }: Subject, makeBackend: () => Ba
     await run(backend, policy, randomInputs(2, { length: 80 }), { kind: 'tokens', tokens: 40 });
     deepStrictEqual((await run(backend, policy)).kept, first.kept);
     deepStrictEqual((await run(backend, make())).kept, first.kept);
+    const other = randomInputs(3, { length });
+    deepStrictEqual((await run(backend, policy, other)).kept, (await run(backend, make(), other)).kept);
+  });
+  check('keeps sequences apart that are read at the same time', async (backend) => {
+    using scope = scoped(backend);
+    const policy = make();
+    const sequences = [72, 60, length].map((size, sequence) => {
+      const given = randomInputs(4 + sequence, { length: size });
+      const identity = { layers: 4, layer: 1, seed: sequence, sequence };
+      return { given, identity, source: sourceOf(scope, given, identity) };
+    });
+    const runs = sequences.map(({ given, identity }) => policy.begin(contextOf(given, { budget: half, ...identity })));
+    try {
+      for (const [index, { given, identity, source }] of sequences.entries()) {
+        const begun = runs[index];
+        if (begun === undefined) continue;
+        const alone = await run(backend, make(), given, half, identity);
+        deepStrictEqual((await evictIn(begun, 1, source)).kept, alone.kept, 'another sequence had a say');
+      }
+    } finally {
+      for (const begun of runs) begun.dispose();
+    }
   });
   check('answers alike in passes of any size', async (backend) => {
     const { kvHeads, headDim } = inputs;
@@ -105,6 +135,11 @@ export function conformance({ definition, make }: Subject, makeBackend: () => Ba
   check(definition.seeded ? 'draws other entries for another seed' : 'does not depend on the seed', async (backend) => {
     const one = await run(backend, make(), inputs, half, { seed: 1 });
     const other = await run(backend, make(), inputs, half, { seed: 2 });
+    strictEqual(JSON.stringify(one.kept) === JSON.stringify(other.kept), !definition.seeded);
+  });
+  check(definition.seeded ? 'draws other entries for another sequence' : 'does not depend on the sequence', async (backend) => {
+    const one = await run(backend, make(), inputs, half, { sequence: 1 });
+    const other = await run(backend, make(), inputs, half, { sequence: 2 });
     strictEqual(JSON.stringify(one.kept) === JSON.stringify(other.kept), !definition.seeded);
   });
   check('treats KV heads alike', async (backend) => {
@@ -137,16 +172,19 @@ export function conformance({ definition, make }: Subject, makeBackend: () => Ba
     const broken = { ...inputs, keys, values };
     validate(await run(backend, make(), broken), broken, exact, make().ragged);
   });
-  check('does not modify keys and values', async (backend) => {
+  check('does not modify keys, values and what it observes', async (backend) => {
     using scope = scoped(backend);
     const policy = make();
     using started = policy.begin(contextOf(inputs, { budget: half, layers: 4 }));
     const budget = started.budgets[0];
     if (budget === undefined || budget.total >= length * inputs.kvHeads) return;
     const view = layerView(scope.backend, inputs, { budget, observe: started.observe, layers: 4 });
+    const seen = () => Promise.all(observations.map((name) => view[name]?.read()));
+    const before = await seen();
     await started.select({ ...view, keep: scope.keep });
     deepStrictEqual(await view.cache.keys.read(), inputs.keys);
     deepStrictEqual(await view.cache.values.read(), inputs.values);
+    deepStrictEqual(await seen(), before);
   });
   check('needs memory linear in the prompt', async (backend) => {
     const [small, large] = [await costOf(backend, make(), 128), await costOf(backend, make(), 512)];

@@ -6,12 +6,14 @@ import {
   type LayerBudget,
   type LayerView,
   type Observation,
+  type PolicyRun,
   type SequenceContext,
   uniformLayer,
 } from '@kvsift/policy';
 import { type Backend, type Scope, type Selection, scoped, type Tensor } from '@kvsift/tensor';
 import { type LayerInputs, layerView, modelOf } from './layer-inputs.js';
 
+/** Which layer of which sequence is evicted, and to what budget. */
 export interface EvictOptions {
   readonly budget: Budget;
   readonly counting?: 'floor' | 'kvpress';
@@ -61,8 +63,13 @@ export async function evictFrom(
   source: LayerSource,
 ): Promise<Evicted> {
   using run = policy.begin(context);
+  return await evictIn(run, layer, source);
+}
+
+/** As `evictFrom`, in a run that has begun. */
+export async function evictIn(run: PolicyRun, layer: number, source: LayerSource): Promise<Evicted> {
   const budget = run.budgets[layer];
-  if (budget === undefined) throw new Error(`${policy.name} has no budget for layer ${layer}`);
+  if (budget === undefined) throw new Error(`the policy has no budget for layer ${layer}`);
   if (budget.total >= source.length * source.kvHeads) return everything(source, budget.perHead);
   return readDecision(await run.select(source.view(run.observe, budget)), source, budget.perHead);
 }

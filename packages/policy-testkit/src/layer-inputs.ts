@@ -69,6 +69,7 @@ export function cacheOf(
   return { ...viewOfRows(backend, rows(inputs.keys), kvHeads, length), values: rows(inputs.values) };
 }
 
+/** Which layer of which sequence a view shows, and what it observes. */
 export interface ViewOptions {
   readonly layer?: number;
   readonly layers?: number;

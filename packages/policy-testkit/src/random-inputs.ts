@@ -1,6 +1,7 @@
 import { uniformAt } from '@kvsift/tensor';
 import { type LayerInputs, ropeFrequencies } from './layer-inputs.js';
 
+/** Shape of a random layer. */
 export interface RandomShape {
   readonly queryHeads?: number;
   readonly kvHeads?: number;

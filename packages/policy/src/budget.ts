@@ -1,5 +1,5 @@
 import { KvsiftError } from '@kvsift/tensor';
-import type { Budget, LayerBudget, ModelShape, SequenceContext } from './contract.js';
+import type { Budget, EvictionPolicy, LayerBudget, ModelShape, SequenceContext } from './contract.js';
 
 const unitBytes: Readonly<Record<string, number>> = {
   B: 1,
@@ -41,6 +41,19 @@ export function formatBudget(budget: Budget): string {
   if (budget.kind === 'share') return `${percent(budget.numerator, budget.denominator)}%`;
   const unit = (['GiB', 'MiB', 'KiB'] as const).find((name) => budget.bytes % (unitBytes[name] ?? 1) === 0) ?? 'B';
   return `${budget.bytes / (unitBytes[unit] ?? 1)}${unit}`;
+}
+
+/** What tables name in the place of a budget where a policy's parameters alone say what is kept. */
+export const ownBudget = 'own';
+
+/** The budgets at which a policy differs: those given or, where it ignores them, its own alone. */
+export function budgetsFor(policy: Pick<EvictionPolicy, 'ignoresBudget'>, budgets: readonly string[]): readonly string[] {
+  return policy.ignoresBudget === true ? [ownBudget] : budgets;
+}
+
+/** The budget of a session whose budget is named so; none for a policy's own. @throws KvsiftError `budget_invalid` */
+export function namedBudget(name: string): { readonly budget?: Budget } {
+  return name === ownBudget ? {} : { budget: parseBudget(name) };
 }
 
 /**

@@ -220,7 +220,7 @@ export interface EvictionPolicy {
   readonly ragged: boolean;
   /** What its runs may do besides choosing survivors: wrappers refuse what they cannot go along with. Absent: nothing. */
   readonly traits?: readonly PolicyTrait[];
-  /** True where the parameters alone say what is kept: such a policy may come without a budget. */
+  /** True where the parameters alone say what is kept: such a policy may come without a budget. `definePolicy` says it of a wrapper whose wrapped policies all do. */
   readonly ignoresBudget?: boolean;
   /** @throws KvsiftError `budget_invalid` where the budget cannot hold what the policy protects */
   begin(context: SequenceContext): PolicyRun;

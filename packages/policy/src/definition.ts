@@ -67,7 +67,15 @@ export function definePolicy<const S extends ParameterSchema, B extends Omit<Evi
       ...given,
     });
     const body = definition.create(parameters);
-    return { ...body, name: definition.name, parameters: parameters as Readonly<Record<string, ParameterValue>> };
+    const values: readonly unknown[] = Object.values(parameters);
+    const wrapped = values.filter((value) => typeof value === 'object' && value !== null && 'begin' in value);
+    const ignores = wrapped.length > 0 && wrapped.every((policy) => (policy as EvictionPolicy).ignoresBudget === true);
+    return {
+      ...(ignores && { ignoresBudget: true }),
+      ...body,
+      name: definition.name,
+      parameters: parameters as Readonly<Record<string, ParameterValue>>,
+    };
   };
   return Object.assign(make, { definition });
 }

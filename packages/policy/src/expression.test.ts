@@ -61,7 +61,15 @@ describe('parsePolicy', () => {
 
   it.each([
     ['nonsense', 'policy_unknown', "column 1: no policy 'nonsense'; known: both, plain-one, wrapper"],
-    ['wrapper(planone)', 'policy_unknown', 'column 9: no policy'],
+    ['wrapper(planone)', 'policy_unknown', "column 9: no policy 'planone'; did you mean plain-one? known: both"],
+    ['warpper', 'policy_unknown', 'did you mean wrapper?'],
+    [
+      'plain-one(path=/a.json)',
+      'policy_invalid',
+      `column 16: expected a number, a word, a policy, [numbers] or "text", found '/'`,
+    ],
+    ["plain-one(path='a')", 'policy_invalid', 'column 16: expected a number'],
+    ['plain-one(path="C:\\models")', 'policy_invalid', 'column 16: expected a text as in JSON, where \\ is written \\\\'],
     ['plain-one(widnow=3)', 'policy_invalid', "column 11: plain-one has no parameter 'widnow'; it has: window, kernel"],
     ['plain-one(window=0)', 'policy_invalid', 'window must be an integer from 1, not 0'],
     ['plain-one(kernel=4)', 'policy_invalid', 'kernel must be an odd integer, not 4'],

@@ -1,5 +1,6 @@
 import { isKvsiftError, KvsiftError } from '@kvsift/tensor';
 import type { EvictionPolicy, ParameterValue } from './contract.js';
+import { nearest } from './nearest.js';
 import { defaultOf, type ParameterDefinition, unknownParameter } from './parameters.js';
 import type { PolicyRegistry } from './registry.js';
 
@@ -52,9 +53,10 @@ function build(call: Call, text: string, registry: PolicyRegistry): EvictionPoli
   if (preset !== undefined && call.arguments.length === 0) return parsePolicy(preset.expression, registry);
   const factory = registry.factories.get(call.name);
   if (factory === undefined) {
-    const known = [...registry.factories.keys(), ...registry.presets.keys()].sort().join(', ');
-    const hint =
-      preset === undefined ? `no policy '${call.name}'; known: ${known}` : `the preset ${call.name} takes no parameters`;
+    const known = [...registry.factories.keys(), ...registry.presets.keys()].sort();
+    const meant = nearest(call.name, known);
+    const list = `${meant === undefined ? '' : `did you mean ${meant}? `}known: ${known.join(', ')}`;
+    const hint = preset === undefined ? `no policy '${call.name}'; ${list}` : `the preset ${call.name} takes no parameters`;
     throw failure('policy_unknown', text, call.column, hint);
   }
   const { parameters: schema } = factory.definition;
@@ -138,10 +140,10 @@ class Reader {
     const column = this.#skip() + 1;
     const name = this.#match(/[A-Za-z]\w*(?=\s*=)/y);
     if (name !== undefined) this.#take('=');
-    return { column, ...(name !== undefined && { name }), value: this.#value() };
+    return { column, ...(name !== undefined && { name }), value: this.#value(name !== undefined) };
   }
 
-  #value(): Argument['value'] {
+  #value(named: boolean): Argument['value'] {
     if (this.#take('[')) {
       const items: number[] = [];
       if (this.#take(']')) return items;
@@ -152,8 +154,20 @@ class Reader {
     }
     this.#skip();
     const quoted = this.#match(/"(?:[^"\\]|\\.)*"/y);
-    if (quoted !== undefined) return JSON.parse(quoted) as string;
-    return /[-+.\d]/.test(this.text[this.#at] ?? '') ? this.#number() : this.#call();
+    if (quoted !== undefined) return this.#text(quoted);
+    const next = this.text[this.#at] ?? '';
+    if (named && !/[-+.\w]/.test(next)) throw this.#wrong('a number, a word, a policy, [numbers] or "text"');
+    return /[-+.\d]/.test(next) ? this.#number() : this.#call();
+  }
+
+  /** What a text in quotes says, written as in JSON. */
+  #text(quoted: string): string {
+    try {
+      return JSON.parse(quoted) as string;
+    } catch {
+      this.#at -= quoted.length;
+      throw this.#wrong('a text as in JSON, where \\ is written \\\\');
+    }
   }
 
   #number(): number {

@@ -29,6 +29,7 @@ export type ParameterDefinition = Described &
     | { readonly kind: 'scored'; readonly default?: () => ScoredPolicy }
   );
 
+/** Parameters of a policy by name. */
 export type ParameterSchema = Readonly<Record<string, ParameterDefinition>>;
 
 type ValueOf<D extends ParameterDefinition> = D extends { kind: 'integer' | 'number' }

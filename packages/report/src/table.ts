@@ -1,4 +1,4 @@
-import type { SummaryRow } from '@kvsift/eval';
+import { ownBudget, type SummaryRow } from '@kvsift/eval';
 import type { ReportData } from './combine.js';
 import { runNotes } from './notes.js';
 import { formatBytes, formatDifference, formatRate, formatScore, formatSeconds } from './numbers.js';
@@ -31,7 +31,7 @@ const columns: readonly Column[] = [
   { title: 'suite', align: 'left', text: ({ suite }) => suite, shown: several(({ suite }) => suite) },
   { title: 'task', align: 'left', text: ({ task }) => task, shown: several(({ task }) => task) },
   { title: 'policy', align: 'left', text: ({ label }) => label, shown: () => true },
-  { title: 'budget', align: 'right', text: ({ budget }) => budget, shown: () => true },
+  { title: 'budget', align: 'right', text: budgetText, shown: () => true },
   { title: 'manifest', align: 'left', text: ({ manifests }) => manifests.join(', '), shown: areMixed },
   { title: 'accuracy', align: 'right', text: ({ score }) => formatScore(score.mean), shown: () => true },
   {
@@ -52,6 +52,11 @@ const columns: readonly Column[] = [
   { title: 'decode tokens/s', align: 'right', text: (row) => formatRate(row.decodeTokensPerSecond), shown: () => true },
   { title: 'failed', align: 'right', text: ({ failed }) => `${failed}`, shown: (rows) => rows.some(({ failed }) => failed > 0) },
 ];
+
+/** The budget; where a policy ignores it, what its parameters kept. */
+function budgetText({ budget, cacheShare }: SummaryRow): string {
+  return budget === ownBudget && cacheShare !== undefined ? `${budget}: ${Math.round(100 * cacheShare)}%` : budget;
+}
 
 /** Whether rows of one model and suite come from several manifests. */
 function areMixed(rows: readonly SummaryRow[]): boolean {

@@ -51,6 +51,7 @@ export interface ChunkSize {
   readonly work: number;
 }
 
+/** What a backend is and how it computes: what results must be read with. */
 export interface BackendInfo {
   readonly name: 'reference' | 'cpu' | 'cuda' | (string & {});
   /** What computes: kernel path, device; the same for any number of threads. Goes into manifests. */

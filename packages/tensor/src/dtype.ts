@@ -18,10 +18,12 @@ export type BlockType =
   | 'iq4_nl'
   | 'iq4_xs';
 
+/** Element types of tensors, and block types of quantised weights. */
 export type DType = ElementType | BlockType;
 
 /** Storage types of a key/value cache. `q8_0` needs heads of whole blocks (32 channels), and halves a cache of 16 bits. */
 export type KvType = (typeof kvTypes)[number];
+/** Types in which keys and values can be stored. */
 export const kvTypes = ['f32', 'f16', 'bf16', 'q8_0'] as const;
 
 /** Values in one block and bytes of one block; an element type is a block of one value. */

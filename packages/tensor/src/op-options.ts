@@ -11,6 +11,7 @@ export interface AttentionShape {
   readonly window?: number;
 }
 
+/** What `attention` is asked for besides its output. */
 export interface AttentionOptions extends AttentionShape {
   /** Ask for the natural log-sum-exp of each row: f32 [rows, queryHeads]. */
   readonly logSumExp?: boolean;
@@ -23,6 +24,7 @@ export interface AttentionOptions extends AttentionShape {
   readonly columnSums?: Tensor;
 }
 
+/** What `attention` returns. */
 export interface AttentionResult {
   /** f32 [rows, queryHeads · headDim] */
   readonly output: Tensor;
@@ -32,6 +34,7 @@ export interface AttentionResult {
 /** Which probabilities are reduced over the query rows into one number per key. */
 export type ColumnStatistic = 'sum' | 'max';
 
+/** Which query rows see which entries where probabilities are summed per key. */
 export interface ColumnOptions extends AttentionShape {
   /** 'causal': row i of m sees the entries 0 … length − behind − m + i of its head. 'none': every row sees every entry (NACL). */
   readonly mask: 'causal' | 'none';
@@ -43,6 +46,7 @@ export interface ColumnOptions extends AttentionShape {
   readonly logSumExp?: Tensor;
 }
 
+/** Which channels rotate, and how fast. */
 export interface RopeOptions {
   readonly heads: number;
   /** f32 [rotary / 2]: angle per position of each pair (c, c + rotary / 2); a smaller rotary part leaves the other channels alone. */
@@ -51,6 +55,7 @@ export interface RopeOptions {
   readonly scale?: number;
 }
 
+/** Constants of a root-mean-square norm. */
 export interface NormOptions {
   readonly epsilon: number;
   /** Added to the weight: 1 for Gemma. Default 0. */
@@ -60,6 +65,7 @@ export interface NormOptions {
 /** What a gated layer applies to its first half. */
 export type Activation = 'silu' | 'gelu_tanh' | 'gelu';
 
+/** What `linear` adds to the product, and how exact it has to be. */
 export interface LinearOptions {
   /** f32 [outputs] */
   readonly bias?: Tensor;
@@ -94,6 +100,7 @@ export interface FeedForwardOptions extends NormOptions {
   readonly apart?: boolean;
 }
 
+/** How `matmul` takes its second operand, and how exact it has to be. */
 export interface MatmulOptions {
   readonly transposeB?: boolean;
   /**
@@ -103,12 +110,14 @@ export interface MatmulOptions {
   readonly coarse?: boolean;
 }
 
+/** Which rows `covariance` is of. */
 export interface CovarianceOptions {
   readonly heads: number;
   /** Rows before it are left out. Default 0. */
   readonly first?: number;
 }
 
+/** What `covariance` returns. */
 export interface Moments {
   /** f32 [heads, headDim] */
   readonly mean: Tensor;
@@ -135,10 +144,13 @@ export interface SamplingRule {
 
 /** In the order of their codes in native backends. */
 export const unaryOps = ['exp', 'log', 'sqrt', 'abs', 'neg', 'square', 'reciprocal', 'floor', 'isfinite'] as const;
+/** An op on each element. */
 export type UnaryOp = (typeof unaryOps)[number];
 /** In the order of their codes in native backends. */
 export const binaryOps = ['add', 'sub', 'mul', 'div', 'max', 'min', 'less'] as const;
+/** An op on pairs of elements. */
 export type BinaryOp = (typeof binaryOps)[number];
+/** What becomes of the elements along an axis. */
 export type ReduceOp = 'sum' | 'mean' | 'max' | 'min' | 'variance';
 
 /** Protection and quota of a top-k selection. */

@@ -8,6 +8,7 @@ export interface ChatMessage {
   readonly [key: string]: unknown;
 }
 
+/** What a chat template is given besides the messages. */
 export interface ChatTemplateOptions {
   /** End with the opening of the assistant's turn. Default false. */
   readonly addGenerationPrompt?: boolean;

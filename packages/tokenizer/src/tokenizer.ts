@@ -8,6 +8,7 @@ export interface EncodeOptions {
   readonly parseSpecial?: boolean;
 }
 
+/** How ids become text. */
 export interface DecodeOptions {
   /** Leave out special tokens. Default false. */
   readonly skipSpecial?: boolean;
@@ -23,6 +24,7 @@ export interface TokenStream {
   end(): string;
 }
 
+/** A model's vocabulary: text to ids and back, and its chat template. */
 export interface Tokenizer {
   /** Largest id + 1. A model may have more rows: ids without a token decode to nothing. */
   readonly vocabSize: number;

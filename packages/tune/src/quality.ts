@@ -2,6 +2,7 @@ import type { LanguageModel, Session, SessionOptions } from '@kvsift/engine';
 import { KvsiftError } from '@kvsift/tensor';
 import type { TunePrompt } from './prompts.js';
 
+/** How prompts are read and answered. */
 export interface ReadingOptions {
   /** Most tokens of an answer. */
   readonly maxTokens: number;

@@ -1,8 +1,10 @@
 import { createReferenceBackend } from '@kvsift/backend-reference';
 import { demoModelPath, factDocument } from '@kvsift/demo-model';
 import { type LanguageModel, load, Session } from '@kvsift/engine';
+import { knorm } from '@kvsift/policy-knorm';
 import { snapkv } from '@kvsift/policy-snapkv';
 import { streamingLlm } from '@kvsift/policy-streaming-llm';
+import { threshold } from '@kvsift/policy-threshold';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { parsePrompts } from './prompts.js';
 import { holds } from './quality.js';
@@ -37,6 +39,12 @@ describe('tuning', () => {
     expect(best?.cacheBytes).toBeLessThan(0.42 * full.cacheBytes);
     expect(tried).toHaveLength(4);
     expect(trials.slice(0, 4).every(({ prompts }) => prompts === 2)).toBe(true);
+  });
+
+  it('tries a policy that ignores budgets once', async () => {
+    const own = threshold({ policy: knorm(), threshold: -4 });
+    const { tried } = await tune(model, documents, { policies: [own], budgets: ['40%', '100%'], maxTokens: 6 });
+    expect(tried.map(({ budget }) => budget)).toEqual(['own']);
   });
 
   it('goes by the probability of the full cache answer where none is given', async () => {

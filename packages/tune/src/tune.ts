@@ -1,5 +1,5 @@
 import type { LanguageModel } from '@kvsift/engine';
-import { type EvictionPolicy, formatPolicy, parseBudget } from '@kvsift/policy';
+import { budgetsFor, type EvictionPolicy, formatPolicy, namedBudget } from '@kvsift/policy';
 import { KvsiftError } from '@kvsift/tensor';
 import { halve, type Measured } from './halving.js';
 import type { TunePrompt } from './prompts.js';
@@ -23,6 +23,7 @@ export interface Trial extends Candidate {
   readonly secondsPerPrompt: number;
 }
 
+/** What to choose from, and what must be kept. */
 export interface TuneOptions extends Partial<ReadingOptions> {
   readonly policies: readonly EvictionPolicy[];
   readonly budgets: readonly string[];
@@ -36,6 +37,7 @@ export interface TuneOptions extends Partial<ReadingOptions> {
   readonly onProgress?: (step: string, done: number, total: number) => void;
 }
 
+/** What a search found. */
 export interface Tuning {
   /** The cheapest that evicts something and keeps the target; undefined where only the full cache does. */
   readonly best: Trial | undefined;
@@ -72,7 +74,7 @@ export async function tune(model: LanguageModel, prompts: readonly TunePrompt[],
       `the full cache finds none of the ${expected.length} answers: nothing can be compared with it; check prompts and answers, or leave the answers out`,
     );
   }
-  const candidates = budgets.flatMap((budget) => policies.map((policy) => ({ policy, budget })));
+  const candidates = policies.flatMap((policy) => budgetsFor(policy, budgets).map((budget) => ({ policy, budget })));
   const readings = new Map<(typeof candidates)[number], Reading[]>();
   const describe = ({ candidate, prompts: count, quality, cost }: Measured<(typeof candidates)[number]>): Trial => {
     const known = readings.get(candidate) ?? [];
@@ -99,7 +101,7 @@ export async function tune(model: LanguageModel, prompts: readonly TunePrompt[],
       for (const [index, baseline] of usable.slice(0, count).entries()) {
         if (index < known.length) continue;
         onProgress(`${policy.name} ${budget}`, index, count);
-        known.push(await readPrompt(model, baseline, { policy, budget: parseBudget(budget) }, reading));
+        known.push(await readPrompt(model, baseline, { policy, ...namedBudget(budget) }, reading));
       }
       const measured = {
         candidate,

@@ -9,6 +9,7 @@ export interface Counts {
   readonly skipped: number;
 }
 
+/** What is verified, and who is told. */
 export interface VerifyOptions {
   /** Makes the backend that is verified; called at most once, disposed at the end. Absent: cases that compute are skipped. */
   readonly backend?: () => Promise<Backend>;

@@ -111,7 +111,10 @@ async function inspectModel(path: string, flags: InspectFlags): Promise<void> {
     ['context', `${config.contextLength} tokens`],
     ['tensors', [...types].map(([type, count]) => `${count} ${type}`).join(', ')],
     ['', ''],
-    [`memory for ${context} tokens`, flags.policy ? `${flags.policy} at ${flags.budget ?? '100%'}` : 'full cache'],
+    [
+      `memory for ${context} tokens`,
+      flags.policy ? `${flags.policy}${policy?.ignoresBudget ? '' : ` at ${flags.budget}`}` : 'full cache',
+    ],
     ['  weights', formatBytes(memory.weights)],
     [
       `  cache (${kvType})`,

@@ -1,7 +1,7 @@
 import { load } from '@kvsift/engine';
 import { chunkDocuments, everyStep } from '@kvsift/eval-lm';
 import { allPolicies, registryFor } from '@kvsift/policies';
-import { outsideVersions } from '@kvsift/policy';
+import { budgetsFor, outsideVersions } from '@kvsift/policy';
 import { terminalTable } from '@kvsift/report';
 import { KvsiftError } from '@kvsift/tensor';
 import { Command } from 'commander';
@@ -56,12 +56,12 @@ Examples:
 
 async function run(path: string, texts: readonly string[], flags: LmFlags): Promise<void> {
   const registry = await registryFor(flags.policies, allPolicies([everyStep]));
-  const cells = budgetList(flags.budgets).flatMap((budget) =>
-    flags.policies.map((label): LmCell => {
-      const policy = registry.parse(label);
-      return { label, budget, policy, outside: outsideVersions(policy, registry) };
-    }),
-  );
+  const budgets = budgetList(flags.budgets);
+  const cells = flags.policies.flatMap((label) => {
+    const policy = registry.parse(label);
+    const outside = outsideVersions(policy, registry);
+    return budgetsFor(policy, budgets).map((budget): LmCell => ({ label, budget, policy, outside }));
+  });
   const contents: string[] = [];
   for (const text of texts) contents.push(await readText(text));
   const readings = await openReadings(flags.out);

@@ -67,7 +67,7 @@ async function show(target: string, _: unknown, command: Command): Promise<void>
   const ids = model.tokenizer?.encode(text) ?? new Int32Array();
   await session.prefill(ids);
   const retention = await readRetention(model, session, ids);
-  const title = `${flags.policy} at ${flags.budget} of ${ids.length} tokens`;
+  const title = `${flags.policy}${options.policy?.ignoresBudget ? '' : ` at ${flags.budget}`} of ${ids.length} tokens`;
   if (flags.html !== undefined) {
     await writeFile(flags.html, retentionPage(retention, title));
     console.log(`wrote ${flags.html}`);

@@ -1,5 +1,6 @@
 import { load } from '@kvsift/engine';
 import { allPolicies, registryFor } from '@kvsift/policies';
+import { ownBudget } from '@kvsift/policy';
 import { terminalTable } from '@kvsift/report';
 import { KvsiftError } from '@kvsift/tensor';
 import { parsePrompts, type Tuning, tune } from '@kvsift/tune';
@@ -69,7 +70,7 @@ async function run(path: string, file: string, flags: TuneFlags): Promise<void> 
   });
   progress.clear();
   if (flags.json) console.log(JSON.stringify(result, null, 2));
-  else print(result, flags.target, path);
+  else print(result, flags.target, `kvsift generate ${path}${flags.raw ? ' --raw' : ''}`);
   if (result.best === undefined) {
     throw new KvsiftError(
       'score_error',
@@ -82,7 +83,7 @@ async function run(path: string, file: string, flags: TuneFlags): Promise<void> 
 
 const columns = ['policy', 'budget', 'quality kept', 'prompts', 'cache', 'of full', 's per prompt'];
 
-function print({ best, tried, full }: Tuning, target: number, path: string): void {
+function print({ best, tried, full }: Tuning, target: number, generate: string): void {
   const found = `The full cache finds ${full.found} of ${full.expected} answers; prompts that it misses are left out.`;
   const table = terminalTable({
     columns: columns.map((title, index) => ({ title, align: index === 0 ? 'left' : 'right' })),
@@ -102,7 +103,8 @@ function print({ best, tried, full }: Tuning, target: number, path: string): voi
   console.log(
     `Cheapest that keeps ${percent(target)}: ${best.policy} at ${best.budget}, ${percent(best.cacheShare)} of the cache.`,
   );
-  console.log(`Use it: kvsift generate ${path} --policy "${best.policy}" --budget ${best.budget} -p "…"`);
+  const budget = best.budget === ownBudget ? '' : ` --budget ${best.budget}`;
+  console.log(`Use it: ${generate} --policy "${best.policy}"${budget} -p "…"`);
 }
 
 const percent = (share: number) => `${(100 * share).toFixed(share < 0.995 && share > 0.1 ? 0 : 1)} %`;

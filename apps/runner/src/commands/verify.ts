@@ -1,3 +1,4 @@
+import { KvsiftError } from '@kvsift/tensor';
 import { suites, verify } from '@kvsift/verify';
 import { verifyScores } from '@kvsift/verify-scores';
 import { Argument, Command } from 'commander';
@@ -56,6 +57,8 @@ async function runVerify(suite: string, folder: string, flags: VerifyFlags): Pro
           onSkip: report('skipped'),
         });
   progress.clear();
+  if (counts.passed + counts.failed + counts.skipped === 0)
+    throw new KvsiftError('file_not_found', `${folder} holds no case of ${suite}`, { path: folder });
   console.log(
     flags.json ? JSON.stringify(counts) : `${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`,
   );

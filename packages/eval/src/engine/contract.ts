@@ -21,6 +21,7 @@ export interface Question {
   readonly stop: readonly string[];
 }
 
+/** A context and the questions about it, under one treatment of the cache. */
 export interface AnswerRequest {
   readonly context: string;
   /** Put the tokenizer's BOS before the context; false where a chat template wrote it. */
@@ -44,6 +45,7 @@ export interface Retention {
   readonly layers: readonly (readonly number[])[];
 }
 
+/** An answer, and what it cost. */
 export interface EngineAnswer {
   readonly text: string;
   /** Tokens of the context. */

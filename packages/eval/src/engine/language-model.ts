@@ -5,6 +5,7 @@ import { answers } from './answers.js';
 import type { AnswerRequest, CacheSetting, EvalEngine, SharedAnswer } from './contract.js';
 import { fingerprint } from './fingerprint.js';
 
+/** What an engine of a model in this process needs. */
 export interface LanguageModelOptions {
   /** What computes. Owned by the engine: disposed with it. */
   readonly backend: Backend;

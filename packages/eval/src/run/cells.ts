@@ -1,8 +1,10 @@
 import {
   type Budget,
+  budgetsFor,
   type EvictionPolicy,
   formatBudget,
   formatPolicy,
+  namedBudget,
   outsideVersions,
   type PolicyRegistry,
   parseBudget,
@@ -14,7 +16,7 @@ export interface Cell {
   readonly policy: string;
   /** As the user wrote it, for tables; a policy from outside by its name. */
   readonly label: string;
-  /** As `formatBudget` writes it. */
+  /** As `formatBudget` writes it; `ownBudget` for a policy that ignores budgets. */
   readonly budget: string;
   /** As `outsideVersions` tells them; absent where nothing of the policy comes from outside. */
   readonly outside?: Readonly<Record<string, string>>;
@@ -25,25 +27,25 @@ export interface Cell {
 export const fullCell: Cell = { policy: 'full', label: 'full', budget: '100%', setting: {} };
 
 /**
- * All pairs of policies and budgets, the full cache first, each once.
+ * All pairs of policies and budgets, the full cache first, each once; a policy that ignores budgets stands alone.
  * @throws KvsiftError `policy_unknown`, `policy_invalid`, `budget_invalid`
  */
 export function expandCells(policies: readonly string[], budgets: readonly string[], registry: PolicyRegistry): Cell[] {
   const cells = new Map([['full 100%', fullCell]]);
+  // One spelling: 20.0% is 20%.
+  const spelt = budgets.map((written) => formatBudget(parseBudget(written)));
   for (const label of policies) {
     const policy = registry.parse(label);
     const shown = registry.label?.(label) ?? label;
     if (policy.name === 'full') continue;
     const outside = outsideVersions(policy, registry);
     const isOutside = Object.keys(outside).length > 0;
-    for (const written of budgets) {
+    for (const budget of budgetsFor(policy, spelt)) {
       const text = formatPolicy(policy);
-      const parsed = parseBudget(written);
-      // One spelling: 20.0% is 20%.
-      const budget = formatBudget(parsed);
       const key = `${text} ${budget}`;
       if (cells.has(key)) continue;
-      cells.set(key, { policy: text, label: shown, budget, ...(isOutside && { outside }), setting: { policy, budget: parsed } });
+      const setting = { policy, ...namedBudget(budget) };
+      cells.set(key, { policy: text, label: shown, budget, ...(isOutside && { outside }), setting });
     }
   }
   return [...cells.values()];

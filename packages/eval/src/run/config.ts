@@ -72,6 +72,7 @@ export const runConfigSchema = z.strictObject({
   retention: z.int().min(0).default(1).describe('Samples per task of which the report shows the kept tokens.'),
 });
 
+/** The settings of a run, checked. */
 export type RunConfig = z.output<typeof runConfigSchema>;
 /** A model to run. */
 export interface ModelSetting {

@@ -31,6 +31,7 @@ export const manifestSchema = z.object({
   seed: z.number(),
 });
 
+/** The circumstances under which results were made. */
 export type Manifest = z.output<typeof manifestSchema>;
 
 /** Hash of what must agree, 12 hex digits; the order of fields does not matter. */

@@ -123,6 +123,15 @@ describe('runEvaluation', () => {
     expect(await runEvaluation(spelt, folder, environment())).toMatchObject({ total: 4 });
   });
 
+  it('runs a policy that ignores budgets once, and names none', async () => {
+    const own = { ...config, policies: ['threshold(knorm, threshold=-4)', 'snapkv(window=8)'], budgets: ['50%', '20%'] };
+    await runEvaluation(own, folder, environment());
+    const cells = (await readRun(folder)).results.map(({ label, budget }) => `${label} ${budget}`);
+    expect([...new Set(cells)].sort()).toEqual([
+      ...['full 100%', 'snapkv(window=8) 20%', 'snapkv(window=8) 50%', 'threshold(knorm, threshold=-4) own'],
+    ]);
+  });
+
   it('refuses to go on under other circumstances, names them, and mixes when told to', async () => {
     const small = { ...config, policies: ['random'] };
     await runEvaluation(small, folder, environment());

@@ -35,6 +35,7 @@ export const resultSchema = z.object({
   finishReason: z.string(),
 });
 
+/** One line of results.jsonl: a sample under one policy and budget. */
 export type Result = z.output<typeof resultSchema>;
 
 /** What names a result within its run. */

@@ -34,6 +34,11 @@ describe('summaryTable', () => {
     expect(rows[1]).toEqual(['snapkv', '20%', '0.46', '0.25 … 0.70', '20', '−0.20 ~', '205 KiB', '0.042 s', '1235']);
   });
 
+  it('shows what was kept where a policy ignores budgets', () => {
+    const rows = [full, row('threshold', { budget: 'own', cacheShare: 0.1234 }), row('threshold', { budget: 'own' })];
+    expect(summaryTable(rows).rows.map(([, budget]) => budget)).toEqual(['100%', 'own: 12%', 'own']);
+  });
+
   it('shows model, suite, task and failures only where they tell rows apart', () => {
     const titles = summaryTable([full, row('x', { model: 'other', failed: 2 })]).columns.map(({ title }) => title);
     expect(titles).toContain('model');

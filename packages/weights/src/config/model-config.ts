@@ -115,6 +115,7 @@ export const hfConfigSchema = z
     }
   });
 
+/** config.json, checked. */
 export type HfConfig = z.infer<typeof hfConfigSchema>;
 
 /** `generation_config.json`: what kvsift reads of it; other keys pass through. */
@@ -129,4 +130,5 @@ export const generationConfigSchema = z.looseObject({
   min_p: z.number().min(0).max(1).nullish(),
 });
 
+/** generation_config.json, checked. */
 export type GenerationConfig = z.infer<typeof generationConfigSchema>;

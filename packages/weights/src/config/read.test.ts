@@ -90,6 +90,11 @@ describe('readModelConfig', () => {
     expect((await refusal(read(valid, { top_p: 2 }))).message).toMatch(/generation_config.json: top_p/);
   });
 
+  it('asks for the folder where it is given a file of it', async () => {
+    const at = write(join(folder(), 'model.safetensors'), '');
+    expect((await refusal(readModelConfig(at))).message).toBe(`${at} is a file: give the folder that holds it and config.json`);
+  });
+
   it('names a file that is missing', async () => {
     expect((await refusal(readModelConfig(folder()))).code).toBe('file_not_found');
   });

@@ -17,6 +17,11 @@ export interface ModelConfig {
  * @throws KvsiftError `file_not_found`, `file_unreadable`, `config_invalid` (names file, field and what was expected)
  */
 export async function readModelConfig(folder: string): Promise<ModelConfig> {
+  if ((await pathKind(folder)) === 'file') {
+    throw new KvsiftError('file_not_found', `${folder} is a file: give the folder that holds it and config.json`, {
+      path: folder,
+    });
+  }
   const config = await readValid(join(folder, 'config.json'), hfConfigSchema);
   const generationPath = join(folder, 'generation_config.json');
   if ((await pathKind(generationPath)) === 'nothing') return { config };

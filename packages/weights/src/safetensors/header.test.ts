@@ -69,6 +69,11 @@ describe('valid files', () => {
 });
 
 describe('refusals', () => {
+  it('a GGUF file under another name', async () => {
+    const gguf = new TextEncoder().encode('GGUF\u0003\0\0\0 and more');
+    expect((await refusal(openWeights(put(gguf)))).message).toMatch(/this is a GGUF file: let its name end with .gguf/);
+  });
+
   const cases: Record<string, [unknown, number, RegExp]> = {
     'a hole between tensors': [{ a: f32Entry([1], 0), b: f32Entry([1], 8) }, 12, /tensor "b": expected to start at byte/],
     'a hole before the first': [{ a: f32Entry([1], 4) }, 8, /tensor "a": expected to start/],

@@ -29,6 +29,8 @@ export async function readSafetensorsHeader(path: string): Promise<SafetensorsHe
     if (file.size < 8) throw malformed(path, `header length: expected 8 bytes, the file has ${file.size}`);
     const prefix = new Uint8Array(8);
     await readInto(handle, path, prefix, 0);
+    if (new TextDecoder().decode(prefix).startsWith('GGUF'))
+      throw malformed(path, 'this is a GGUF file: let its name end with .gguf');
     const length = new DataView(prefix.buffer).getBigUint64(0, true);
     const limit = Math.min(maxHeaderBytes, file.size - 8);
     if (length < 2n || length > BigInt(limit)) {

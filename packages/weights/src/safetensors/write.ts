@@ -1,6 +1,7 @@
-import { open, rename, rm } from 'node:fs/promises';
+import { open, realpath, rename, rm } from 'node:fs/promises';
 import type { HostArray } from '@kvsift/tensor';
 import { KvsiftError } from '@kvsift/tensor';
+import { pathKind } from '../files/regular-file.js';
 
 /** One tensor to write. */
 export interface TensorToWrite {
@@ -11,7 +12,7 @@ export interface TensorToWrite {
 }
 
 /**
- * Writes a safetensors file: all of it or, where writing fails, nothing.
+ * Writes a safetensors file: all of it or, where writing fails, nothing. A link goes on pointing at the file that it names; what is no regular file stays.
  * @throws KvsiftError `file_unreadable` where the file cannot be written
  */
 export async function writeSafetensors(
@@ -29,19 +30,25 @@ export async function writeSafetensors(
   const head = Buffer.from(text.padEnd(Math.ceil(Buffer.byteLength(text) / 8) * 8 - Buffer.byteLength(text) + text.length));
   const length = Buffer.alloc(8);
   length.writeBigUInt64LE(BigInt(head.length));
-  const temporary = `${path}.${process.pid}.part`;
+  let temporary: string | undefined;
   try {
+    const kind = await pathKind(path);
+    if (kind === 'folder' || kind === 'other') throw new Error('it is no regular file');
+    const target = kind === 'file' ? await realpath(path) : path;
+    temporary = `${target}.${process.pid}.part`;
     const file = await open(temporary, 'w');
     try {
+      // Unlike `write`, `writeFile` goes on where the system takes a part only: the end of a full disk is an error then, not a short file.
       for (const part of [length, head, ...tensors.map(({ data }) => data)])
-        await file.write(new Uint8Array(part.buffer, part.byteOffset, part.byteLength));
+        await file.writeFile(new Uint8Array(part.buffer, part.byteOffset, part.byteLength));
       await file.sync();
     } finally {
       await file.close();
     }
-    await rename(temporary, path);
+    await rename(temporary, target);
   } catch (error) {
-    await rm(temporary, { force: true });
-    throw new KvsiftError('file_unreadable', `${path}: could not be written`, { path }, { cause: error });
+    if (temporary !== undefined) await rm(temporary, { force: true });
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new KvsiftError('file_unreadable', `${path} cannot be written: ${reason}`, { path }, { cause: error });
   }
 }
