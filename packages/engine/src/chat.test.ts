@@ -2,6 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createReferenceBackend } from '@kvsift/backend-reference';
+import { allPolicies } from '@kvsift/policies';
 import type { ChatMessage } from '@kvsift/tokenizer';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Chat } from './chat.js';
@@ -65,6 +66,21 @@ describe('a conversation', () => {
     expect(chat.messages).toHaveLength(2);
     expect(chat.messages[1]?.content).toHaveLength(1);
     expect(await say(chat, 'more')).toHaveLength(4);
+  });
+
+  it.each([
+    ['taken back', {}],
+    ['read again with everything, where it cannot be taken back', { policy: allPolicies().parse('decoding(tova)'), budget: 12 }],
+  ])('goes on after a stop string as if it had not been said: %s', async (_how, options) => {
+    using plain = new Chat(model, options);
+    const [head, tail] = [(await say(plain, 'hello', 6)).slice(0, 3), 3];
+    using chat = new Chat(model, options);
+    let answer = '';
+    const stop = [(plain.messages[1]?.content ?? '').slice(tail, tail + 2)];
+    for await (const { text } of chat.send('hello', { maxTokens: 6, ignoreEos: true, stop })) answer += text;
+    expect(answer).toBe(head);
+    using fresh = new Chat(model, options, chat.messages);
+    expect(await say(chat, 'again')).toBe(await say(fresh, 'again'));
   });
 
   it('that outgrows the context is an error with a code, and stays what it was', async () => {

@@ -1,5 +1,6 @@
+import { KvsiftError } from '@kvsift/tensor';
 import type { ChatMessage } from '@kvsift/tokenizer';
-import type { Chunk, GenerateOptions } from './answer.js';
+import type { Chunk, FinishReason, GenerateOptions } from './answer.js';
 import type { LanguageModel } from './language-model.js';
 import type { Session } from './session.js';
 import type { PrefillInput, SessionOptions } from './session-options.js';
@@ -53,11 +54,7 @@ export class Chat implements Disposable {
     try {
       if (this.options.onOverflow === 'evict') this.#makeRoom(options.maxTokens);
       const text = this.#textOf(this.#messages);
-      if (!text.startsWith(this.#text)) {
-        this.#session.dispose();
-        this.#session = this.model.session(this.options);
-        this.#text = '';
-      }
+      if (!text.startsWith(this.#text)) this.#startAnew();
       await this.#session.prefill(this.#encode(text.slice(this.#text.length)), options);
       this.#text = text;
     } catch (error) {
@@ -65,14 +62,21 @@ export class Chat implements Disposable {
       throw error;
     }
     let answer = '';
+    let tokens = 0;
+    let reason: FinishReason | undefined;
     try {
       for await (const chunk of this.#session.generate(options)) {
         answer += chunk.text;
+        tokens += 1;
+        reason = chunk.finishReason;
         yield chunk;
       }
     } finally {
       this.#messages.push({ role: 'assistant', content: answer });
-      this.#text += answer;
+      // The session has read a stop string, or what was held back as it might become one: no part of the answer.
+      const beyond = reason === 'stop' || (reason === undefined && (options.stop?.length ?? 0) > 0);
+      if (beyond) this.#takeBack(tokens);
+      else this.#text += answer;
     }
   }
 
@@ -102,6 +106,22 @@ export class Chat implements Disposable {
     if (dropped.length === 0 || length > contextLength) return;
     this.#messages = kept;
     this.options.onDropped?.(dropped);
+  }
+
+  /** The next turn reads the answer as it is said, with what follows; with everything where evictions since then cannot be undone. */
+  #takeBack(tokens: number): void {
+    try {
+      this.#session.rollback(tokens);
+    } catch (error) {
+      if (!(error instanceof KvsiftError)) throw error;
+      this.#startAnew();
+    }
+  }
+
+  #startAnew(): void {
+    this.#session.dispose();
+    this.#session = this.model.session(this.options);
+    this.#text = '';
   }
 
   #textOf(messages: readonly ChatMessage[]): string {
