@@ -69,7 +69,7 @@ class CudaDevice final : public Device {
     cudaSetDevice(device_);
     cudaStreamSynchronize(stream());
     host_memory_ = nullptr;
-    for (void* block : lasting_.clear()) cudaFree(block);
+    for (const LastingBlocks::Block& block : lasting_.clear()) cudaFree(block.data);
     kvsift_cuda_close(kernels_);
     cudaStreamDestroy(stream());
   }
@@ -150,6 +150,7 @@ class CudaDevice final : public Device {
   void begin_capture() override {
     // Relaxed: the other threads of the process go on using the driver meanwhile.
     good(cudaStreamBeginCapture(stream(), cudaStreamCaptureModeRelaxed), "record");
+    lasting_.begin();
     capturing_ = true;
   }
   DeviceGraph end_capture() noexcept override {
@@ -167,6 +168,9 @@ class CudaDevice final : public Device {
       return nullptr;
     }
     return {ready, [](void* own) { cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(own)); }};
+  }
+  void forget_capture() noexcept override {
+    for (const LastingBlocks::Block& block : lasting_.undo()) cudaFree(block.data);
   }
   void launch(const DeviceGraph& graph) override { good(cudaGraphLaunch(static_cast<cudaGraphExec_t>(graph.get()), stream()), "run"); }
 

@@ -1,5 +1,6 @@
 #include "runtime/program.h"
 
+#include <algorithm>
 #include <unordered_set>
 
 namespace kvsift {
@@ -66,8 +67,15 @@ std::vector<StoragePointer> without_memory(const Program& program) {
   return out;
 }
 
+bool any_failed(const std::vector<StoragePointer>& storages) {
+  return std::ranges::any_of(storages, [](const StoragePointer& storage) { return storage->failure != nullptr; });
+}
+
 /** The graph of a program that has run once; null where the device or an op would not have it. */
 std::shared_ptr<Program::Capture> capture(Context& context, Memory& memory, const Program& program) {
+  std::vector<StoragePointer> outside = outside_of(program);
+  // Ops that inherit a failure enqueue nothing: the graph would go without them for ever.
+  if (any_failed(outside)) return nullptr;
   std::shared_ptr<Program::Capture> made;
   try {
     // Ops ask for a word each at most.
@@ -76,7 +84,7 @@ std::shared_ptr<Program::Capture> capture(Context& context, Memory& memory, cons
   } catch (const std::exception&) {
     return nullptr;
   }
-  made->outside = outside_of(program);
+  made->outside = std::move(outside);
   const std::vector<StoragePointer> passing = without_memory(program);
   memory.begin_window();
   context.begin_capture(static_cast<std::int32_t*>(made->words.data), made->room);
@@ -84,7 +92,12 @@ std::shared_ptr<Program::Capture> capture(Context& context, Memory& memory, cons
   std::size_t count = 0;
   for (const Op& op : program.ops) {
     made->word_of.push_back(count);
-    good = good && !execute(context, op).failure;
+    if (execute(context, op).failure) {
+      // Nothing has happened to what it would have changed: the ops are about to run one by one.
+      for (const StoragePointer& output : op.outputs) output->failure = nullptr;
+      good = false;
+      break;
+    }
     count = context.captured_words();
   }
   made->word_of.push_back(count);
@@ -96,23 +109,27 @@ std::shared_ptr<Program::Capture> capture(Context& context, Memory& memory, cons
   program.plain_for_ever = good;
   // What was taken while the capture ran belongs to a graph that is not: it was never there.
   for (const StoragePointer& storage : passing) storage->drop();
+  context.device().forget_capture();
   return nullptr;
 }
 
-void replay(Context& context, Memory& memory, const Program& program, const Program::Capture& made, const Noted& noted) {
+void replay(Context& context, Memory& memory, const Program& program, const Noted& noted) {
+  const std::shared_ptr<Program::Capture>& made = program.capture;
   Device& device = context.device();
-  const std::size_t count = made.word_of.back();
-  if (count > 0) device.fill(made.words.data, 0, count * sizeof(std::int32_t));
-  device.launch(made.graph);
-  memory.touch(made.extra_bytes);
+  const std::size_t count = made->word_of.back();
+  if (count > 0) device.fill(made->words.data, 0, count * sizeof(std::int32_t));
+  device.launch(made->graph);
+  // The program may be gone before the device has read what the graph copies from the host.
+  if (!made->kept.empty()) context.keep(made);
+  memory.touch(made->extra_bytes);
   std::vector<CheckPointer> checks(program.ops.size());
   if (count > 0) {
     // Each run has words of its own, so that a failure of this run is not taken for one of the next.
     const std::shared_ptr<void> words = device.host_memory().take(count * sizeof(std::int32_t));
-    device.copy_out(words.get(), made.words.data, count * sizeof(std::int32_t));
+    device.copy_out(words.get(), made->words.data, count * sizeof(std::int32_t));
     for (std::size_t i = 0; i < program.ops.size(); i++) {
-      if (made.word_of[i] == made.word_of[i + 1]) continue;
-      checks[i] = std::make_shared<Check>(program.ops[i].name, FaultWord(words, static_cast<std::int32_t*>(words.get()) + made.word_of[i]));
+      if (made->word_of[i] == made->word_of[i + 1]) continue;
+      checks[i] = std::make_shared<Check>(program.ops[i].name, FaultWord(words, static_cast<std::int32_t*>(words.get()) + made->word_of[i]));
     }
   }
   for (std::size_t i = 0; i < program.ops.size(); i++) {
@@ -136,13 +153,9 @@ void run_program(Context& context, Memory& memory, const Program& program, const
   if (program.plain_runs > 0 && !program.capture && !program.plain_for_ever) {
     program.capture = capture(context, memory, program);
   }
-  bool whole = program.capture != nullptr;
-  if (whole) {
-    for (const StoragePointer& storage : program.capture->outside) whole = whole && !storage->failure;
-  }
-  if (whole) {
+  if (program.capture && !any_failed(program.capture->outside)) {
     try {
-      replay(context, memory, program, *program.capture, noted);
+      replay(context, memory, program, noted);
     } catch (const Fault& fault) {
       fail_all(program, fault.failure(), noted);
     } catch (const std::bad_alloc&) {
