@@ -19,8 +19,8 @@ struct Program::Capture {
   std::size_t room;
   Block words;
   DeviceGraph graph;
-  /** What the graph reads on the host. */
-  Kept kept;
+  /** What the graph reads on the host; empty: nothing. */
+  std::shared_ptr<const Kept> kept;
   /** First word of each op and the one behind its last: most ops have none. */
   std::vector<std::size_t> word_of;
   /** Storages that the program reads before it fills them. */
@@ -101,7 +101,7 @@ std::shared_ptr<Program::Capture> capture(Context& context, Memory& memory, cons
     count = context.captured_words();
   }
   made->word_of.push_back(count);
-  made->kept = context.end_capture();
+  if (Kept kept = context.end_capture(); !kept.empty()) made->kept = std::make_shared<const Kept>(std::move(kept));
   made->graph = context.device().end_capture();
   made->extra_bytes = memory.end_window();
   if (good && made->graph) return made;
@@ -113,23 +113,22 @@ std::shared_ptr<Program::Capture> capture(Context& context, Memory& memory, cons
   return nullptr;
 }
 
-void replay(Context& context, Memory& memory, const Program& program, const Noted& noted) {
-  const std::shared_ptr<Program::Capture>& made = program.capture;
+void replay(Context& context, Memory& memory, const Program& program, const Program::Capture& made, const Noted& noted) {
   Device& device = context.device();
-  const std::size_t count = made->word_of.back();
-  if (count > 0) device.fill(made->words.data, 0, count * sizeof(std::int32_t));
-  device.launch(made->graph);
+  const std::size_t count = made.word_of.back();
+  if (count > 0) device.fill(made.words.data, 0, count * sizeof(std::int32_t));
+  device.launch(made.graph);
   // The program may be gone before the device has read what the graph copies from the host.
-  if (!made->kept.empty()) context.keep(made);
-  memory.touch(made->extra_bytes);
+  if (made.kept) context.keep(made.kept);
+  memory.touch(made.extra_bytes);
   std::vector<CheckPointer> checks(program.ops.size());
   if (count > 0) {
     // Each run has words of its own, so that a failure of this run is not taken for one of the next.
     const std::shared_ptr<void> words = device.host_memory().take(count * sizeof(std::int32_t));
-    device.copy_out(words.get(), made->words.data, count * sizeof(std::int32_t));
+    device.copy_out(words.get(), made.words.data, count * sizeof(std::int32_t));
     for (std::size_t i = 0; i < program.ops.size(); i++) {
-      if (made->word_of[i] == made->word_of[i + 1]) continue;
-      checks[i] = std::make_shared<Check>(program.ops[i].name, FaultWord(words, static_cast<std::int32_t*>(words.get()) + made->word_of[i]));
+      if (made.word_of[i] == made.word_of[i + 1]) continue;
+      checks[i] = std::make_shared<Check>(program.ops[i].name, FaultWord(words, static_cast<std::int32_t*>(words.get()) + made.word_of[i]));
     }
   }
   for (std::size_t i = 0; i < program.ops.size(); i++) {
@@ -155,7 +154,7 @@ void run_program(Context& context, Memory& memory, const Program& program, const
   }
   if (program.capture && !any_failed(program.capture->outside)) {
     try {
-      replay(context, memory, program, noted);
+      replay(context, memory, program, *program.capture, noted);
     } catch (const Fault& fault) {
       fail_all(program, fault.failure(), noted);
     } catch (const std::bad_alloc&) {
