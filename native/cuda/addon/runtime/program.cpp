@@ -88,14 +88,14 @@ std::shared_ptr<Program::Capture> capture(Context& context, Memory& memory, cons
   const std::vector<StoragePointer> passing = without_memory(program);
   memory.begin_window();
   context.begin_capture(static_cast<std::int32_t*>(made->words.data), made->room);
-  bool good = true;
+  FailurePointer failure;
   std::size_t count = 0;
   for (const Op& op : program.ops) {
     made->word_of.push_back(count);
-    if (execute(context, op).failure) {
+    failure = execute(context, op).failure;
+    if (failure) {
       // Nothing has happened to what it would have changed: the ops are about to run one by one.
       for (const StoragePointer& output : op.outputs) output->failure = nullptr;
-      good = false;
       break;
     }
     count = context.captured_words();
@@ -104,9 +104,9 @@ std::shared_ptr<Program::Capture> capture(Context& context, Memory& memory, cons
   if (Kept kept = context.end_capture(); !kept.empty()) made->kept = std::make_shared<const Kept>(std::move(kept));
   made->graph = context.device().end_capture();
   made->extra_bytes = memory.end_window();
-  if (good && made->graph) return made;
+  if (!failure && made->graph) return made;
   // A lack of memory passes; what the device cannot capture it never will.
-  program.plain_for_ever = good;
+  program.plain_for_ever = !failure || failure->code != Code::out_of_memory;
   // What was taken while the capture ran belongs to a graph that is not: it was never there.
   for (const StoragePointer& storage : passing) storage->drop();
   context.device().forget_capture();
