@@ -49,8 +49,6 @@ export function stages(paths, { models } = {}) {
     verify('forward'),
     verify('policies'),
     verify('policies', ', on two logical devices of the GPU', ['--device', '0,0']),
-    { name: 'memcheck', what: 'the tests of the kernels under compute-sanitizer: accesses outside of memory', inside: true },
-    { name: 'racecheck', what: 'the same: races in shared memory', inside: true },
     {
       name: 'bench-kernels',
       what: 'time and bandwidth of each kernel',
@@ -66,5 +64,9 @@ export function stages(paths, { models } = {}) {
       what: 'the same beside PyTorch and transformers, where they are installed',
       command: [node, paths.bench, '--json', '--lengths', '4096,32768', '--policies', 'full'],
     },
+    ...['memcheck', 'racecheck'].flatMap((tool) => [
+      { name: `${tool}-attention`, what: `the tests of attention under compute-sanitizer, ${tool}`, inside: true },
+      { name: `${tool}-others`, what: `the tests of all other kernels under compute-sanitizer, ${tool}`, inside: true },
+    ]),
   ];
 }
