@@ -41,7 +41,16 @@ if (values.help) {
   console.log(usage);
   process.exit(0);
 }
-if (values.inside !== undefined) process.exit((await runInside(values.inside, paths)) ? 0 : 1);
+if (values.inside !== undefined) {
+  try {
+    process.exit((await runInside(values.inside, paths)) ? 0 : 1);
+  } catch (error) {
+    // The last line is what is shown of a stage.
+    console.error(error.stack);
+    console.error(error.message.split('\n')[0]);
+    process.exit(1);
+  }
+}
 
 const all = stages(paths, { models: values.models });
 const wanted = values.only?.split(',');
