@@ -97,8 +97,20 @@ async function bundleScripts() {
   const { version } = JSON.parse(readFileSync(join(root, 'apps/runner/package.json'), 'utf8'));
   writeFileSync(
     join(target, 'package.json'),
-    `${JSON.stringify({ name: 'kvsift-gpu', version, private: true, type: 'module' }, null, 2)}\n`,
+    `${JSON.stringify({ name: 'kvsift-gpu', version, commit: commit(), private: true, type: 'module' }, null, 2)}\n`,
   );
+}
+
+/** What the figures of the bundle are figures of. */
+function commit() {
+  try {
+    return execFileSync('git', ['-C', root, 'describe', '--always', '--dirty'], {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    }).trim();
+  } catch {
+    return 'unknown';
+  }
 }
 
 /** What modules look for beside themselves, and the goldens. */

@@ -49,11 +49,12 @@ export function buildAddon({ root = own, gpu = false, build = join(root, 'build'
     const { status, stdout, stderr, error } = spawnSync('cmake', args, { encoding: 'utf8', maxBuffer: 1 << 28 });
     return { status: status ?? 1, output: `${stdout ?? ''}${stderr ?? ''}${error ? String(error) : ''}` };
   };
-  // Configuring costs seconds: only where the options are others than the last time. CMake looks after its own files.
-  const wanted = JSON.stringify([generator, settings]);
+  // Configuring costs seconds: only where the options are others than the last time, or the folder has been moved. CMake looks after its own files, but for
+  // a cache from elsewhere.
+  const wanted = JSON.stringify([generator, settings, root, build]);
   const stamp = join(build, 'configured');
   if (!existsSync(stamp) || readFileSync(stamp, 'utf8') !== wanted) {
-    const configured = run('Configuring', [...generator, ...settings, '-S', root, '-B', build]);
+    const configured = run('Configuring', ['--fresh', ...generator, ...settings, '-S', root, '-B', build]);
     if (configured.status !== 0) return configured;
     writeFileSync(stamp, wanted);
   }

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { type ErrorFactory, loadAddon as load, type NativeBackend, platformName } from '@kvsift/native-addon';
 
@@ -11,6 +12,9 @@ interface Addon {
     compute: string,
   ) => NativeBackend & { describe(): { readonly description: string; readonly freeBytes: number } };
 }
+
+/** The program that compiles the kernels, where this is part of a bundle (`npm run bundle:gpu`): there is no network then, and no repository. */
+const bundled = fileURLToPath(new URL('../gpu-check', import.meta.url));
 
 const built = (folder: string, file: string) => fileURLToPath(new URL(`../build/${folder}/Release/${file}`, import.meta.url));
 
@@ -34,9 +38,11 @@ export function loadAddon(emulated: boolean, path?: string): Addon {
     places: path === undefined ? usual : [path],
     remedies: emulated
       ? ['npm run build -w native/cuda   (in a clone of the repository; needs CMake and a C++20 compiler)']
-      : [
-          `npm install --include=optional @kvsift/backend-cuda   (prebuilt, where @kvsift/backend-cuda-${platform} exists)`,
-          'npm run build:cuda   (in a clone of the repository; needs CMake, a C++20 compiler and the CUDA toolkit with nvcc)',
-        ],
+      : existsSync(bundled)
+        ? [`${bundled}   (compiles the kernels for the GPU of this machine)`]
+        : [
+            `npm install --include=optional @kvsift/backend-cuda   (prebuilt, where @kvsift/backend-cuda-${platform} exists)`,
+            'npm run build:cuda   (in a clone of the repository; needs CMake, a C++20 compiler and the CUDA toolkit with nvcc)',
+          ],
   });
 }

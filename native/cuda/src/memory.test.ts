@@ -6,6 +6,37 @@ import { createCudaBackend } from './index.js';
 
 const MiB = 2 ** 20;
 
+describe('out of memory', () => {
+  const lack = async (work: Promise<unknown>) => {
+    const error: unknown = await work.catch((reason: unknown) => reason);
+    return error as { code: string; details: Record<string, unknown> };
+  };
+
+  it('tells what was wanted and what tensors hold, without what could not be made', async () => {
+    await using backend = createCudaBackend({ emulated: true });
+    using held = backend.empty('f32', [MiB]);
+    using larger = backend.empty('f32', [1024 * MiB]);
+    const { code, details } = await lack(larger.read());
+    expect(code).toBe('out_of_memory');
+    expect(details).toMatchObject({ wantedBytes: 4096 * MiB, availableBytes: 2044 * MiB, heldBytes: 4 * MiB });
+    await expect(backend.finish()).rejects.toMatchObject({ code: 'out_of_memory' });
+    expect(held.shape).toEqual([MiB]);
+  });
+
+  it('tells that of the scratch memory of ops too', async () => {
+    await using backend = createCudaBackend({ emulated: true, memoryLimit: 3 * MiB });
+    using rows = backend.empty('f32', [512, 1024]);
+    const { mean, covariance } = backend.covariance(rows, { heads: 128 });
+    const { code, details } = await lack(mean.read());
+    expect(code).toBe('out_of_memory');
+    // The rows, and the results that were set aside before.
+    const heldBytes = 4 * (512 * 1024 + 1024 + 1024 * 8);
+    expect(details).toMatchObject({ op: 'covariance', wantedBytes: 2 * MiB, heldBytes });
+    await expect(backend.finish()).rejects.toMatchObject({ code: 'out_of_memory' });
+    for (const tensor of [mean, covariance]) tensor.dispose();
+  });
+});
+
 describe('memory', () => {
   const backend = createCudaBackend({ emulated: true });
   afterAll(() => backend.dispose());

@@ -73,6 +73,75 @@ describe('a captured graph', () => {
     made.ids?.dispose();
   });
 
+  it('does not take what came before for failed where its capture lacks memory', async () => {
+    const MiB = 2 ** 20;
+    await using backend = createCudaBackend({ emulated: true, memoryLimit: 9.5 * MiB });
+    // Op by op one result is gone before the next is made; a graph keeps blocks of both sizes.
+    using large = backend.upload(new Float32Array((3 * MiB) / 4).fill(1), 'f32', [(3 * MiB) / 4]);
+    using small = backend.upload(new Float32Array((1.5 * MiB) / 4).fill(2), 'f32', [(1.5 * MiB) / 4]);
+    using kept = backend.upload(new Float32Array(2), 'f32', [2]);
+    using program = backend.record?.(() => {
+      for (const [row, x] of [large, small].entries()) {
+        using squares = backend.map(x, 'square');
+        using sum = backend.reduce(squares, 0, 'sum');
+        using own = backend.reshape(sum, [1]);
+        backend.writeRows(kept, row, own);
+      }
+    });
+    for (let run = 0; run < 3; run++) {
+      backend.write(kept, new Float32Array(2));
+      program?.run();
+      expect(await kept.read()).toEqual(Float32Array.of((3 * MiB) / 4, 1.5 * MiB));
+    }
+    await backend.finish();
+  });
+
+  it('is not made of what has failed', async () => {
+    await using backend = createCudaBackend({ emulated: true, memoryLimit: 2 ** 20 });
+    using x = backend.upload(Float32Array.of(1, 2), 'f32', [2]);
+    const made: { out?: ReturnType<typeof backend.map> } = {};
+    using program = backend.record?.(() => {
+      made.out = backend.map(x, 'neg');
+    });
+    program?.run();
+    {
+      using larger = backend.empty('f32', [2 ** 20]);
+      using part = backend.slice(larger, 0, 0, 2);
+      backend.write(x, part);
+    }
+    program?.run();
+    await expect(made.out?.read()).rejects.toMatchObject({ code: 'out_of_memory' });
+    await expect(backend.finish()).rejects.toMatchObject({ code: 'out_of_memory' });
+    for (const value of [3, 4, 5]) {
+      backend.write(x, Float32Array.of(value, -value));
+      program?.run();
+      expect(await made.out?.read()).toEqual(Float32Array.of(-value, value));
+    }
+    await backend.finish();
+    made.out?.dispose();
+  });
+
+  it('keeps what it reads on the host until the device has passed it, also where the program is disposed before', async () => {
+    await using backend = createCudaBackend({ emulated: true });
+    using logits = backend.upload(new Float32Array(64), 'f32', [1, 64]);
+    using slow = backend.upload(new Float32Array(2 ** 16), 'f32', [2 ** 16]);
+    const rule = { temperature: 1, topK: 0, topP: 1, minP: 0, uniform: 0.6180339 };
+    const made: { ids?: ReturnType<typeof backend.map> } = {};
+    const program = backend.record?.(() => {
+      for (let time = 0; time < 4; time++) backend.map(slow, 'exp').dispose();
+      made.ids = backend.sample(logits, [rule]).ids;
+    });
+    program?.run();
+    program?.run();
+    const before = await made.ids?.read();
+    program?.run();
+    program?.dispose();
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    for (let other = 0; other < 20; other++) backend.upload(new Float32Array(8).fill(NaN), 'f32', [8]).dispose();
+    expect(await made.ids?.read()).toEqual(before);
+    made.ids?.dispose();
+  });
+
   it('shares the memory in which it works with other graphs, and not with their results', async () => {
     await using backend = createCudaBackend({ emulated: true });
     using x = backend.upload(new Float32Array(1000).fill(2), 'f32', [1000]);

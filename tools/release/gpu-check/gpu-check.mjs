@@ -1,11 +1,12 @@
 // ./gpu-check: runs all checks of the bundle on this machine's GPU, stage by stage, and writes gpu-check.json and gpu-check.md. Started again it goes on where
-// it stopped: what passed is not run again.
+// it stopped: what passed is not run again, unless it was another bundle or another GPU.
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { runInside } from './inside.mjs';
+import { gpuName } from './machine.mjs';
 import { report } from './report.mjs';
 import { bundle, stages } from './stages.mjs';
 
@@ -18,6 +19,9 @@ const usage = `usage: ./gpu-check [--list] [--only <stage,...>] [--again] [--mod
 
 /** Longest time of a stage. */
 const minutes = 8;
+
+/** Without these nothing else can run: they always do. What was built takes a second. */
+const needed = ['machine', 'build'];
 
 const paths = bundle(fileURLToPath(new URL('..', import.meta.url)));
 const { values } = (() => {
@@ -37,7 +41,16 @@ if (values.help) {
   console.log(usage);
   process.exit(0);
 }
-if (values.inside !== undefined) process.exit((await runInside(values.inside, paths)) ? 0 : 1);
+if (values.inside !== undefined) {
+  try {
+    process.exit((await runInside(values.inside, paths)) ? 0 : 1);
+  } catch (error) {
+    // The last line is what is shown of a stage.
+    console.error(error.stack);
+    console.error(error.message.split('\n')[0]);
+    process.exit(1);
+  }
+}
 
 const all = stages(paths, { models: values.models });
 const wanted = values.only?.split(',');
@@ -47,6 +60,9 @@ if (unknown !== undefined) {
   process.exit(2);
 }
 const jsonPath = join(values.out, 'gpu-check.json');
+const { commit } = JSON.parse(readFileSync(join(paths.folder, 'package.json'), 'utf8'));
+/** What results belong to. */
+const about = { commit, gpu: gpuName() ?? 'no GPU' };
 const results = readResults();
 if (values.list) {
   for (const { name, what } of all) console.log(`${name.padEnd(32)} ${(results[name]?.outcome ?? 'not run').padEnd(8)} ${what}`);
@@ -55,7 +71,7 @@ if (values.list) {
 
 for (const stage of all) {
   if (wanted !== undefined && !wanted.includes(stage.name)) continue;
-  if (!values.again && results[stage.name]?.outcome === 'passed' && stage.name !== 'machine') {
+  if (!values.again && results[stage.name]?.outcome === 'passed' && !needed.includes(stage.name)) {
     console.log(`${stage.name}: passed before`);
     continue;
   }
@@ -63,8 +79,7 @@ for (const stage of all) {
   results[stage.name] = result;
   save();
   console.log(`${stage.name}: ${result.outcome} after ${result.seconds} s${result.last ? `: ${result.last}` : ''}`);
-  // Without a GPU or a build of the kernels nothing else can run.
-  if (result.outcome !== 'passed' && (stage.name === 'machine' || stage.name === 'build')) break;
+  if (result.outcome !== 'passed' && needed.includes(stage.name)) break;
 }
 const failed = Object.values(results).filter(({ outcome }) => outcome !== 'passed').length;
 console.log(`${jsonPath} and gpu-check.md: ${Object.keys(results).length} of ${all.length} stages run, ${failed} not passed`);
@@ -73,7 +88,14 @@ process.exit(failed > 0 || Object.keys(results).length < (wanted?.length ?? all.
 function readResults() {
   if (!existsSync(jsonPath)) return {};
   try {
-    return JSON.parse(readFileSync(jsonPath, 'utf8')).stages;
+    const { stages: found, ...other } = JSON.parse(readFileSync(jsonPath, 'utf8'));
+    // Without a GPU nothing runs, so nothing is lost.
+    if (gpuName() === undefined) about.gpu = other.gpu;
+    if (values.list || (other.commit === about.commit && other.gpu === about.gpu)) return found;
+    console.log(
+      `${jsonPath} is about commit ${other.commit} on ${other.gpu}, this is ${about.commit} on ${about.gpu}: everything runs anew`,
+    );
+    return {};
   } catch {
     console.error(`gpu-check: ${jsonPath} is not a result of gpu-check; move it away, or choose another folder with --out`);
     process.exit(2);
@@ -106,6 +128,6 @@ function save() {
     writeFileSync(`${path}.part`, text);
     renameSync(`${path}.part`, path);
   };
-  write(jsonPath, `${JSON.stringify({ stages: results }, null, 2)}\n`);
-  write(join(values.out, 'gpu-check.md'), report(all, results));
+  write(jsonPath, `${JSON.stringify({ ...about, stages: results }, null, 2)}\n`);
+  write(join(values.out, 'gpu-check.md'), report(about, all, results));
 }

@@ -5,41 +5,8 @@ import { promisify } from 'node:util';
 import { createCudaBackend } from '@kvsift/backend-cuda';
 import { createReferenceBackend } from '@kvsift/backend-reference';
 import { conformanceCases, defaultTolerance } from '@kvsift/backend-testkit';
-import { buildAddon, findNvcc } from '../../../native/cuda/addon/build.mjs';
-
-const first = (command, args) => {
-  const { status, stdout, error } = spawnSync(command, args, { encoding: 'utf8' });
-  return error || status !== 0 ? undefined : stdout.trim();
-};
-
-/** What there is and what is missing; true where a GPU can be used. */
-function machine() {
-  const facts = {
-    node: process.version,
-    cmake: first('cmake', ['--version'])?.split('\n')[0],
-    compiler: first('c++', ['--version'])?.split('\n')[0],
-    nvcc:
-      findNvcc() &&
-      first(findNvcc(), ['--version'])
-        ?.split('\n')
-        .find((line) => line.includes('release')),
-    gpu: first('nvidia-smi', ['--query-gpu=name,driver_version,memory.total,compute_cap', '--format=csv,noheader']),
-  };
-  for (const [name, fact] of Object.entries(facts)) console.log(`${name}: ${fact ?? 'missing'}`);
-  if (!facts.gpu)
-    console.log(
-      'There is no GPU on this machine, or no driver for it: nvidia-smi lists none. Nothing of this check can run here.',
-    );
-  else if (!facts.nvcc || !facts.cmake || !facts.compiler)
-    console.log('The kernels cannot be compiled here: install what is missing above.');
-  return Boolean(facts.gpu && facts.nvcc && facts.cmake && facts.compiler);
-}
-
-/** What to compile for: instructions that only Hopper has are in a target of their own, which `native` does not name. */
-function targets() {
-  const capability = first('nvidia-smi', ['--query-gpu=compute_cap', '--format=csv,noheader'])?.split('\n')[0];
-  return capability === '9.0' ? '90a-real' : 'native';
-}
+import { buildAddon } from '../../../native/cuda/addon/build.mjs';
+import { findSanitizer, machine, targets } from './machine.mjs';
 
 function build(paths) {
   const { status, output } = buildAddon({
@@ -103,10 +70,36 @@ async function conformance(paths) {
   return total.failed === 0;
 }
 
+/** Tests of the kernels on the GPU, those of attention or the others, watched by a tool of compute-sanitizer. */
+function sanitize(tool, part, paths) {
+  const sanitizer = findSanitizer();
+  if (sanitizer === undefined) {
+    console.log('not checked: compute-sanitizer is not on this machine (it comes with the CUDA toolkit)');
+    return true;
+  }
+  // One of the tests asks the driver for more memory than there is.
+  const own = tool === 'memcheck' ? ['--report-api-errors', 'no'] : [];
+  const command = [
+    '--tool',
+    tool,
+    '--error-exitcode',
+    '9',
+    ...own,
+    paths.tests,
+    '--device',
+    part === 'others' ? '!attention' : part,
+  ];
+  // Ended from here: whoever ends this process when its time is over would leave that one at work.
+  const { status } = spawnSync(sanitizer, command, { stdio: 'inherit', timeout: 470_000 });
+  return status === 0;
+}
+
 /** Runs one of them; true where it went well. */
 export async function runInside(name, paths) {
   if (name === 'machine') return machine();
   if (name === 'build') return build(paths);
   if (name.startsWith('conformance:')) return conformanceOf(name.slice('conformance:'.length));
+  const [tool, part] = name.split('-');
+  if (tool === 'memcheck' || tool === 'racecheck') return sanitize(tool, part, paths);
   return conformance(paths);
 }

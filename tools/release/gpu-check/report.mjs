@@ -21,9 +21,16 @@ function table(output) {
   );
 }
 
-/** One table of all stages, then what each printed. */
-export function report(stages, results) {
-  const lines = ['# gpu-check', '', '| stage | outcome | seconds | last line |', '|---|---|---|---|'];
+/** One table of all stages, then what each printed. `about`: { commit, gpu } */
+export function report({ commit, gpu }, stages, results) {
+  const lines = [
+    '# gpu-check',
+    '',
+    `Commit ${commit}, ${gpu}.`,
+    '',
+    '| stage | outcome | seconds | last line |',
+    '|---|---|---|---|',
+  ];
   for (const { name } of stages) {
     const { outcome = 'not run', seconds = '', last = '' } = results[name] ?? {};
     lines.push(`| ${name} | ${outcome} | ${seconds} | ${last.replaceAll('|', '\\|')} |`);

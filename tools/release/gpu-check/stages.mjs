@@ -6,6 +6,7 @@ export const bundle = (folder) => ({
   folder,
   cuda: join(folder, 'src/native/cuda'),
   build: join(folder, 'build/gpu'),
+  tests: join(folder, 'build/gpu/kernels/tests/kvsift_cuda_tests'),
   golden: join(folder, 'golden'),
   cli: join(folder, 'lib/kvsift.js'),
   bench: join(folder, 'lib/gpu.js'),
@@ -16,22 +17,23 @@ export const bundle = (folder) => ({
 const lengths = [4096, 16384, 32768, 65536, 131072];
 
 /**
- * { name, what, command(paths): [program, ...arguments], inside } in order; `inside` stages run in the process that is started for them.
+ * { name, what, command: [program, ...arguments], inside } in order; `inside` stages run in the process that is started for them.
  * @param models folder of models that cases of the goldens name; undefined: such cases are skipped
  */
 export function stages(paths, { models } = {}) {
   const node = process.execPath;
-  const verify = (suite, folder) => ({
-    name: `golden-${folder}`,
-    what: `goldens of ${folder}`,
+  const verify = (folder, where = '', options = []) => ({
+    name: `golden-${folder}${where && '-two-devices'}`,
+    what: `goldens of ${folder}${where}`,
     command: [
       node,
       paths.cli,
       'verify',
-      suite,
+      folder,
       join(paths.golden, folder),
       '--backend',
       'cuda',
+      ...options,
       ...(models ? ['--models', models] : []),
     ],
   });
@@ -41,11 +43,12 @@ export function stages(paths, { models } = {}) {
     {
       name: 'kernels',
       what: 'every kernel against a float64 reference, on the host and on the GPU',
-      command: [join(paths.build, 'kernels/tests/kvsift_cuda_tests')],
+      command: [paths.tests],
     },
     { name: 'conformance', what: 'every op of the backend against the reference', inside: true },
-    verify('forward', 'forward'),
-    verify('policies', 'policies'),
+    verify('forward'),
+    verify('policies'),
+    verify('policies', ', on two logical devices of the GPU', ['--device', '0,0']),
     {
       name: 'bench-kernels',
       what: 'time and bandwidth of each kernel',
@@ -61,5 +64,9 @@ export function stages(paths, { models } = {}) {
       what: 'the same beside PyTorch and transformers, where they are installed',
       command: [node, paths.bench, '--json', '--lengths', '4096,32768', '--policies', 'full'],
     },
+    ...['memcheck', 'racecheck'].flatMap((tool) => [
+      { name: `${tool}-attention`, what: `the tests of attention under compute-sanitizer, ${tool}`, inside: true },
+      { name: `${tool}-others`, what: `the tests of all other kernels under compute-sanitizer, ${tool}`, inside: true },
+    ]),
   ];
 }

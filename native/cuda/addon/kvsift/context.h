@@ -8,6 +8,7 @@
 
 #include "runtime/check.h"
 #include "runtime/device.h"
+#include "runtime/memory.h"
 #include "runtime/upload.h"
 
 namespace kvsift {
@@ -18,8 +19,9 @@ using Kept = std::vector<std::shared_ptr<const void>>;
 /** What ops run on: the stream of a device and its kernels. The executor's only. */
 class Context {
  public:
-  explicit Context(std::shared_ptr<Device> device) : device_(std::move(device)), words_(std::make_shared<FaultWords>(device_)) {}
+  explicit Context(std::shared_ptr<Memory> memory) : memory_(std::move(memory)), device_(memory_->device()), words_(std::make_shared<FaultWords>(device_)) {}
 
+  const Memory& memory() const { return *memory_; }
   Device& device() const { return *device_; }
   const std::shared_ptr<Device>& shared_device() const { return device_; }
   kvsift_cuda_context* kernels() const { return device_->kernels(); }
@@ -37,7 +39,7 @@ class Context {
 
   /** The kernels that follow may set faults of this op. */
   void watch();
-  /** @throws Fault where an op of the kernels was refused */
+  /** @throws Fault or NoRoom where an op of the kernels was refused */
   void run(kvsift_cuda_status status) const;
 
   /** Keeps something until the device has passed what was enqueued so far; while a program is captured, for the captured work. */
@@ -77,6 +79,7 @@ class Context {
     std::shared_ptr<const void> what;
   };
 
+  std::shared_ptr<Memory> memory_;
   std::shared_ptr<Device> device_;
   std::shared_ptr<FaultWords> words_;
   std::unique_ptr<UploadRing> uploads_;

@@ -36,6 +36,7 @@ std::shared_ptr<Check> Context::end() { return std::move(own_); }
 
 void Context::run(kvsift_cuda_status status) const {
   if (status == KVSIFT_CUDA_OK) return;
+  if (const std::size_t wanted = kvsift_cuda_wanted(kernels()); status == KVSIFT_CUDA_OUT_OF_MEMORY && wanted > 0) throw NoRoom(wanted, device_->memory().free);
   throw Fault(code_of(status), op_, std::string(op_) + ": " + kvsift_cuda_message(kernels()));
 }
 

@@ -71,6 +71,8 @@ class Device {
   virtual void begin_capture() = 0;
   /** Ends a capture; null where it broke off. */
   virtual DeviceGraph end_capture() noexcept = 0;
+  /** The last capture came to nothing, and what was taken for it is given back: blocks that were made for it are no longer kept. */
+  virtual void forget_capture() noexcept = 0;
   virtual void launch(const DeviceGraph& graph) = 0;
 
  protected:

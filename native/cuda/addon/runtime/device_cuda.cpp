@@ -51,9 +51,14 @@ int count_devices() {
   return count;
 }
 
+/** "NVIDIA L4 has compute capability 8.9" */
+std::string capability(const cudaDeviceProp& properties) {
+  return std::string(properties.name) + " has compute capability " + std::to_string(properties.major) + "." + std::to_string(properties.minor);
+}
+
 class CudaDevice final : public Device {
  public:
-  explicit CudaDevice(int device) : device_(device) {
+  CudaDevice(int device, const cudaDeviceProp& properties) : device_(device) {
     cudaStream_t stream = nullptr;
     good(cudaSetDevice(device), maker);
     good(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), maker);
@@ -61,6 +66,10 @@ class CudaDevice final : public Device {
     const kvsift_cuda_status status = kvsift_cuda_open(device, &kernels_);
     if (status != KVSIFT_CUDA_OK) {
       cudaStreamDestroy(stream);
+      if (status == KVSIFT_CUDA_UNSUPPORTED) {
+        unavailable(capability(properties) + ", for which this build has no code. Build it again on this machine (npm run build:cuda, in a bundle ./gpu-check), or use "
+                    "--backend cpu");
+      }
       throw Fault(Code::backend_unavailable, maker, "device " + std::to_string(device) + " cannot be opened: " + kvsift_cuda_status_name(status));
     }
     host_memory_ = std::make_shared<HostMemory>(*this);
@@ -69,7 +78,7 @@ class CudaDevice final : public Device {
     cudaSetDevice(device_);
     cudaStreamSynchronize(stream());
     host_memory_ = nullptr;
-    for (void* block : lasting_.clear()) cudaFree(block);
+    for (const LastingBlocks::Block& block : lasting_.clear()) cudaFree(block.data);
     kvsift_cuda_close(kernels_);
     cudaStreamDestroy(stream());
   }
@@ -150,6 +159,7 @@ class CudaDevice final : public Device {
   void begin_capture() override {
     // Relaxed: the other threads of the process go on using the driver meanwhile.
     good(cudaStreamBeginCapture(stream(), cudaStreamCaptureModeRelaxed), "record");
+    lasting_.begin();
     capturing_ = true;
   }
   DeviceGraph end_capture() noexcept override {
@@ -167,6 +177,9 @@ class CudaDevice final : public Device {
       return nullptr;
     }
     return {ready, [](void* own) { cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(own)); }};
+  }
+  void forget_capture() noexcept override {
+    for (const LastingBlocks::Block& block : lasting_.undo()) cudaFree(block.data);
   }
   void launch(const DeviceGraph& graph) override { good(cudaGraphLaunch(static_cast<cudaGraphExec_t>(graph.get()), stream()), "run"); }
 
@@ -194,10 +207,9 @@ std::shared_ptr<Device> Device::open(const BackendOptions& options) {
   cudaDeviceProp properties{};
   good(cudaGetDeviceProperties(&properties, options.device), maker);
   if (properties.major < 8) {
-    unavailable(std::string(properties.name) + " has compute capability " + std::to_string(properties.major) + "." + std::to_string(properties.minor) +
-                "; the kernels need 8.0 (Ampere) or newer. Use --backend cpu");
+    unavailable(capability(properties) + "; the kernels need 8.0 (Ampere) or newer. Use --backend cpu");
   }
-  auto device = std::make_shared<CudaDevice>(options.device);
+  auto device = std::make_shared<CudaDevice>(options.device, properties);
   // Without cuBLASLt our own kernel multiplies.
   if (options.cublas) kvsift_cuda_use_cublas(device->kernels());
   return device;

@@ -27,7 +27,7 @@ class EmulatedDevice final : public Device {
   }
   ~EmulatedDevice() override {
     queue_.wait();
-    for (void* block : lasting_.clear()) std::free(block);
+    for (const LastingBlocks::Block& block : lasting_.clear()) std::free(block.data);
     kvsift_cuda_close(kernels_);
   }
 
@@ -78,11 +78,18 @@ class EmulatedDevice final : public Device {
 
   void begin_capture() override {
     queue_.begin_capture();
+    lasting_.begin();
     capturing_ = true;
   }
   DeviceGraph end_capture() noexcept override {
     capturing_ = false;
     return queue_.end_capture();
+  }
+  void forget_capture() noexcept override {
+    for (const LastingBlocks::Block& block : lasting_.undo()) {
+      used_ -= block.bytes;
+      std::free(block.data);
+    }
   }
   void launch(const DeviceGraph& graph) override {
     queue_.submit([graph = std::static_pointer_cast<emulated::Graph>(graph)] {

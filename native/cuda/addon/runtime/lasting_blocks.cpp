@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <utility>
 
 namespace kvsift {
 
@@ -19,6 +20,7 @@ void* LastingBlocks::take(std::size_t bytes) {
   if (block == nullptr) return nullptr;
   sizes_.emplace(block, size);
   list.reserve(sizes_.size());
+  fresh_.push_back({block, size});
   return block;
 }
 
@@ -30,12 +32,27 @@ bool LastingBlocks::give(void* block) noexcept {
   return true;
 }
 
-std::vector<void*> LastingBlocks::clear() {
+void LastingBlocks::begin() {
   const std::lock_guard lock(mutex_);
-  std::vector<void*> blocks;
-  for (const auto& [block, size] : sizes_) blocks.push_back(block);
+  fresh_.clear();
+}
+
+std::vector<LastingBlocks::Block> LastingBlocks::undo() {
+  const std::lock_guard lock(mutex_);
+  for (const Block& block : fresh_) {
+    std::erase(free_[block.bytes], block.data);
+    sizes_.erase(block.data);
+  }
+  return std::exchange(fresh_, {});
+}
+
+std::vector<LastingBlocks::Block> LastingBlocks::clear() {
+  const std::lock_guard lock(mutex_);
+  std::vector<Block> blocks;
+  for (const auto& [block, size] : sizes_) blocks.push_back({block, size});
   sizes_.clear();
   free_.clear();
+  fresh_.clear();
   return blocks;
 }
 

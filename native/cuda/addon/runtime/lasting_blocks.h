@@ -15,6 +15,10 @@ namespace kvsift {
  */
 class LastingBlocks {
  public:
+  struct Block {
+    void* data;
+    std::size_t bytes;
+  };
   /** Larger blocks are the graph's own business: beside what works on them nobody sees the time that taking them costs. */
   static constexpr std::size_t largest = std::size_t{4} << 20;
 
@@ -25,8 +29,12 @@ class LastingBlocks {
   void* take(std::size_t bytes);
   /** @return whether it was one of these */
   bool give(void* block) noexcept;
-  /** All blocks, which are no longer of this list: for when nobody uses any. */
-  std::vector<void*> clear();
+  /** Another graph begins to be captured. */
+  void begin();
+  /** The blocks that were made since then, and their sizes; they are no longer of this list. For when no graph came of it and nobody uses them. */
+  std::vector<Block> undo();
+  /** All blocks, likewise. */
+  std::vector<Block> clear();
 
  private:
   std::function<void*(std::size_t)> make_;
@@ -34,6 +42,7 @@ class LastingBlocks {
   /** By size, a power of two; each list has room for all blocks that were made, so that giving back cannot fail. */
   std::map<std::size_t, std::vector<void*>> free_;
   std::unordered_map<void*, std::size_t> sizes_;
+  std::vector<Block> fresh_;
 };
 
 }  // namespace kvsift

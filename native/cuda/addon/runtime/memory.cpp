@@ -8,7 +8,7 @@ Block Memory::allocate(std::size_t bytes) {
   // A tensor without elements has a place too: without one it would count as not yet made.
   const std::size_t capacity = bytes > 0 ? bytes : 1;
   void* data = device_->allocate(capacity);
-  if (data == nullptr) throw NoRoom(bytes, device_->memory().free, bytes_.load());
+  if (data == nullptr) throw NoRoom(bytes, device_->memory().free);
   return {data, capacity};
 }
 
@@ -24,7 +24,7 @@ void Memory::raise(std::atomic<std::size_t>& peak, std::size_t value) {
 
 void Memory::add(std::size_t bytes, bool weight) {
   const std::size_t before = bytes_.load();
-  if (limit_ != 0 && (bytes > limit_ || before > limit_ - bytes)) throw NoRoom(bytes, before < limit_ ? limit_ - before : 0, before);
+  if (limit_ != 0 && (bytes > limit_ || before > limit_ - bytes)) throw NoRoom(bytes, before < limit_ ? limit_ - before : 0);
   const std::size_t now = bytes_ += bytes;
   if (weight) weights_ += bytes;
   raise(peak_, now);

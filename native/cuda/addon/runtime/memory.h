@@ -24,11 +24,9 @@ struct MemoryUse {
 
 /** There is not enough device memory. */
 struct NoRoom : std::bad_alloc {
-  NoRoom(std::size_t wanted_bytes, std::size_t free_bytes, std::size_t held_bytes = 0) : wanted(wanted_bytes), free(free_bytes), held(held_bytes) {}
+  NoRoom(std::size_t wanted_bytes, std::size_t free_bytes) : wanted(wanted_bytes), free(free_bytes) {}
   std::size_t wanted;
   std::size_t free;
-  /** By tensors; 0: not known. */
-  std::size_t held;
 };
 
 /**

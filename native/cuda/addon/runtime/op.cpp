@@ -18,13 +18,14 @@ std::string amount(std::size_t bytes) {
   return text;
 }
 
-FailurePointer no_room(const Op& op, const NoRoom& lack) {
+FailurePointer no_room(const Context& context, const Op& op, const NoRoom& lack) {
   Failure failure{Code::out_of_memory, op.name,
                   std::string(op.name) + ": there is not enough device memory: " + amount(lack.wanted) + " are wanted, " + amount(lack.free) +
                       " are free. A shorter prompt, fewer prefill rows at a time or a 16-bit cache need less"};
   failure.wanted = lack.wanted;
   failure.available = lack.free;
-  failure.held = lack.held;
+  // What the op would have held is not counted any more.
+  failure.held = context.memory().use().bytes;
   return std::make_shared<const Failure>(std::move(failure));
 }
 
@@ -75,7 +76,7 @@ Executed execute(Context& context, const Op& op) noexcept {
   } catch (const Fault& fault) {
     done.failure = fault.failure();
   } catch (const NoRoom& lack) {
-    done.failure = no_room(op, lack);
+    done.failure = no_room(context, op, lack);
   } catch (const std::bad_alloc&) {
     done.failure = std::make_shared<const Failure>(Failure{Code::out_of_memory, op.name, std::string(op.name) + ": there is not enough host memory"});
   } catch (const std::exception& error) {

@@ -1,5 +1,6 @@
 #include "runtime/program.h"
 
+#include <algorithm>
 #include <unordered_set>
 
 namespace kvsift {
@@ -18,8 +19,8 @@ struct Program::Capture {
   std::size_t room;
   Block words;
   DeviceGraph graph;
-  /** What the graph reads on the host. */
-  Kept kept;
+  /** What the graph reads on the host; empty: nothing. */
+  std::shared_ptr<const Kept> kept;
   /** First word of each op and the one behind its last: most ops have none. */
   std::vector<std::size_t> word_of;
   /** Storages that the program reads before it fills them. */
@@ -66,8 +67,15 @@ std::vector<StoragePointer> without_memory(const Program& program) {
   return out;
 }
 
+bool any_failed(const std::vector<StoragePointer>& storages) {
+  return std::ranges::any_of(storages, [](const StoragePointer& storage) { return storage->failure != nullptr; });
+}
+
 /** The graph of a program that has run once; null where the device or an op would not have it. */
 std::shared_ptr<Program::Capture> capture(Context& context, Memory& memory, const Program& program) {
+  std::vector<StoragePointer> outside = outside_of(program);
+  // Ops that inherit a failure enqueue nothing: the graph would go without them for ever.
+  if (any_failed(outside)) return nullptr;
   std::shared_ptr<Program::Capture> made;
   try {
     // Ops ask for a word each at most.
@@ -76,26 +84,32 @@ std::shared_ptr<Program::Capture> capture(Context& context, Memory& memory, cons
   } catch (const std::exception&) {
     return nullptr;
   }
-  made->outside = outside_of(program);
+  made->outside = std::move(outside);
   const std::vector<StoragePointer> passing = without_memory(program);
   memory.begin_window();
   context.begin_capture(static_cast<std::int32_t*>(made->words.data), made->room);
-  bool good = true;
+  FailurePointer failure;
   std::size_t count = 0;
   for (const Op& op : program.ops) {
     made->word_of.push_back(count);
-    good = good && !execute(context, op).failure;
+    failure = execute(context, op).failure;
+    if (failure) {
+      // Nothing has happened to what it would have changed: the ops are about to run one by one.
+      for (const StoragePointer& output : op.outputs) output->failure = nullptr;
+      break;
+    }
     count = context.captured_words();
   }
   made->word_of.push_back(count);
-  made->kept = context.end_capture();
+  if (Kept kept = context.end_capture(); !kept.empty()) made->kept = std::make_shared<const Kept>(std::move(kept));
   made->graph = context.device().end_capture();
   made->extra_bytes = memory.end_window();
-  if (good && made->graph) return made;
+  if (!failure && made->graph) return made;
   // A lack of memory passes; what the device cannot capture it never will.
-  program.plain_for_ever = good;
+  program.plain_for_ever = !failure || failure->code != Code::out_of_memory;
   // What was taken while the capture ran belongs to a graph that is not: it was never there.
   for (const StoragePointer& storage : passing) storage->drop();
+  context.device().forget_capture();
   return nullptr;
 }
 
@@ -104,6 +118,8 @@ void replay(Context& context, Memory& memory, const Program& program, const Prog
   const std::size_t count = made.word_of.back();
   if (count > 0) device.fill(made.words.data, 0, count * sizeof(std::int32_t));
   device.launch(made.graph);
+  // The program may be gone before the device has read what the graph copies from the host.
+  if (made.kept) context.keep(made.kept);
   memory.touch(made.extra_bytes);
   std::vector<CheckPointer> checks(program.ops.size());
   if (count > 0) {
@@ -136,11 +152,7 @@ void run_program(Context& context, Memory& memory, const Program& program, const
   if (program.plain_runs > 0 && !program.capture && !program.plain_for_ever) {
     program.capture = capture(context, memory, program);
   }
-  bool whole = program.capture != nullptr;
-  if (whole) {
-    for (const StoragePointer& storage : program.capture->outside) whole = whole && !storage->failure;
-  }
-  if (whole) {
+  if (program.capture && !any_failed(program.capture->outside)) {
     try {
       replay(context, memory, program, *program.capture, noted);
     } catch (const Fault& fault) {

@@ -25,7 +25,7 @@ FailurePointer failure(Code code, const char* op, const std::string& sentence) {
 }  // namespace
 
 Stream::Stream(const BackendOptions& options)
-    : device_(Device::open(options)), memory_(std::make_shared<Memory>(device_, options.memory_limit)), context_(device_), waiter_(device_) {
+    : device_(Device::open(options)), memory_(std::make_shared<Memory>(device_, options.memory_limit)), context_(memory_), waiter_(device_) {
   thread_ = std::thread([this] { loop(); });
 }
 

@@ -55,13 +55,13 @@ enum {
 
 /* ---- context ---- */
 
-/* Opens a device. *out is set only where the status is OK. */
+/* Opens a device. *out is set only where the status is OK. UNSUPPORTED: older than 8.0, or the library was not compiled for it. */
 kvsift_cuda_status kvsift_cuda_open(int device, kvsift_cuda_context** out);
 void kvsift_cuda_close(kvsift_cuda_context* context);
 /* What was wrong with the last op that did not return OK; lives until the next op. Never null. */
 const char* kvsift_cuda_message(const kvsift_cuda_context* context);
-/* "ok", "invalid_argument", ... */
-const char* kvsift_cuda_status_name(kvsift_cuda_status status);
+size_t kvsift_cuda_wanted(const kvsift_cuda_context* context);          /* bytes of device memory that it asked for in vain; 0: none */
+const char* kvsift_cuda_status_name(kvsift_cuda_status status);         /* "ok", "invalid_argument", ... */
 /* Device name, compute capability, multiprocessors, and where matrix products run; lives as long as the context. */
 const char* kvsift_cuda_description(const kvsift_cuda_context* context);
 /* The cudaMemPool_t that scratch memory comes from: a caller that takes its own memory from it shares what is free. Null without a device. */

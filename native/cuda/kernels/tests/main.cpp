@@ -4,7 +4,8 @@
 
 #include "check.h"
 
-// All tests, on the host and, where there is one, on device 0. An argument runs the tests whose names contain it; --device leaves out those on the host.
+// All tests, on the host and, where there is one, on device 0. An argument runs the tests whose names contain it, or with a ! in front
+// those whose names do not; --device leaves out those on the host.
 
 namespace kvsift::tests {
 
@@ -51,9 +52,15 @@ struct Counts {
   int skipped = 0;
 };
 
+bool wanted(const std::string& name, const char* only) {
+  if (only == nullptr) return true;
+  const bool without = *only == '!';
+  return (name.find(without ? only + 1 : only) == std::string::npos) == without;
+}
+
 void run(const char* machine, const std::vector<Test>& tests, const char* only, Counts& counts) {
   for (const Test& test : tests) {
-    if (only != nullptr && test.name.find(only) == std::string::npos) continue;
+    if (!wanted(test.name, only)) continue;
     try {
       test.run();
       counts.passed++;

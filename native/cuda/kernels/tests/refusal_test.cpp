@@ -79,6 +79,20 @@ KVSIFT_TEST(other_refusals, "refusals: selection, rows, weights and algebra") {
   refused(kvsift_cuda_map(context(), nullptr, KVSIFT_CUDA_EXP, nullptr, 8, out.get()), KVSIFT_CUDA_INVALID_ARGUMENT, "no input");
 }
 
+KVSIFT_TEST(no_scratch, "refusals: scratch memory that there is none of, with the bytes that were wanted") {
+  Buffer<float> x(64);
+  // More than any address space holds; a driver need not be asked for that much.
+#ifdef KVSIFT_EMULATED
+  constexpr std::size_t rows = std::size_t{1} << 40;
+#else
+  constexpr std::size_t rows = std::size_t{1} << 32;
+#endif
+  refused(kvsift_cuda_rank(context(), nullptr, x.get(), rows, 1024, x.get()), KVSIFT_CUDA_OUT_OF_MEMORY, "memory that there is none of");
+  expect(kvsift_cuda_wanted(context()) == rows * 1024 * 8, "the bytes that were wanted");
+  good(kvsift_cuda_map(context(), nullptr, KVSIFT_CUDA_EXP, x.get(), 64, x.get()));
+  expect(kvsift_cuda_wanted(context()) == 0, "nothing was wanted in vain");
+}
+
 KVSIFT_TEST(empty_calls, "empty inputs: every op accepts nothing") {
   Buffer<std::int32_t> offsets(3);
   kvsift_cuda_top_arguments top{};

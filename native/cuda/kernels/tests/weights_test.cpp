@@ -242,6 +242,17 @@ KVSIFT_TEST(many_rows_on_cublas, "linear: the same on cuBLASLt, where it is foun
     for (int turn = 0; turn < 2; turn++) linear_case(KVSIFT_CUDA_BF16, 132, 96, 140, true, own);
     linear_case(KVSIFT_CUDA_BF16, 17, 13, 9, false, own);
     linear_case(KVSIFT_CUDA_Q4_0, 40, 64, 33, false, own);
+    // One of several products side by side: its result lies on 64 bytes.
+    Numbers numbers(5);
+    constexpr std::size_t n = 80, rows = 33, before = 16;
+    const Buffer<float> x(numbers.normal(rows * n)), w(numbers.normal(n * n));
+    Buffer<float> alone(rows * n), beside(before + rows * n);
+    const kvsift_cuda_weight weight{KVSIFT_CUDA_F32, w.get(), n, n, 0};
+    good(kvsift_cuda_linear(own, nullptr, &weight, x.get(), rows, nullptr, nullptr, alone.get()));
+    good(kvsift_cuda_linear(own, nullptr, &weight, x.get(), rows, nullptr, nullptr, beside.get() + before));
+    std::vector<float> found = beside.read();
+    found.erase(found.begin(), found.begin() + before);
+    expect_near(found, alone.read(), 1e-4, 1e-4, "a product off the usual boundary");
   }
   kvsift_cuda_close(own);
 }

@@ -1,4 +1,4 @@
-import type { Backend } from '@kvsift/tensor';
+import type { Backend, Tensor } from '@kvsift/tensor';
 import { demand, identical, outcome, refuses, rejects } from '../agree.js';
 import type { Bench, Case } from '../case.js';
 import { floatTensor, hostData, integerTensor } from '../inputs.js';
@@ -112,6 +112,54 @@ async function replays({ actual }: Bench): Promise<void> {
   for (const name of Object.keys(plain)) identical(`${name} of a program`, again[name], plain[name]);
 }
 
+/** A program that works in memory of its own, pieces of several sizes one after the other, and draws: run after run it gives what the ops give. */
+async function workingMemory({ actual }: Bench): Promise<void> {
+  if (actual.record === undefined) throw new Error('record is missing: say so in the skip list');
+  // More than 4 MiB: devices treat that otherwise than small pieces.
+  const length = 2 ** 20 + 4;
+  const rules = [0.25, 0.75].map((uniform) => ({ temperature: 0.9, topK: 30, topP: 0.9, minP: 0, uniform }));
+  const steps = (backend: Backend, recorded: boolean) => {
+    const large = backend.upload(
+      Float32Array.from({ length }, (_, index) => index % 8191),
+      'f32',
+      [length],
+    );
+    const logits = floatTensor(backend, 2, [2, 97]);
+    const at = backend.empty('f32', [8]);
+    const step = () => {
+      using copy = backend.slice(large, 0, 0, length);
+      using end = backend.slice(copy, 0, length - 8, length);
+      using moved = backend.zip(end, at, 'add');
+      using softer = backend.map(moved, 'sqrt');
+      using weights = backend.softmax(softer);
+      const { ids, logProbs } = backend.sample(logits, rules);
+      return { ids, logProbs, weights: backend.zip(weights, 2, 'mul') };
+    };
+    const made: { results?: ReturnType<typeof step> } = {};
+    const program = recorded
+      ? backend.record?.(() => {
+          made.results = step();
+        })
+      : undefined;
+    const outputs: Record<string, Tensor> = {};
+    for (const run of [0, 1, 2, 3]) {
+      backend.write(at, floatData(run));
+      program?.run();
+      const { ids, logProbs, weights } = made.results ?? step();
+      outputs[`ids ${run}`] = backend.toFloat(ids);
+      outputs[`logProbs ${run}`] = backend.slice(logProbs, 0, 0, 2);
+      outputs[`weights ${run}`] = backend.slice(weights, 0, 0, 8);
+    }
+    program?.dispose();
+    return outputs;
+  };
+  const [plain, again] = [
+    await outcome(actual, (backend) => steps(backend, false)),
+    await outcome(actual, (backend) => steps(backend, true)),
+  ];
+  for (const name of Object.keys(plain)) identical(`${name} of a program`, again[name], plain[name]);
+}
+
 const floatData = (seed: number) => Float32Array.from({ length: 8 }, (_, index) => Math.sin(seed * 8 + index + 1));
 
 /** finish, read, record: order, determinism, errors that surface where they belong. */
@@ -122,5 +170,6 @@ export function streamCases(): Case[] {
     { op: 'finish', title: 'an error surfaces in finish once and in every tensor that depends on it', run: failure },
     { op: 'upload', title: 'tensors of another backend are refused', run: strangers },
     { op: 'record', title: 'a program gives what the ops give, on new inputs', run: replays },
+    { op: 'record', title: 'a program works in memory of its own, of any size, and draws', run: workingMemory },
   ];
 }

@@ -29,6 +29,8 @@ const char* kvsift_cuda_status_name(kvsift_cuda_status status) {
 
 const char* kvsift_cuda_message(const kvsift_cuda_context* context) { return context == nullptr ? "no context" : context->message.c_str(); }
 
+size_t kvsift_cuda_wanted(const kvsift_cuda_context* context) { return context == nullptr ? 0 : context->wanted; }
+
 const char* kvsift_cuda_description(const kvsift_cuda_context* context) { return context == nullptr ? "" : context->description.c_str(); }
 
 void* kvsift_cuda_memory_pool(const kvsift_cuda_context* context) { return context == nullptr ? nullptr : context->pool; }
@@ -93,12 +95,15 @@ kvsift_cuda_status kvsift_cuda_open(int device, kvsift_cuda_context** out) {
   cudaDeviceProp properties{};
   if (cudaSetDevice(device) != cudaSuccess || cudaGetDeviceProperties(&properties, device) != cudaSuccess) return KVSIFT_CUDA_DEVICE_ERROR;
   if (properties.major < 8) return KVSIFT_CUDA_UNSUPPORTED;
+  int target = 0;
+  if (const kvsift_cuda_status status = compiled_for(target); status != KVSIFT_CUDA_OK) return status;
   auto context = std::unique_ptr<kvsift_cuda_context, void (*)(kvsift_cuda_context*)>(new (std::nothrow) kvsift_cuda_context, kvsift_cuda_close);
   if (!context) return KVSIFT_CUDA_OUT_OF_MEMORY;
   context->device = device;
   context->multiprocessors = properties.multiProcessorCount;
   context->shared_bytes = properties.sharedMemPerBlockOptin;
-  context->early = properties.major >= 9 && compiled_for_early_start();
+  // Only there `await_previous` waits.
+  context->early = properties.major >= 9 && target >= 90;
 #ifdef KVSIFT_WARPGROUPS
   context->warpgroups = context->has_warpgroups = properties.major == 9 && properties.minor == 0;
 #endif

@@ -10,14 +10,14 @@ struct Axes {
   std::size_t b[4];
 };
 
-__global__ void __launch_bounds__(256) map_values(kvsift_cuda_unary_op op, const float* __restrict__ x, std::size_t count, float* __restrict__ out) {
+__global__ void __launch_bounds__(256) map_values(kvsift_cuda_unary_op op, const float* x, std::size_t count, float* __restrict__ out) {
   await_previous();
   const std::size_t at = thread_index();
   if (at < count) out[at] = apply_unary(op, x[at]);
 }
 
-__global__ void __launch_bounds__(256) zip_values(kvsift_cuda_binary_op op, const float* __restrict__ a, const float* __restrict__ b, float scalar,
-                                                  const Axes axes, std::size_t count, float* __restrict__ out) {
+__global__ void __launch_bounds__(256) zip_values(kvsift_cuda_binary_op op, const float* a, const float* b, float scalar,
+                                                  const Axes axes, std::size_t count, float* out) {
   await_previous();
   const std::size_t at = thread_index();
   if (at >= count) return;
@@ -35,7 +35,7 @@ __global__ void __launch_bounds__(256) zip_values(kvsift_cuda_binary_op op, cons
 }
 
 /** 32 results per block. Grid: strips of each `after`. */
-__global__ void __launch_bounds__(strip_threads) reduce_strips(kvsift_cuda_reduce_op op, const float* __restrict__ x, std::size_t size, std::size_t after,
+__global__ void __launch_bounds__(strip_threads) reduce_strips(kvsift_cuda_reduce_op op, const float* x, std::size_t size, std::size_t after,
                                                                float* __restrict__ out) {
   await_previous();
   const std::size_t strips = (after + 31) / 32;
@@ -47,7 +47,7 @@ __global__ void __launch_bounds__(strip_threads) reduce_strips(kvsift_cuda_reduc
 }
 
 /** One result per thread. */
-__global__ void __launch_bounds__(256) reduce_across(kvsift_cuda_reduce_op op, const float* __restrict__ x, std::size_t before, std::size_t size,
+__global__ void __launch_bounds__(256) reduce_across(kvsift_cuda_reduce_op op, const float* x, std::size_t before, std::size_t size,
                                                      std::size_t after, float* __restrict__ out) {
   await_previous();
   const std::size_t at = thread_index();
@@ -57,7 +57,7 @@ __global__ void __launch_bounds__(256) reduce_across(kvsift_cuda_reduce_op op, c
 }
 
 /** One result per warp. */
-__global__ void __launch_bounds__(256) reduce_axis(kvsift_cuda_reduce_op op, const float* __restrict__ x, std::size_t before, std::size_t size,
+__global__ void __launch_bounds__(256) reduce_axis(kvsift_cuda_reduce_op op, const float* x, std::size_t before, std::size_t size,
                                                    std::size_t after, float* __restrict__ out) {
   await_previous();
   const std::size_t at = thread_index() / 32;
@@ -138,7 +138,7 @@ constexpr int matmul_tile = 16;
 
 /** f32 products, one element per thread, 16 × 16 tiles; b as it is stored. Grid: columns, rows, matrices. */
 template <class Element>
-__global__ void __launch_bounds__(256) matmul_work(const kvsift_cuda_matmul_shape shape, const float* __restrict__ a, const Element* __restrict__ b,
+__global__ void __launch_bounds__(256) matmul_work(const kvsift_cuda_matmul_shape shape, const float* a, const Element* b,
                                                    float* __restrict__ out) {
   await_previous();
   __shared__ float left[matmul_tile][matmul_tile + 1];
@@ -173,7 +173,7 @@ __global__ void __launch_bounds__(256) matmul_work(const kvsift_cuda_matmul_shap
 
 /** `Unit` bytes at a time. */
 template <class Unit>
-__global__ void __launch_bounds__(256) copy_units(const Unit* __restrict__ from, std::size_t from_step, Unit* __restrict__ to, std::size_t to_step,
+__global__ void __launch_bounds__(256) copy_units(const Unit* from, std::size_t from_step, Unit* __restrict__ to, std::size_t to_step,
                                                   std::size_t units, std::size_t count) {
   await_previous();
   const std::size_t at = thread_index();

@@ -9,7 +9,7 @@ constexpr unsigned norm_threads = 1024;
 
 /** One block per row. `Part`: a float, or four of them where rows lie on boundaries of 16 bytes; `count` of them make a row. */
 template <class Part>
-__global__ void __launch_bounds__(norm_threads) norm_rows(const Part* x, int count, const Part* __restrict__ weight, float epsilon, float weight_offset,
+__global__ void __launch_bounds__(norm_threads) norm_rows(const Part* x, int count, const Part* weight, float epsilon, float weight_offset,
                                                           Part* out) {
   await_previous();
   constexpr int width = sizeof(Part) / sizeof(float);
@@ -43,7 +43,7 @@ __global__ void __launch_bounds__(norm_threads) norm_rows(const Part* x, int cou
 
 /** `Part` as in `norm_rows`; `half` of them make an output row. Grid: parts of a row, rows. */
 template <class Part>
-__global__ void __launch_bounds__(256) gate_rows(const Part* __restrict__ x, std::size_t rows, unsigned half, kvsift_cuda_activation kind,
+__global__ void __launch_bounds__(256) gate_rows(const Part* x, std::size_t rows, unsigned half, kvsift_cuda_activation kind,
                                                  Part* __restrict__ out) {
   await_previous();
   constexpr int width = sizeof(Part) / sizeof(float);
@@ -70,8 +70,8 @@ __global__ void __launch_bounds__(256) cap_values(const float* x, std::size_t co
 }
 
 /** Grid: rows, shares of the heads; cos and sin of each pair are made once for all heads of a share. Dynamic shared memory: a Rotation per pair. */
-__global__ void __launch_bounds__(256) rope_rows(const float* x, int heads, int head_dim, const std::int32_t* __restrict__ positions,
-                                                 const float* __restrict__ frequencies, int half, float scale, float* out) {
+__global__ void __launch_bounds__(256) rope_rows(const float* x, int heads, int head_dim, const std::int32_t* positions,
+                                                 const float* frequencies, int half, float scale, float* out) {
   await_previous();
   auto* turns = dynamic_shared<Rotation>();
   for (int pair = static_cast<int>(threadIdx.x); pair < half; pair += static_cast<int>(blockDim.x)) {
@@ -107,7 +107,7 @@ struct SplitArguments {
 
 /** `units` columns of each row, `step` units long, to a matrix of their own each part, a `Unit` at a time. Grid: units, rows. */
 template <class Unit>
-__global__ void __launch_bounds__(256) split_rows(const Unit* __restrict__ x, unsigned units, unsigned step, std::size_t rows, const SplitArguments a) {
+__global__ void __launch_bounds__(256) split_rows(const Unit* x, unsigned units, unsigned step, std::size_t rows, const SplitArguments a) {
   await_previous();
   unsigned column = blockIdx.x * blockDim.x + threadIdx.x;
   if (column >= units) return;

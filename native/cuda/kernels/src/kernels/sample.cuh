@@ -24,7 +24,7 @@ __device__ inline double odds(float logit, float best) {
 }
 
 /** Best token and sum of each share of a row: one block is too few for the exponentials of a whole vocabulary. Grid: shares, rows. */
-__global__ void __launch_bounds__(sample_threads) sample_bests(const float* __restrict__ logits, int vocabulary, std::size_t rows,
+__global__ void __launch_bounds__(sample_threads) sample_bests(const float* logits, int vocabulary, std::size_t rows,
                                                                SampleShare* __restrict__ out) {
   await_previous();
   __shared__ Count counts[33];
@@ -55,9 +55,9 @@ __global__ void __launch_bounds__(sample_threads) sample_bests(const float* __re
  * and drawing from it is one more walk along the running weight: no sort.
  * @param weights [rows, vocabulary] scratch
  */
-__global__ void __launch_bounds__(sample_threads) sample_rows(const float* __restrict__ logits, int vocabulary,
-                                                              const kvsift_cuda_sampling_rule* __restrict__ rules,
-                                                              const SampleShare* __restrict__ shares, int share_count, Count* __restrict__ weights,
+__global__ void __launch_bounds__(sample_threads) sample_rows(const float* logits, int vocabulary,
+                                                              const kvsift_cuda_sampling_rule* rules,
+                                                              const SampleShare* shares, int share_count, Count* __restrict__ weights,
                                                               std::int32_t* __restrict__ ids, float* __restrict__ log_probs) {
   await_previous();
   __shared__ DescendRoom room;

@@ -30,8 +30,8 @@ __device__ __forceinline__ void group_values(Bytes row, int group, int columns, 
  * Grid: groups of a row, rows.
  */
 template <Dtype type, class Element>
-__global__ void __launch_bounds__(128) widen_rows(Bytes __restrict__ data, std::size_t row_bytes, int table_rows, int columns,
-                                                  const std::int32_t* __restrict__ ids, std::size_t rows, float scale, Element* __restrict__ out,
+__global__ void __launch_bounds__(128) widen_rows(Bytes data, std::size_t row_bytes, int table_rows, int columns,
+                                                  const std::int32_t* ids, std::size_t rows, float scale, Element* __restrict__ out,
                                                   std::size_t step, std::int32_t* __restrict__ faults) {
   await_previous();
   const int group = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
@@ -56,8 +56,8 @@ constexpr int product_outputs = 2;  // weight rows of a warp: they share each lo
 
 /** Products of up to `batch` rows of x with a stored weight. A warp takes 256 columns at a time, 8 per lane. */
 template <Dtype type, int batch>
-__global__ void __launch_bounds__(product_threads) stored_product(Bytes __restrict__ weight, std::size_t row_bytes, int outputs, int columns,
-                                                                  const float* __restrict__ x, int rows, const float* __restrict__ bias,
+__global__ void __launch_bounds__(product_threads) stored_product(Bytes weight, std::size_t row_bytes, int outputs, int columns,
+                                                                  const float* x, int rows, const float* bias,
                                                                   const float* residual, float* out) {
   await_previous();
   const int lane = static_cast<int>(threadIdx.x) % 32;
@@ -129,8 +129,8 @@ __device__ __forceinline__ void widen8(Vector16 word, float (&out)[8]) {
  * the first is used, which is what it takes to read at the speed of the memory. `columns` is a multiple of 8.
  */
 template <class Element, int batch, int outputs, int ahead>
-__global__ void __launch_bounds__(product_threads) streamed_product(const Element* __restrict__ weight, int weight_rows, int columns,
-                                                                    const float* __restrict__ x, int rows, const float* __restrict__ bias,
+__global__ void __launch_bounds__(product_threads) streamed_product(const Element* weight, int weight_rows, int columns,
+                                                                    const float* x, int rows, const float* bias,
                                                                     const float* residual, float* out) {
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const int first = (static_cast<int>(blockIdx.x) * (product_threads / 32) + static_cast<int>(threadIdx.x) / 32) * outputs;
@@ -140,16 +140,16 @@ __global__ void __launch_bounds__(product_threads) streamed_product(const Elemen
   for (int o = 0; o < outputs; o++) from[o] = weight + static_cast<std::size_t>(first + o < weight_rows ? first + o : weight_rows - 1) * columns;
   float sums[outputs][batch] = {};
   Vector16 w[ahead][outputs];
+  // Weights are there before any kernel: while those before this one still work, the first of them come (several rows leave no registers for that).
+  constexpr bool early = batch == 1;
   const auto fetch = [&](int base) {
 #pragma unroll
     for (int u = 0; u < ahead; u++) {
       const int at = base + 256 * u < columns ? base + 256 * u : base;
 #pragma unroll
-      for (int o = 0; o < outputs; o++) w[u][o] = load16_once(from[o] + at);
+      for (int o = 0; o < outputs; o++) w[u][o] = load16_once<early>(from[o] + at);
     }
   };
-  // Weights are there before any kernel: while those before this one still work, the first of them come (several rows leave no registers for that).
-  constexpr bool early = batch == 1;
   const int own = lane * 8;
   if (early && own < columns) fetch(own);
   await_previous();

@@ -18,6 +18,9 @@ constexpr int compute_32f = 68;
 constexpr int transpose_yes = 1;
 constexpr int desc_transa = 3;
 constexpr int preference_workspace = 1;
+constexpr int preference_alignments[] = {5, 6, 7, 8};  // of A, B, C and D
+/** What the library takes for granted where it is not told, bytes. */
+constexpr std::size_t usual_alignment = 256;
 constexpr std::size_t workspace_bytes = std::size_t{32} << 20;
 /** Shapes of products that are remembered. */
 constexpr std::size_t most_plans = 1024;
@@ -71,9 +74,9 @@ struct Blas::Functions {
     void* preference = nullptr;
     Heuristic found{};
   };
-  std::map<std::array<std::size_t, 3>, std::unique_ptr<Plan>> plans;
-  /** @throws Refusal */
-  const Plan& plan_of(const Launch& launch, std::size_t rows, std::size_t outputs, std::size_t depth);
+  std::map<std::array<std::size_t, 4>, std::unique_ptr<Plan>> plans;
+  /** @param alignment that all matrices have  @throws Refusal */
+  const Plan& plan_of(const Launch& launch, std::size_t rows, std::size_t outputs, std::size_t depth, std::size_t alignment);
 
   ~Functions() {
     plans.clear();
@@ -140,8 +143,8 @@ std::unique_ptr<Blas> Blas::load(std::string& tried) {
 #endif
 }
 
-const Blas::Functions::Plan& Blas::Functions::plan_of(const Launch& launch, std::size_t rows, std::size_t outputs, std::size_t depth) {
-  const auto known = plans.find({rows, outputs, depth});
+const Blas::Functions::Plan& Blas::Functions::plan_of(const Launch& launch, std::size_t rows, std::size_t outputs, std::size_t depth, std::size_t alignment) {
+  const auto known = plans.find({rows, outputs, depth, alignment});
   if (known != plans.end()) return *known->second;
   const auto good = [&launch](int status, const char* what) {
     launch.require(status == 0, KVSIFT_CUDA_DEVICE_ERROR, std::string(what) + " gave status " + std::to_string(status));
@@ -154,19 +157,26 @@ const Blas::Functions::Plan& Blas::Functions::plan_of(const Launch& launch, std:
   good(layout_create(&made->c, cuda_r_32f, outputs, rows, static_cast<std::int64_t>(outputs)), "cublasLtMatrixLayoutCreate");
   good(preference_create(&made->preference), "cublasLtMatmulPreferenceCreate");
   good(preference_set(made->preference, preference_workspace, &workspace_bytes, sizeof workspace_bytes), "cublasLtMatmulPreferenceSetAttribute");
+  if (alignment < usual_alignment) {
+    const auto bytes = static_cast<std::uint32_t>(alignment);
+    for (const int of : preference_alignments) good(preference_set(made->preference, of, &bytes, sizeof bytes), "cublasLtMatmulPreferenceSetAttribute");
+  }
   int count = 0;
   good(heuristic(handle, made->desc, made->a, made->b, made->c, made->c, made->preference, 1, &made->found, &count), "cublasLtMatmulAlgoGetHeuristic");
   launch.require(count > 0, KVSIFT_CUDA_UNSUPPORTED, "cuBLASLt has no algorithm for this product");
   // Prompts of any length end in a chunk of any size.
   if (plans.size() >= most_plans) plans.clear();
-  return *(plans[{rows, outputs, depth}] = std::move(made));
+  return *(plans[{rows, outputs, depth, alignment}] = std::move(made));
 }
 
 void Blas::multiply(const Launch& launch, const void* x, const void* w, std::size_t rows, std::size_t outputs, std::size_t depth, const float* residual,
                     float* out) const {
   // Column-major: outᵀ [outputs, rows] = (wᵀ)ᵀ · xᵀ, where wᵀ is [depth, outputs] and xᵀ [depth, rows].
   Functions& lt = *functions_;
-  const Functions::Plan& plan = lt.plan_of(launch, rows, outputs, depth);
+  // The largest power of two that all of them lie on: one of several matrices side by side may lie on less than what memory begins on.
+  std::uintptr_t places = usual_alignment;
+  for (const void* place : {x, w, static_cast<const void*>(residual), static_cast<const void*>(out)}) places |= reinterpret_cast<std::uintptr_t>(place);
+  const Functions::Plan& plan = lt.plan_of(launch, rows, outputs, depth, places & -places);
   const Scratch workspace(launch, plan.found.workspace);
   const float one = 1;
   const float beta = residual != nullptr ? 1 : 0;

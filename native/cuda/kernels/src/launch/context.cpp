@@ -49,10 +49,15 @@ void Launch::check(int error) const {
 
 namespace {
 
+/** False where memory was asked for in vain, which the runtime would remember. */
+bool there_is_room(const Launch& launch, cudaError_t error) {
+  if (error == cudaErrorMemoryAllocation) return cudaGetLastError(), false;
+  launch.check(error);
+  return true;
+}
 void* take_passing(const Launch& launch, std::size_t bytes) {
   void* data = nullptr;
-  launch.check(cudaMallocFromPoolAsync(&data, bytes, static_cast<cudaMemPool_t>(launch.context.pool), launch.stream));
-  return data;
+  return there_is_room(launch, cudaMallocFromPoolAsync(&data, bytes, static_cast<cudaMemPool_t>(launch.context.pool), launch.stream)) ? data : nullptr;
 }
 /** Memory that outlives a graph in which it is first used. */
 void* take_lasting(const Launch& launch, std::size_t bytes) {
@@ -60,8 +65,7 @@ void* take_lasting(const Launch& launch, std::size_t bytes) {
   launch.check(cudaStreamIsCapturing(launch.stream, &capturing));
   if (capturing == cudaStreamCaptureStatusNone) return take_passing(launch, bytes);
   void* data = nullptr;
-  launch.check(cudaMalloc(&data, bytes));
-  return data;
+  return there_is_room(launch, cudaMalloc(&data, bytes)) ? data : nullptr;
 }
 void give_passing(const Launch& launch, ScratchBlocks::Block block) { cudaFreeAsync(block.data, launch.stream); }
 
@@ -79,7 +83,10 @@ Scratch::Scratch(const Launch& launch, std::size_t bytes) : launch_(launch), blo
   } else {
     block_.data = take_passing(launch, bytes);
   }
-  launch.require(block_.data != nullptr, KVSIFT_CUDA_OUT_OF_MEMORY, "no memory for scratch");
+  if (block_.data == nullptr) {
+    launch.context.wanted = block_.bytes;
+    launch.refuse(KVSIFT_CUDA_OUT_OF_MEMORY, "there are no " + std::to_string(block_.bytes) + " bytes of scratch memory");
+  }
 #ifdef KVSIFT_EMULATED
   // What an op reads before it wrote it must not look like a number.
   fill_bytes(launch, block_.data, 0xff, block_.bytes);

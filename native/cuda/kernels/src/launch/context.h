@@ -18,7 +18,7 @@ class Blas;
 namespace kvsift::emulated {
 #endif
 
-/** What ops share. Nothing here changes while ops run, except the message. */
+/** What ops share. Nothing here changes while ops run, except what they say of themselves. */
 struct kvsift_cuda_context {
   int device = 0;
   int multiprocessors = 4;
@@ -45,6 +45,8 @@ struct kvsift_cuda_context {
   kvsift::KVSIFT_TARGET::Blas* blas = nullptr;
   std::string description;
   std::string message;
+  /** Bytes of scratch memory that there were none of. */
+  std::size_t wanted = 0;
 };
 
 #ifdef KVSIFT_EMULATED
@@ -121,12 +123,14 @@ kvsift_cuda_status guarded(Context* context, const char* op, kvsift_cuda_stream 
   if (context == nullptr) return KVSIFT_CUDA_INVALID_ARGUMENT;
   try {
     context->message.clear();
+    context->wanted = 0;
     run(Launch{*context, static_cast<Stream>(stream), op});
     return KVSIFT_CUDA_OK;
   } catch (const Refusal& refusal) {
     context->message = refusal.text;
     return refusal.status;
   } catch (const std::bad_alloc&) {
+    context->message = std::string(op) + ": there is not enough host memory";
     return KVSIFT_CUDA_OUT_OF_MEMORY;
   }
 }

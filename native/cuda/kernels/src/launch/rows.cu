@@ -14,11 +14,16 @@ bool aligned(const void* pointer) { return reinterpret_cast<std::uintptr_t>(poin
 }  // namespace
 
 #ifndef KVSIFT_EMULATED
-bool compiled_for_early_start() {
+kvsift_cuda_status compiled_for(int& target) {
   cudaFuncAttributes attributes{};
-  const auto* kernel = reinterpret_cast<const void*>(norm_rows<float>);
   // All kernels are compiled for the same targets.
-  return cudaFuncGetAttributes(&attributes, kernel) == cudaSuccess && attributes.ptxVersion >= 90;
+  const cudaError_t error = cudaFuncGetAttributes(&attributes, reinterpret_cast<const void*>(norm_rows<float>));
+  target = attributes.ptxVersion;
+  if (error == cudaSuccess) return KVSIFT_CUDA_OK;
+  cudaGetLastError();
+  const bool none = error == cudaErrorNoKernelImageForDevice || error == cudaErrorInvalidDeviceFunction || error == cudaErrorUnsupportedPtxVersion ||
+                    error == cudaErrorJitCompilerNotFound;
+  return none ? KVSIFT_CUDA_UNSUPPORTED : KVSIFT_CUDA_DEVICE_ERROR;
 }
 #endif
 

@@ -5,8 +5,8 @@
 namespace kvsift::KVSIFT_TARGET {
 
 #ifndef KVSIFT_EMULATED
-/** True where `await_previous` waits: the code that the current device runs was made for a target of 9.0 or newer. */
-bool compiled_for_early_start();
+/** @param target the virtual architecture, as 90, that the code which the current device runs was made from  @return UNSUPPORTED where there is none */
+kvsift_cuda_status compiled_for(int& target);
 #endif
 
 void rms_norm(const Launch& launch, const float* x, std::size_t rows, std::size_t columns, const float* weight, float epsilon, float weight_offset,

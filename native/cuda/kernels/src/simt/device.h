@@ -48,10 +48,15 @@ __device__ __forceinline__ Vector16 load16(const void* from) {
   const uint4 v = *static_cast<const uint4*>(from);
   return {v.x, v.y, v.z, v.w};
 }
-/** The same for memory that is read once and not written meanwhile: it takes no room in the first cache. */
+/** The same for memory that is read once: it takes no room in the first cache. `constant`: nobody writes it while the kernel lives. */
+template <bool constant>
 __device__ __forceinline__ Vector16 load16_once(const void* from) {
   Vector16 v;
-  asm volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "l"(from));
+  if constexpr (constant) {
+    asm volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "l"(from));
+  } else {
+    asm volatile("ld.global.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "l"(from));
+  }
   return v;
 }
 __device__ __forceinline__ void store16(void* to, Vector16 v) { *static_cast<uint4*>(to) = make_uint4(v.x, v.y, v.z, v.w); }
@@ -94,7 +99,8 @@ __device__ __forceinline__ void multiply_accumulate(float (&c)[4], const std::ui
 
 /**
  * First statement of a kernel that is started early (`start_early`), but for reads of what no kernel writes: the next kernel may be put on the device
- * now, and what the ones before wrote is there from here on. So the start of a kernel costs no time of the device.
+ * now, and what the ones before wrote is there from here on. So the start of a kernel costs no time of the device. What they wrote is no constant of this
+ * kernel's life: parameters that it reads are not `const … __restrict__`, which nvcc takes for that (ld.global.nc, whose cache need not see what was written).
  */
 __device__ __forceinline__ void await_previous() {
 #if __CUDA_ARCH__ >= 900

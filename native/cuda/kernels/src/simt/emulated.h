@@ -101,7 +101,10 @@ inline Vector16 load16(const void* from) {
   std::memcpy(&value, from, 16);
   return value;
 }
-inline Vector16 load16_once(const void* from) { return load16(from); }
+template <bool>
+Vector16 load16_once(const void* from) {
+  return load16(from);
+}
 inline void store16(void* to, Vector16 value) {
   if (reinterpret_cast<std::uintptr_t>(to) % 16 != 0) std::abort();
   std::memcpy(to, &value, 16);
