@@ -1,7 +1,8 @@
 import type { DecoderLayer, DecoderModel, Projection } from '@kvsift/models';
 import { gatherView } from '@kvsift/policy';
 import { type AttentionSegment, type Backend, KvsiftError, type Program, type Tensor } from '@kvsift/tensor';
-import { applyDecision, attentionShape, describeLayer } from './layer-view.js';
+import { DecodeRules } from './decode-rules.js';
+import { attentionShape, describeLayer } from './layer-view.js';
 import { viewOfHeads } from './repeated-heads.js';
 import { scoped } from './scope.js';
 import type { Sequence } from './sequence.js';
@@ -23,6 +24,7 @@ interface Recorded extends Disposable {
  */
 export class DecodeLoop implements Disposable {
   readonly #backend: Backend;
+  readonly #rules: DecodeRules;
   #recorded: Recorded | undefined;
   readonly #ids: Tensor;
   /** In the text. */
@@ -35,6 +37,7 @@ export class DecodeLoop implements Disposable {
     private readonly sequences: readonly Sequence[],
   ) {
     this.#backend = model.backend;
+    this.#rules = new DecodeRules(model, sequences);
     const ropes = new Set(
       sequences.map(({ ropeLength }) => model.layers.map((layer) => model.rope(layer, ropeLength).inverseFrequencies).at(0)),
     );
@@ -54,7 +57,7 @@ export class DecodeLoop implements Disposable {
   async step(ids: Int32Array): Promise<Tensor> {
     this.#write(ids);
     const logits = this.replays ? this.#replay() : await this.#compute();
-    if (this.#follows) for (const [layer, rows] of (this.#recorded?.rows ?? []).entries()) await this.#shrink(layer, rows);
+    if (this.#rules.present && this.#recorded !== undefined) await this.#rules.follow(this.#recorded.rows);
     this.#count();
     return logits;
   }
@@ -81,12 +84,7 @@ export class DecodeLoop implements Disposable {
 
   /** True where a step needs nothing from the host, not even its token. */
   get runsAhead(): boolean {
-    return this.replays && !this.#follows;
-  }
-
-  /** Whether a decode rule follows each step. */
-  get #follows(): boolean {
-    return this.sequences.some(({ run }) => run?.decode !== undefined);
+    return this.replays && !this.#rules.present;
   }
 
   #write(ids: Int32Array | Tensor): void {
@@ -110,6 +108,7 @@ export class DecodeLoop implements Disposable {
   #lastLogits: Tensor | undefined;
 
   [Symbol.dispose](): void {
+    this.#rules[Symbol.dispose]();
     this.#recorded?.[Symbol.dispose]();
     this.#lastLogits?.dispose();
     this.#ids.dispose();
@@ -126,7 +125,7 @@ export class DecodeLoop implements Disposable {
       this.#append(index, projection);
       using attended = this.#attend(index, projection);
       hidden = layer.finish(before, attended, true);
-      if (this.#follows) await this.#shrink(index, stepRows(projection));
+      if (this.#rules.present) await this.#rules.shrink(index, stepRows(projection));
     }
     using last = hidden;
     this.#lastLogits?.dispose();
@@ -177,7 +176,7 @@ export class DecodeLoop implements Disposable {
           this.#backend.kvAppend(segments, projection.k, projection.v, this.#written(index));
           using attended = this.#attend(index, projection, segments);
           hidden = layer.finish(before, attended, true);
-          if (this.#follows) rows.push(handlesOf(this.#at(index), stepRows(projection)));
+          if (this.#rules.present) rows.push(handlesOf(this.#at(index), stepRows(projection)));
         }
         using last = hidden;
         result.logits = model.logits(last, true);
@@ -273,23 +272,5 @@ export class DecodeLoop implements Disposable {
       return compensation && logSumExp ? compensation.correct(layer, backend, queries, output, logSumExp) : output;
     });
     return this.#backend.concat(rows, 0);
-  }
-
-  /** Lets each sequence's decode rule shrink the layer. */
-  async #shrink(layer: number, rows: StepRows): Promise<void> {
-    for (const [row, sequence] of this.sequences.entries()) {
-      const { run, cache, window } = sequence;
-      const budget = run?.budgets[layer];
-      if (run?.decode === undefined || budget === undefined) continue;
-      using scope = scoped(this.#at(layer));
-      window?.push(this.#at(layer), layer, (kind) => scope.backend.slice(rows[kind], 0, row, row + 1));
-      const decision = await run.decode.step({
-        ...describeLayer(this.model, cache, layer, sequence.ropeLength, scope, sequence),
-        budget,
-        seen: cache.seen + 1,
-        ...window?.rows(layer),
-      });
-      await applyDecision(cache.layer(layer), decision, layer, true);
-    }
   }
 }
