@@ -74,7 +74,10 @@ export class ContiguousLayer implements LayerCache {
     const { kvHeads } = this.shape;
     if (goesOn && replacement?.renumbered !== true && this.#fits(selection)) {
       backend.kvCompact(this.view, selection);
-      return this.#shrunk(selection, replacement, true);
+      const { uniform, maxLength } = this.view;
+      // What ragged heads lost differs; every head has at least the room that it had.
+      if (uniform && selection.perHead !== undefined) this.#headRoom += maxLength - selection.perHead;
+      return this.#shrunk(selection, replacement);
     }
     const starts =
       selection.perHead === undefined ? backend.slice(selection.offsets, 0, 0, kvHeads) : this.#evenStarts(selection.perHead);
@@ -82,7 +85,7 @@ export class ContiguousLayer implements LayerCache {
     backend.kvGather(this.view, selection, target.view(this.storage, this.shape, 0, true));
     this.#replace(target);
     this.#headRoom = 0;
-    this.#shrunk(selection, replacement, false);
+    this.#shrunk(selection, replacement);
     if (replacement?.renumbered && target.positions) {
       backend.write(
         target.positions,
@@ -97,20 +100,8 @@ export class ContiguousLayer implements LayerCache {
     return !this.#buffers.shared && this.#buffers.rows <= most;
   }
 
-  evicted(perHead: number): void {
-    this.#shrunk({ total: this.shape.kvHeads * perHead, maxPerHead: perHead, perHead }, undefined, true);
-  }
-
-  /** @param inPlace whether the memory is what it was */
-  #shrunk(
-    { total, maxPerHead, perHead }: Pick<Selection, 'total' | 'maxPerHead' | 'perHead'>,
-    replacement: Replacement | undefined,
-    inPlace: boolean,
-  ): void {
+  #shrunk({ total, maxPerHead, perHead }: Selection, replacement: Replacement | undefined): void {
     const { backend } = this.storage;
-    const { uniform, maxLength } = this.view;
-    // What ragged heads lost differs; every head has at least the room that it had.
-    if (inPlace && uniform && perHead !== undefined) this.#headRoom += maxLength - perHead;
     this.#entries = total;
     this.#appended = 0;
     this.#show(maxPerHead, perHead !== undefined);

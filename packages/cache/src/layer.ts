@@ -33,8 +33,6 @@ export interface LayerCache extends Disposable {
    * @throws KvsiftError `policy_violation` where the layout cannot hold the selection
    */
   compact(selection: Selection, replacement?: Replacement, goesOn?: boolean): Promise<void>;
-  /** Tells that a recorded eviction has left `perHead` entries in each head, where they lay. */
-  evicted(perHead: number): void;
   /** Fills an empty layer with all entries of another view; `lengths` are those of its heads. */
   fill(from: KvView, lengths: Int32Array): void;
   /** Drops the last `rows` entries of every head. @throws KvsiftError `invalid_argument` where fewer were appended since the last eviction */

@@ -100,12 +100,6 @@ export class PagedLayer implements LayerCache {
     if (replacement?.renumbered && this.#buffers.positions) backend.write(this.#buffers.positions, this.#slots());
   }
 
-  evicted(perHead: number): void {
-    this.#lengths = this.#lengths.map(() => perHead);
-    this.#appended = 0;
-    this.#view = this.#describe();
-  }
-
   /** Whether so many entries per head may stay in the pool that there is. */
   #fits(counts: readonly number[]): boolean {
     const most = counts.reduce((sum, count) => sum + this.#blocksFor(count + growth(count, 1)), 0);

@@ -1,6 +1,6 @@
 import type { DecoderModel } from '@kvsift/models';
 import { type DecodeRule, joinMemories, type LayerView, noMemory, type PolicyRun, type RunMemory } from '@kvsift/policy';
-import { type Backend, KvsiftError, type Program } from '@kvsift/tensor';
+import { type Backend, KvsiftError } from '@kvsift/tensor';
 import { applyDecision, describeLayer } from './layer-view.js';
 import { describeState, type OwnState, ownState } from './own-state.js';
 import { type Scope, scoped } from './scope.js';
@@ -16,27 +16,23 @@ interface Ruled {
   readonly row: number;
 }
 
-/** How things stand when rules begin: rows of which step, entries in which layer, and what the runs have gathered. */
-interface Standing {
-  readonly rows: readonly StepRows[];
-  readonly lengths: string;
-  readonly states: string;
-}
-
-/** What rules did behind a step, to be done again. */
-interface Recorded extends Disposable {
-  readonly program: Program;
-  readonly standing: Standing;
+/** The rules' part of a recording of a step. */
+export interface RecordedRules extends Disposable {
+  /** What rules do with a layer behind its attention, to which a step has appended. */
+  shrink(layer: number, rows: StepRows): void;
+  /** Behind the last layer: the next run begins where this one ends. */
+  settle(): void;
+  /** Rejects where a layer could not be shrunk. */
+  sound(): Promise<void>;
 }
 
 /**
- * Lets the sequences' decode rules shrink the layers. Rules that do the same behind each step are recorded once each step evicts what it appends, and
- * replayed.
+ * Lets the sequences' decode rules shrink the layers. Rules that do the same in each step are recorded with it once each step evicts what it appends.
  */
-export class DecodeRules implements Disposable {
+export class DecodeRules {
   readonly #ruled: readonly Ruled[];
-  #recorded: Recorded | undefined;
-  #before: Standing | undefined;
+  /** How things stood before the last step that was not recorded with its rules. */
+  #before: string | undefined;
 
   constructor(
     private readonly model: DecoderModel,
@@ -53,26 +49,22 @@ export class DecodeRules implements Disposable {
     return this.#ruled.length > 0;
   }
 
-  /** Behind a recorded step, which has appended its entries to all layers. @param rows by layer; others than before where the step has been recorded anew */
-  async follow(rows: readonly StepRows[]): Promise<void> {
-    const lengths = this.#lengths();
-    const { standing } = this.#recorded ?? {};
-    if (standing?.rows === rows && standing.lengths === lengths) {
-      this.#recorded?.program.run();
-      for (const { sequence } of this.#ruled) {
-        for (const index of this.model.layers.keys()) {
-          const layer = sequence.cache.layer(index);
-          layer.evicted(layer.view.maxLength - 1);
-        }
-      }
-      return;
-    }
-    this.#forget();
-    const before = this.#before;
-    this.#before = this.#repeats ? { rows, lengths, states: this.#memories().map(describeState).join() } : undefined;
-    const steady = before?.rows === rows && before.lengths === lengths && before.states === this.#before?.states;
-    if (steady) await this.#record(before);
-    else for (const [layer, kept] of rows.entries()) await this.shrink(layer, kept);
+  /** Entries of each layer. */
+  get lengths(): string {
+    return this.#ruled
+      .map(({ sequence }) => this.model.layers.map((_, layer) => sequence.cache.layer(layer).view.maxLength))
+      .join();
+  }
+
+  /**
+   * Before a step that is not recorded with its rules: whether it may be, as it will leave everything as large as the one before has.
+   * @param moved whether caches have moved to other memory since
+   */
+  steady(moved: boolean): boolean {
+    const standing = this.#repeats ? [this.lengths, ...this.#memories().map(describeState)].join() : undefined;
+    const steady = !moved && standing !== undefined && standing === this.#before;
+    this.#before = standing;
+    return steady;
   }
 
   /** Lets each sequence's rule shrink a layer. */
@@ -85,55 +77,49 @@ export class DecodeRules implements Disposable {
     }
   }
 
-  [Symbol.dispose](): void {
-    this.#forget();
-  }
-
-  #forget(): void {
-    this.#recorded?.[Symbol.dispose]();
-    this.#recorded = undefined;
-  }
-
-  /** Records what the rules do, and does it. */
-  async #record(standing: Standing): Promise<void> {
+  /** Begins a recording. */
+  record(): RecordedRules {
     const states: OwnState[] = [];
-    const applied: Promise<void>[] = [];
-    let program: Program | undefined;
+    const shrunk: Promise<void>[] = [];
     const dispose = () => {
-      program?.dispose();
       for (const state of states) state[Symbol.dispose]();
     };
     try {
       for (const memory of this.#memories()) states.push(ownState(this.model.backend, memory));
-      program = this.model.backend.record?.(() => {
-        for (const [layer, rows] of standing.rows.entries()) applied.push(...this.#shrinkAtOnce(layer, rows));
-        for (const state of states) state.settle();
-      });
-      await Promise.all(applied);
     } catch (error) {
-      for (const work of applied) work.catch(() => {});
       dispose();
       throw error;
     }
-    if (program === undefined) throw new KvsiftError('unsupported', 'this backend records no steps');
-    this.#recorded = { program, standing, [Symbol.dispose]: dispose };
-    program.run();
+    return {
+      shrink: (layer, rows) => {
+        for (const ruled of this.#ruled) {
+          // Whoever records waits for all of them at once.
+          const work = this.#shrinkAtOnce(layer, rows, ruled);
+          work?.catch(() => {});
+          if (work !== undefined) shrunk.push(work);
+        }
+      },
+      settle() {
+        for (const state of states) state.settle();
+      },
+      async sound() {
+        await Promise.all(shrunk);
+      },
+      [Symbol.dispose]: dispose,
+    };
   }
 
-  /** `shrink` by rules that do not wait; what it returns has been enqueued. */
-  #shrinkAtOnce(layer: number, rows: StepRows): Promise<void>[] {
-    return this.#ruled.flatMap((ruled) => {
-      using scope = scoped(this.#at(layer));
-      const view = this.#view(layer, rows, ruled, scope);
-      if (view === undefined) return [];
-      const decision = ruled.rule.step(view);
-      if (decision instanceof Promise) {
-        decision.catch(() => {});
-        throw new KvsiftError('policy_violation', `layer ${layer}: the policy says that its steps repeat, but waits in one`, {
-          layer,
-        });
-      }
-      return [applyDecision(ruled.sequence.cache.layer(layer), decision, layer, true)];
+  #shrinkAtOnce(layer: number, rows: StepRows, ruled: Ruled): Promise<void> | undefined {
+    const cache = ruled.sequence.cache.layer(layer);
+    cache.advance(1);
+    using scope = scoped(this.#at(layer));
+    const view = this.#view(layer, rows, ruled, scope);
+    if (view === undefined) return undefined;
+    const decision = ruled.rule.step(view);
+    if (!(decision instanceof Promise)) return applyDecision(cache, decision, layer, true);
+    decision.catch(() => {});
+    throw new KvsiftError('policy_violation', `layer ${layer}: the policy says that its steps repeat, but waits in one`, {
+      layer,
     });
   }
 
@@ -159,13 +145,6 @@ export class DecodeRules implements Disposable {
         run.memory !== undefined &&
         this.model.layers.every((_, layer) => sequence.cache.layer(layer).view.uniform),
     );
-  }
-
-  /** Entries of each layer. */
-  #lengths(): string {
-    return this.#ruled
-      .map(({ sequence }) => this.model.layers.map((_, layer) => sequence.cache.layer(layer).view.maxLength))
-      .join();
   }
 
   /** What each run has gathered, and the engine for it. */

@@ -1,7 +1,7 @@
 import type { DecoderLayer, DecoderModel, Projection } from '@kvsift/models';
 import { gatherView } from '@kvsift/policy';
 import { type AttentionSegment, type Backend, KvsiftError, type Program, type Tensor } from '@kvsift/tensor';
-import { DecodeRules } from './decode-rules.js';
+import { DecodeRules, type RecordedRules } from './decode-rules.js';
 import { attentionShape, describeLayer } from './layer-view.js';
 import { viewOfHeads } from './repeated-heads.js';
 import { scoped } from './scope.js';
@@ -16,11 +16,13 @@ interface Recorded extends Disposable {
   readonly memory: readonly Tensor[];
   /** By layer, where a decode rule follows the step. */
   readonly rows: readonly StepRows[];
+  /** Entries of each layer before each step, where decode rules are part of it. */
+  readonly lengths?: string;
 }
 
 /**
  * Decodes one token per sequence and step: all sequences in one pass, each over its own cache. Where nothing but the caches changes in it, the step is
- * recorded once and replayed; decode rules follow it, layer by layer.
+ * recorded once and replayed; decode rules follow it, layer by layer, or are part of it.
  */
 export class DecodeLoop implements Disposable {
   readonly #backend: Backend;
@@ -56,8 +58,7 @@ export class DecodeLoop implements Disposable {
   /** Feeds one id per sequence; returns logits f32 [sequences, vocabulary], valid until the next step. */
   async step(ids: Int32Array): Promise<Tensor> {
     this.#write(ids);
-    const logits = this.replays ? this.#replay() : await this.#compute();
-    if (this.#rules.present && this.#recorded !== undefined) await this.#rules.follow(this.#recorded.rows);
+    const logits = this.replays ? await this.#replay() : await this.#compute();
     this.#count();
     return logits;
   }
@@ -65,7 +66,7 @@ export class DecodeLoop implements Disposable {
   /** `step` with ids i32 [sequences] that the host need not know. Only where this loop `runsAhead`. */
   stepWith(ids: Tensor): Tensor {
     this.#write(ids);
-    const logits = this.#replay();
+    const { logits } = this.#run(this.#reserve());
     this.#count();
     return logits;
   }
@@ -108,7 +109,6 @@ export class DecodeLoop implements Disposable {
   #lastLogits: Tensor | undefined;
 
   [Symbol.dispose](): void {
-    this.#rules[Symbol.dispose]();
     this.#recorded?.[Symbol.dispose]();
     this.#lastLogits?.dispose();
     this.#ids.dispose();
@@ -133,34 +133,79 @@ export class DecodeLoop implements Disposable {
     return this.#lastLogits;
   }
 
-  /** Runs the recorded step; records it anew where a cache has moved to other memory. */
-  #replay(): Tensor {
-    const layers = this.model.layers.map((_, index) => index);
-    const memory = layers.flatMap((index) =>
+  /** Makes room in the caches; returns where they lie. */
+  #reserve(): Tensor[] {
+    return this.model.layers.flatMap((_, index) =>
       this.sequences.flatMap(({ cache }) => {
         const view = cache.layer(index).reserve(1);
         return [view.keys, view.blocks?.table ?? view.lengths];
       }),
     );
-    if (this.#recorded === undefined || memory.some((tensor, index) => tensor !== this.#recorded?.memory[index])) {
-      this.#recorded?.[Symbol.dispose]();
-      this.#recorded = undefined;
-      this.#recorded = this.#record(memory);
-    }
-    this.#recorded.program.run();
-    for (const index of layers) for (const { cache } of this.sequences) cache.layer(index).advance(1);
-    return this.#recorded.logits;
   }
 
-  #record(memory: readonly Tensor[]): Recorded {
+  #moved(memory: readonly Tensor[]): boolean {
+    return memory.some((tensor, index) => tensor !== this.#recorded?.memory[index]);
+  }
+
+  /** Runs the recorded step, and what decode rules do in it or behind it. */
+  async #replay(): Promise<Tensor> {
+    const memory = this.#reserve();
+    if (this.#rules.present) await this.#recordRules(memory);
+    const { logits, rows, lengths } = this.#run(memory);
+    if (lengths === undefined) for (const [layer, kept] of rows.entries()) await this.#rules.shrink(layer, kept);
+    return logits;
+  }
+
+  /** Has a step with its rules recorded where it will leave everything as it was, and one without them where it will not. */
+  async #recordRules(memory: readonly Tensor[]): Promise<void> {
+    const moved = this.#moved(memory);
+    const recorded = this.#recorded?.lengths;
+    if (!moved && recorded === this.#rules.lengths) return;
+    if (recorded !== undefined) this.#forget();
+    if (!this.#rules.steady(moved)) return;
+    this.#forget();
+    const rules = this.#rules.record();
+    try {
+      this.#recorded = this.#record(memory, rules);
+      await rules.sound();
+    } catch (error) {
+      rules[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  /** Runs the recorded step; records it anew where a cache has moved to other memory. */
+  #run(memory: readonly Tensor[]): Recorded {
+    if (this.#recorded === undefined || this.#moved(memory)) {
+      this.#forget();
+      this.#recorded = this.#record(memory);
+    }
+    const recorded = this.#recorded;
+    recorded.program.run();
+    // Rules that are part of it have evicted as many entries as it has appended.
+    const longer =
+      recorded.lengths === undefined ? this.sequences : this.sequences.filter(({ run }) => run?.decode === undefined);
+    for (const { cache } of longer) for (const index of this.model.layers.keys()) cache.layer(index).advance(1);
+    return recorded;
+  }
+
+  #forget(): void {
+    this.#recorded?.[Symbol.dispose]();
+    this.#recorded = undefined;
+  }
+
+  /** @param rules those that are part of the step */
+  #record(memory: readonly Tensor[], rules?: RecordedRules): Recorded {
     const { model } = this;
     const result: { logits?: Tensor } = {};
     let program: Program | undefined;
     const rows: StepRows[] = [];
+    const { lengths } = this.#rules;
     const dispose = () => {
       program?.dispose();
       result.logits?.dispose();
       for (const kept of rows) for (const tensor of Object.values(kept)) tensor.dispose();
+      rules?.[Symbol.dispose]();
     };
     try {
       program = this.#backend.record?.(() => {
@@ -175,11 +220,14 @@ export class DecodeLoop implements Disposable {
           }));
           this.#backend.kvAppend(segments, projection.k, projection.v, this.#written(index));
           using attended = this.#attend(index, projection, segments);
+          // While what attention has read is near.
+          rules?.shrink(index, stepRows(projection));
           hidden = layer.finish(before, attended, true);
-          if (this.#rules.present) rows.push(handlesOf(this.#at(index), stepRows(projection)));
+          if (rules === undefined && this.#rules.present) rows.push(handlesOf(this.#at(index), stepRows(projection)));
         }
         using last = hidden;
         result.logits = model.logits(last, true);
+        rules?.settle();
       });
     } catch (error) {
       dispose();
@@ -187,7 +235,7 @@ export class DecodeLoop implements Disposable {
     }
     if (program === undefined || result.logits === undefined)
       throw new KvsiftError('unsupported', 'this backend records no steps');
-    return { program, logits: result.logits, memory, rows, [Symbol.dispose]: dispose };
+    return { program, logits: result.logits, memory, rows, ...(rules && { lengths }), [Symbol.dispose]: dispose };
   }
 
   /** Where a layer lies. */
