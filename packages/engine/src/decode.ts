@@ -1,9 +1,8 @@
 import type { DecoderLayer, DecoderModel, Projection } from '@kvsift/models';
-import { gatherView } from '@kvsift/policy';
 import { type AttentionSegment, type Backend, KvsiftError, type Program, type Tensor } from '@kvsift/tensor';
 import { DecodeRules, type RecordedRules } from './decode-rules.js';
-import { attentionShape, describeLayer } from './layer-view.js';
-import { viewOfHeads } from './repeated-heads.js';
+import { attentionShape } from './layer-view.js';
+import { retrieve } from './retrieve.js';
 import { scoped } from './scope.js';
 import type { Sequence } from './sequence.js';
 import { handlesOf, type StepRows, stepRows } from './step-rows.js';
@@ -275,7 +274,8 @@ export class DecodeLoop implements Disposable {
 
   #attend(layer: number, projection: Projection, segments = this.#segments(layer)): Tensor {
     const backend = this.#at(layer);
-    if (this.sequences.some(({ run }) => run?.retrieval !== undefined)) return this.#retrieve(layer, projection);
+    if (this.sequences.some(({ run }) => run?.retrieval !== undefined))
+      return retrieve(this.model, this.sequences, layer, projection.q, this.#turnsOf(layer));
     const compensated = this.sequences.some(({ run }) => run?.compensation !== undefined);
     const { output, logSumExp } = backend.attention(projection.q, segments, {
       ...this.#attention(layer),
@@ -292,33 +292,5 @@ export class DecodeLoop implements Disposable {
       return run.compensation.correct(layer, scope.backend, q, own, scope.backend.slice(lse, 0, row, row + 1));
     });
     return backend.concat(rows, 0);
-  }
-
-  /** Attention of each sequence over what it chooses to read. */
-  #retrieve(layer: number, projection: Projection): Tensor {
-    using scope = scoped(this.#at(layer));
-    const { backend } = scope;
-    const rows = this.sequences.map((sequence, row) => {
-      const { cache, run } = sequence;
-      const cut = (tensor: Tensor) => backend.slice(tensor, 0, row, row + 1);
-      const queries = cut(projection.q);
-      const whole = cache.layer(layer).view;
-      const chosen = run?.retrieval?.choose({
-        ...describeLayer(this.model, cache, layer, sequence.ropeLength, scope, sequence),
-        budget: run.budgets[layer] ?? { perHead: whole.maxLength, total: whole.maxLength * whole.kvHeads },
-        seen: cache.seen + 1,
-        queries,
-      });
-      const view =
-        chosen === undefined || chosen === 'all' ? whole : gatherView(backend, viewOfHeads(backend, whole, chosen), chosen);
-      const compensation = run?.compensation;
-      const { output, logSumExp } = backend.attention(queries, [{ view, rows: 1 }], {
-        ...attentionShape(this.model.config, layer),
-        positions: backend.reshape(cut(backend.reshape(this.#turnsOf(layer), [this.sequences.length, 1])), [1]),
-        ...(compensation && { logSumExp: true }),
-      });
-      return compensation && logSumExp ? compensation.correct(layer, backend, queries, output, logSumExp) : output;
-    });
-    return this.#backend.concat(rows, 0);
   }
 }
