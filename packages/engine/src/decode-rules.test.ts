@@ -5,13 +5,15 @@ import { createReferenceBackend } from '@kvsift/backend-reference';
 import { allPolicies } from '@kvsift/policies';
 import { createRegistry, definePolicy, keepBest, resolveBudgets, type ScoreRun } from '@kvsift/policy';
 import { snapkv } from '@kvsift/policy-snapkv';
-import type { Backend } from '@kvsift/tensor';
+import { type Backend, isKvsiftError } from '@kvsift/tensor';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { generateBatch } from './batch.js';
 import type { LanguageModel } from './language-model.js';
+import { modelShape } from './layer-view.js';
 import { load } from './load.js';
 import type { Session } from './session.js';
 import type { SessionOptions } from './session-options.js';
+import { expressions as needed, registry } from './testing/policy-expressions.js';
 import { smallModel, writeRandomModel } from './testing/random-model.js';
 
 const backend = createReferenceBackend();
@@ -89,6 +91,7 @@ const expressions = [
   'decoding(knorm)',
   'decoding(keydiff)',
   'decoding(snapkv(window=4))',
+  'decoding(pyramidkv(snapkv(window=4)))',
   'decoding(scissorhands(recent=4))',
   'decoding(per-layer(h2o(window=1), weights=[1, 2, 1]))',
   'merging(decoding(h2o(window=1)), method=d2o, threshold=0)',
@@ -109,6 +112,30 @@ describe('rules that are part of the recorded step', () => {
       expect(await heldBy(session)).toEqual(await heldBy(other));
     });
   }
+
+  it('are those of the policies above, and of no other', () => {
+    const context = {
+      model: modelShape(model.decoder.config, { dtype: 'f32' }),
+      promptLength: 64,
+      budget: { kind: 'tokens', tokens: 40 },
+      seed: 0,
+      sequence: 0,
+    } as const;
+    const saying = [...registry.factories.values()].filter(({ definition: { name } }) => {
+      try {
+        using run = registry.parse(`decoding(${needed[name] ?? name})`).begin(context);
+        return run.decode?.repeats;
+      } catch (error) {
+        if (isKvsiftError(error)) return false;
+        throw error;
+      }
+    });
+    for (const { definition } of saying) {
+      const inside = expressions.some((expression) => expression.includes(`decoding(${definition.name}`));
+      expect(inside, definition.name).toBe(true);
+    }
+    expect(saying.length).toBeGreaterThan(6);
+  });
 
   it.each([
     ['a block of steps', () => model, 'decoding(h2o(window=1), interval=3)'],
