@@ -1,4 +1,4 @@
-import type { RunMemory } from '@kvsift/policy';
+import { joinMemories, noMemory, type PolicyRun, type RunMemory } from '@kvsift/policy';
 import { type Backend, KvsiftError, type Tensor } from '@kvsift/tensor';
 
 /** What a run has gathered, in memory that stays: see `ownState`. */
@@ -32,6 +32,12 @@ export function ownState(backend: Backend, memory: RunMemory): OwnState {
       for (const tensor of own.values()) tensor.dispose();
     },
   };
+}
+
+/** Gives a fork state of its own where recorded rules of its origin may write to what they share. */
+export function partFromOrigin(backend: Backend, run: PolicyRun | undefined, window: RunMemory | undefined): void {
+  if (run?.decode?.repeats !== true || run.memory === undefined) return;
+  ownState(backend, joinMemories({ policy: run.memory, window: window ?? noMemory }))[Symbol.dispose]();
 }
 
 /** Names, numbers, and types and shapes of tensors: what recorded ops depend on. */

@@ -11,7 +11,7 @@ import { withHeld } from './held.js';
 import { checkId, checkLength, encode } from './input.js';
 import { modelShape } from './layer-view.js';
 import { LogitsRow } from './logits-row.js';
-import { ownState } from './own-state.js';
+import { partFromOrigin } from './own-state.js';
 import type { Reading } from './prefill.js';
 import { reread } from './reread.js';
 import { restoreSaved } from './restored.js';
@@ -229,9 +229,7 @@ export class Session implements Disposable {
     twin.#cache = this.#cache.fork();
     twin.#run = forkRun(this.#run);
     twin.#window = this.#window?.fork(this.model.decoder.backend);
-    // Recorded rules write where their run's state lies.
-    const state = twin.#run?.decode?.repeats && twin.#run.memory ? twin.#memory() : undefined;
-    if (state !== undefined) ownState(this.model.decoder.backend, state)[Symbol.dispose]();
+    partFromOrigin(this.model.decoder.backend, twin.#run, twin.#window);
     twin.#ropeLength = this.#ropeLength;
     twin.#promptLength = this.#promptLength;
     twin.#generated = this.#generated;
