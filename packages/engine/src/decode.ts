@@ -1,8 +1,8 @@
 import type { DecoderLayer, DecoderModel, Projection } from '@kvsift/models';
-import { gatherView } from '@kvsift/policy';
 import { type AttentionSegment, type Backend, KvsiftError, type Program, type Tensor } from '@kvsift/tensor';
-import { applyDecision, attentionShape, describeLayer } from './layer-view.js';
-import { viewOfHeads } from './repeated-heads.js';
+import { DecodeRules, type RecordedRules } from './decode-rules.js';
+import { attentionShape } from './layer-view.js';
+import { retrieve } from './retrieve.js';
 import { scoped } from './scope.js';
 import type { Sequence } from './sequence.js';
 import { handlesOf, type StepRows, stepRows } from './step-rows.js';
@@ -15,14 +15,17 @@ interface Recorded extends Disposable {
   readonly memory: readonly Tensor[];
   /** By layer, where a decode rule follows the step. */
   readonly rows: readonly StepRows[];
+  /** Entries of each layer before each step, where decode rules are part of it. */
+  readonly lengths?: string;
 }
 
 /**
  * Decodes one token per sequence and step: all sequences in one pass, each over its own cache. Where nothing but the caches changes in it, the step is
- * recorded once and replayed; decode rules follow it, layer by layer.
+ * recorded once and replayed; decode rules follow it, layer by layer, or are part of it.
  */
 export class DecodeLoop implements Disposable {
   readonly #backend: Backend;
+  readonly #rules: DecodeRules;
   #recorded: Recorded | undefined;
   readonly #ids: Tensor;
   /** In the text. */
@@ -35,6 +38,7 @@ export class DecodeLoop implements Disposable {
     private readonly sequences: readonly Sequence[],
   ) {
     this.#backend = model.backend;
+    this.#rules = new DecodeRules(model, sequences);
     const ropes = new Set(
       sequences.map(({ ropeLength }) => model.layers.map((layer) => model.rope(layer, ropeLength).inverseFrequencies).at(0)),
     );
@@ -53,8 +57,7 @@ export class DecodeLoop implements Disposable {
   /** Feeds one id per sequence; returns logits f32 [sequences, vocabulary], valid until the next step. */
   async step(ids: Int32Array): Promise<Tensor> {
     this.#write(ids);
-    const logits = this.replays ? this.#replay() : await this.#compute();
-    if (this.#follows) for (const [layer, rows] of (this.#recorded?.rows ?? []).entries()) await this.#shrink(layer, rows);
+    const logits = this.replays ? await this.#replay() : await this.#compute();
     this.#count();
     return logits;
   }
@@ -62,7 +65,7 @@ export class DecodeLoop implements Disposable {
   /** `step` with ids i32 [sequences] that the host need not know. Only where this loop `runsAhead`. */
   stepWith(ids: Tensor): Tensor {
     this.#write(ids);
-    const logits = this.#replay();
+    const { logits } = this.#run(this.#reserve());
     this.#count();
     return logits;
   }
@@ -81,12 +84,7 @@ export class DecodeLoop implements Disposable {
 
   /** True where a step needs nothing from the host, not even its token. */
   get runsAhead(): boolean {
-    return this.replays && !this.#follows;
-  }
-
-  /** Whether a decode rule follows each step. */
-  get #follows(): boolean {
-    return this.sequences.some(({ run }) => run?.decode !== undefined);
+    return this.replays && !this.#rules.present;
   }
 
   #write(ids: Int32Array | Tensor): void {
@@ -126,7 +124,7 @@ export class DecodeLoop implements Disposable {
       this.#append(index, projection);
       using attended = this.#attend(index, projection);
       hidden = layer.finish(before, attended, true);
-      if (this.#follows) await this.#shrink(index, stepRows(projection));
+      if (this.#rules.present) await this.#rules.shrink(index, stepRows(projection));
     }
     using last = hidden;
     this.#lastLogits?.dispose();
@@ -134,34 +132,79 @@ export class DecodeLoop implements Disposable {
     return this.#lastLogits;
   }
 
-  /** Runs the recorded step; records it anew where a cache has moved to other memory. */
-  #replay(): Tensor {
-    const layers = this.model.layers.map((_, index) => index);
-    const memory = layers.flatMap((index) =>
+  /** Makes room in the caches; returns where they lie. */
+  #reserve(): Tensor[] {
+    return this.model.layers.flatMap((_, index) =>
       this.sequences.flatMap(({ cache }) => {
         const view = cache.layer(index).reserve(1);
         return [view.keys, view.blocks?.table ?? view.lengths];
       }),
     );
-    if (this.#recorded === undefined || memory.some((tensor, index) => tensor !== this.#recorded?.memory[index])) {
-      this.#recorded?.[Symbol.dispose]();
-      this.#recorded = undefined;
-      this.#recorded = this.#record(memory);
-    }
-    this.#recorded.program.run();
-    for (const index of layers) for (const { cache } of this.sequences) cache.layer(index).advance(1);
-    return this.#recorded.logits;
   }
 
-  #record(memory: readonly Tensor[]): Recorded {
+  #moved(memory: readonly Tensor[]): boolean {
+    return memory.some((tensor, index) => tensor !== this.#recorded?.memory[index]);
+  }
+
+  /** Runs the recorded step, and what decode rules do in it or behind it. */
+  async #replay(): Promise<Tensor> {
+    const memory = this.#reserve();
+    if (this.#rules.present) await this.#recordRules(memory);
+    const { logits, rows, lengths } = this.#run(memory);
+    if (lengths === undefined) for (const [layer, kept] of rows.entries()) await this.#rules.shrink(layer, kept);
+    return logits;
+  }
+
+  /** Has a step with its rules recorded where it will leave everything as it was, and one without them where it will not. */
+  async #recordRules(memory: readonly Tensor[]): Promise<void> {
+    const moved = this.#moved(memory);
+    const recorded = this.#recorded?.lengths;
+    if (!moved && recorded === this.#rules.lengths) return;
+    if (recorded !== undefined) this.#forget();
+    if (!this.#rules.steady(moved)) return;
+    this.#forget();
+    const rules = this.#rules.record();
+    try {
+      this.#recorded = this.#record(memory, rules);
+      await rules.sound();
+    } catch (error) {
+      rules[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  /** Runs the recorded step; records it anew where a cache has moved to other memory. */
+  #run(memory: readonly Tensor[]): Recorded {
+    if (this.#recorded === undefined || this.#moved(memory)) {
+      this.#forget();
+      this.#recorded = this.#record(memory);
+    }
+    const recorded = this.#recorded;
+    recorded.program.run();
+    // Rules that are part of it have evicted as many entries as it has appended.
+    const longer =
+      recorded.lengths === undefined ? this.sequences : this.sequences.filter(({ run }) => run?.decode === undefined);
+    for (const { cache } of longer) for (const index of this.model.layers.keys()) cache.layer(index).advance(1);
+    return recorded;
+  }
+
+  #forget(): void {
+    this.#recorded?.[Symbol.dispose]();
+    this.#recorded = undefined;
+  }
+
+  /** @param rules those that are part of the step */
+  #record(memory: readonly Tensor[], rules?: RecordedRules): Recorded {
     const { model } = this;
     const result: { logits?: Tensor } = {};
     let program: Program | undefined;
     const rows: StepRows[] = [];
+    const { lengths } = this.#rules;
     const dispose = () => {
       program?.dispose();
       result.logits?.dispose();
       for (const kept of rows) for (const tensor of Object.values(kept)) tensor.dispose();
+      rules?.[Symbol.dispose]();
     };
     try {
       program = this.#backend.record?.(() => {
@@ -176,11 +219,14 @@ export class DecodeLoop implements Disposable {
           }));
           this.#backend.kvAppend(segments, projection.k, projection.v, this.#written(index));
           using attended = this.#attend(index, projection, segments);
+          // While what attention has read is near.
+          rules?.shrink(index, stepRows(projection));
           hidden = layer.finish(before, attended, true);
-          if (this.#follows) rows.push(handlesOf(this.#at(index), stepRows(projection)));
+          if (rules === undefined && this.#rules.present) rows.push(handlesOf(this.#at(index), stepRows(projection)));
         }
         using last = hidden;
         result.logits = model.logits(last, true);
+        rules?.settle();
       });
     } catch (error) {
       dispose();
@@ -188,7 +234,7 @@ export class DecodeLoop implements Disposable {
     }
     if (program === undefined || result.logits === undefined)
       throw new KvsiftError('unsupported', 'this backend records no steps');
-    return { program, logits: result.logits, memory, rows, [Symbol.dispose]: dispose };
+    return { program, logits: result.logits, memory, rows, ...(rules && { lengths }), [Symbol.dispose]: dispose };
   }
 
   /** Where a layer lies. */
@@ -228,7 +274,8 @@ export class DecodeLoop implements Disposable {
 
   #attend(layer: number, projection: Projection, segments = this.#segments(layer)): Tensor {
     const backend = this.#at(layer);
-    if (this.sequences.some(({ run }) => run?.retrieval !== undefined)) return this.#retrieve(layer, projection);
+    if (this.sequences.some(({ run }) => run?.retrieval !== undefined))
+      return retrieve(this.model, this.sequences, layer, projection.q, this.#turnsOf(layer));
     const compensated = this.sequences.some(({ run }) => run?.compensation !== undefined);
     const { output, logSumExp } = backend.attention(projection.q, segments, {
       ...this.#attention(layer),
@@ -245,51 +292,5 @@ export class DecodeLoop implements Disposable {
       return run.compensation.correct(layer, scope.backend, q, own, scope.backend.slice(lse, 0, row, row + 1));
     });
     return backend.concat(rows, 0);
-  }
-
-  /** Attention of each sequence over what it chooses to read. */
-  #retrieve(layer: number, projection: Projection): Tensor {
-    using scope = scoped(this.#at(layer));
-    const { backend } = scope;
-    const rows = this.sequences.map((sequence, row) => {
-      const { cache, run } = sequence;
-      const cut = (tensor: Tensor) => backend.slice(tensor, 0, row, row + 1);
-      const queries = cut(projection.q);
-      const whole = cache.layer(layer).view;
-      const chosen = run?.retrieval?.choose({
-        ...describeLayer(this.model, cache, layer, sequence.ropeLength, scope, sequence),
-        budget: run.budgets[layer] ?? { perHead: whole.maxLength, total: whole.maxLength * whole.kvHeads },
-        seen: cache.seen + 1,
-        queries,
-      });
-      const view =
-        chosen === undefined || chosen === 'all' ? whole : gatherView(backend, viewOfHeads(backend, whole, chosen), chosen);
-      const compensation = run?.compensation;
-      const { output, logSumExp } = backend.attention(queries, [{ view, rows: 1 }], {
-        ...attentionShape(this.model.config, layer),
-        positions: backend.reshape(cut(backend.reshape(this.#turnsOf(layer), [this.sequences.length, 1])), [1]),
-        ...(compensation && { logSumExp: true }),
-      });
-      return compensation && logSumExp ? compensation.correct(layer, backend, queries, output, logSumExp) : output;
-    });
-    return this.#backend.concat(rows, 0);
-  }
-
-  /** Lets each sequence's decode rule shrink the layer. */
-  async #shrink(layer: number, rows: StepRows): Promise<void> {
-    for (const [row, sequence] of this.sequences.entries()) {
-      const { run, cache, window } = sequence;
-      const budget = run?.budgets[layer];
-      if (run?.decode === undefined || budget === undefined) continue;
-      using scope = scoped(this.#at(layer));
-      window?.push(this.#at(layer), layer, (kind) => scope.backend.slice(rows[kind], 0, row, row + 1));
-      const decision = await run.decode.step({
-        ...describeLayer(this.model, cache, layer, sequence.ropeLength, scope, sequence),
-        budget,
-        seen: cache.seen + 1,
-        ...window?.rows(layer),
-      });
-      await applyDecision(cache.layer(layer), decision, layer, true);
-    }
   }
 }

@@ -113,7 +113,7 @@ export class DecodeWindow implements Disposable, RunMemory {
 
   restore({ tensors }: RunState): void {
     for (const [key, rows] of Object.entries(tensors)) {
-      const buffer = new RowBuffer();
+      const buffer = this.#buffers.get(key) ?? new RowBuffer();
       buffer.restore(rows);
       this.#buffers.set(key, buffer);
     }

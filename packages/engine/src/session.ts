@@ -11,6 +11,7 @@ import { withHeld } from './held.js';
 import { checkId, checkLength, encode } from './input.js';
 import { modelShape } from './layer-view.js';
 import { LogitsRow } from './logits-row.js';
+import { partFromOrigin } from './own-state.js';
 import type { Reading } from './prefill.js';
 import { reread } from './reread.js';
 import { restoreSaved } from './restored.js';
@@ -228,6 +229,7 @@ export class Session implements Disposable {
     twin.#cache = this.#cache.fork();
     twin.#run = forkRun(this.#run);
     twin.#window = this.#window?.fork(this.model.decoder.backend);
+    partFromOrigin(this.model.decoder.backend, twin.#run, twin.#window);
     twin.#ropeLength = this.#ropeLength;
     twin.#promptLength = this.#promptLength;
     twin.#generated = this.#generated;

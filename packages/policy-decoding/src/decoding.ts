@@ -1,4 +1,5 @@
 import {
+  chain,
   definePolicy,
   fitProtection,
   joinMemories,
@@ -101,23 +102,27 @@ function run(
     decode: {
       observe: decode.observe,
       ...(decode.step && { read: decode.step }),
-      async step(view) {
-        await decode.step?.(view);
-        const passed = (steps.get(view.layer) ?? 0) + 1;
-        const left = remaining?.(view.layer, view.length, view.seen) ?? budgets[view.layer] ?? view.budget;
-        const budget = left === 'all' ? undefined : targetOf(view, left, context, options);
-        // More than steps of one token each can have brought: a second turn was read at once.
-        const before = Math.min(budgets[view.layer]?.perHead ?? context.promptLength, context.promptLength);
-        const flooded = budget !== undefined && view.length > Math.max(budget.perHead, before) + options.interval;
-        const due = flooded || passed >= options.interval;
-        steps.set(view.layer, due ? 0 : passed);
-        if (!due || budget === undefined || view.length <= budget.perHead) return 'all';
-        const shrunk = { ...view, budget };
-        const scores = await scoresOfLayer(policy.name, scoring, shrunk);
-        const selection = best(shrunk, scores, decode.ties);
-        scoring.kept?.(shrunk, scores, selection);
-        return selection;
-      },
+      // A budget may grow with the text, and sliding windows compare positions: both change what a step does.
+      repeats:
+        decode.repeats === true && options.interval === 1 && options.of === 'prompt' && context.model.windows === undefined,
+      step: (view) =>
+        chain(decode.step?.(view), () => {
+          const passed = (steps.get(view.layer) ?? 0) + 1;
+          const left = remaining?.(view.layer, view.length, view.seen) ?? budgets[view.layer] ?? view.budget;
+          const budget = left === 'all' ? undefined : targetOf(view, left, context, options);
+          // More than steps of one token each can have brought: a second turn was read at once.
+          const before = Math.min(budgets[view.layer]?.perHead ?? context.promptLength, context.promptLength);
+          const flooded = budget !== undefined && view.length > Math.max(budget.perHead, before) + options.interval;
+          const due = flooded || passed >= options.interval;
+          steps.set(view.layer, due ? 0 : passed);
+          if (!due || budget === undefined || view.length <= budget.perHead) return 'all';
+          const shrunk = { ...view, budget };
+          return chain(scoresOfLayer(policy.name, scoring, shrunk), (scores) => {
+            const selection = best(shrunk, scores, decode.ties);
+            scoring.kept?.(shrunk, scores, selection);
+            return selection;
+          });
+        }),
     },
     fork() {
       const twin = scoring.fork?.() ?? scoring;

@@ -120,7 +120,12 @@ function accumulated(gain: (view: LayerView) => Tensor, fused: boolean, held = n
     observe: fused ? { columnSums: true } : { queries: 'all' },
     score: (view) => (held.complete(view) ? held.read(view) : add(view)),
     kept: (view, scores, selection) => held.follow(view, scores, selection),
-    decode: { observe: { queries: { last: 1 } }, ties: 'later', step: (view) => held.write(view, add(view)) },
+    decode: {
+      observe: { queries: { last: 1 } },
+      ties: 'later',
+      step: (view) => held.write(view, add(view)),
+      repeats: true,
+    },
     fork: () => accumulated(gain, fused, held.fork()),
     memory: held.memory,
     dispose: () => held.dispose(),

@@ -47,7 +47,7 @@ export const keydiff = definePolicy({
       allocate: resolveBudgets,
       start: () => ({
         observe: {},
-        decode: { observe: {} },
+        decode: { observe: {}, repeats: true },
         score: (view) => (blockSize === 0 ? atOnce(view) : inBlocks(view, blockSize)),
       }),
     }),

@@ -66,7 +66,7 @@ export const knorm = definePolicy({
       remaining: (context) => remainingOf(schedule, context),
       start: () => ({
         observe: {},
-        decode: { observe: {} },
+        decode: { observe: {}, repeats: true },
         score: (view) =>
           overEntries(view, (backend, start, end) =>
             backend.map(norms(backend, backend.kvRead(view.cache, 'keys', start, end)), 'neg'),

@@ -1,4 +1,5 @@
 import {
+  chain,
   type Decision,
   definePolicy,
   gatherColumns,
@@ -123,7 +124,9 @@ function mergingRun(inner: PolicyRun, merge: Merge): PolicyRun {
     ...(decode && {
       decode: {
         observe: watching(decode.observe),
-        step: async (view) => merged(view, await decode.step(only(view, decode.observe)), merge),
+        // CaM draws anew in each step.
+        repeats: decode.repeats === true && merge.method !== 'cam',
+        step: (view) => chain(decode.step(only(view, decode.observe)), (decision) => merged(view, decision, merge)),
         ...(decode.read && { read: async (view) => decode.read?.(view) }),
       },
     }),

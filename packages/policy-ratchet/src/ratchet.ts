@@ -183,7 +183,7 @@ function compensated(inner: PolicyRun, features: Loading, rule: SafeRule, states
     ...inner,
     select: async (view) => absorb(view, await inner.select(view)),
     ...(decode && {
-      decode: { ...decode, step: async (view: LayerView) => absorb(view, await decode.step(view)) },
+      decode: { ...decode, repeats: false, step: async (view: LayerView) => absorb(view, await decode.step(view)) },
     }),
     ...(revise && {
       async revise(done: number, earlier: (layer: number) => LayerView) {

@@ -32,7 +32,7 @@ function rotated(inner: PolicyRun): PolicyRun {
     ...(inner.segments && { segments: inner.segments }),
     select: async (view) => rotateSurvivors(view, await inner.select(view)),
     ...(decode && {
-      decode: { ...decode, step: async (view: LayerView) => rotateSurvivors(view, await decode.step(view)) },
+      decode: { ...decode, repeats: false, step: async (view: LayerView) => rotateSurvivors(view, await decode.step(view)) },
     }),
     ...(revise && {
       revise: async (done: number, earlier: (layer: number) => LayerView) =>

@@ -109,7 +109,12 @@ function counted(options: Options, held = new FollowedScores()): ScoreRun {
       return view.backend.evaluate(['add', gumbelNoise(view, purpose), ['div', gathered, temperature]]);
     },
     kept: (view, scores, selection) => held.follow(view, temperature === 0 ? scores : held.read(view), selection),
-    decode: { observe: { queries: { last: 1 } }, step: (view) => held.write(view, add(view)) },
+    decode: {
+      observe: { queries: { last: 1 } },
+      step: (view) => held.write(view, add(view)),
+      // Noise is drawn anew at each step.
+      repeats: temperature === 0,
+    },
     fork: () => counted(options, held.fork()),
     memory: held.memory,
     dispose: () => held.dispose(),

@@ -107,7 +107,7 @@ export const snapkv = definePolicy({
       allocate: resolveBudgets,
       start: () => {
         const observe = { queries: { last: voting.window } } as const;
-        return { observe, decode: { observe }, score: (view) => voteScores(view, voting) };
+        return { observe, decode: { observe, repeats: true }, score: (view) => voteScores(view, voting) };
       },
     }),
 });

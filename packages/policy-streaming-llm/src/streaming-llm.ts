@@ -40,7 +40,7 @@ export const streamingLlm = definePolicy({
       allocate: resolveBudgets,
       start: () => ({
         observe: {},
-        decode: { observe: {} },
+        decode: { observe: {}, repeats: true },
         // Later is better.
         score: ({ backend, length, model: { kvHeads } }) =>
           backend.zip(

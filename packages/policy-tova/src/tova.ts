@@ -33,7 +33,7 @@ export const tova = definePolicy({
         const observe = { queries: { last: 1 } } as const;
         return {
           observe,
-          decode: { observe },
+          decode: { observe, repeats: true },
           score(view) {
             const { backend, model, length } = view;
             const mean = backend.reduce(windowAttention(view, 1), 0, 'mean');

@@ -121,6 +121,12 @@ export interface DecodeRule {
   readonly observe: Observation;
   /** `view.length` counts the new entries; `view.queries` and the others hold the latest rows, oldest first. */
   step(view: LayerView): Decision | Promise<Decision>;
+  /**
+   * Where steps over equally many entries enqueue the same ops, whatever the step: nothing on the host depends on `view.seen`, `step` returns no promise,
+   * and all of the run's state is in its `memory`, which takes back at any time, at once, what it saves. The engine records the ops of such a step and
+   * repeats them as long as each step evicts what it appends.
+   */
+  readonly repeats?: boolean;
   /** Takes note of tokens that are read at once behind the prompt (a second turn): what `observe` names comes with all their rows. Evicts nothing. */
   read?(view: LayerView): void | Promise<void>;
 }

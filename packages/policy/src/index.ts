@@ -1,5 +1,6 @@
 export * from './budget.js';
 export * from './bundled-path.js';
+export * from './chain.js';
 export * from './contract.js';
 export * from './definition.js';
 export * from './entries.js';

@@ -1,4 +1,5 @@
 import { isKvsiftError, KvsiftError, type Tensor } from '@kvsift/tensor';
+import { chain } from './chain.js';
 import { demandNumber, layersNamed, refuseOthers, type SavedState, type Standing } from './saved-state.js';
 
 /** What a run has gathered, by name. */
@@ -60,10 +61,12 @@ export function joinStorages(parts: Readonly<Record<string, Storage>>, check: Ru
       return { numbers, tensors };
     },
     check,
-    async restore({ numbers, tensors }) {
-      for (const [part, memory] of Object.entries(parts)) {
-        await memory.restore({ numbers: below(part, numbers), tensors: below(part, tensors) });
-      }
+    restore({ numbers, tensors }) {
+      return Object.entries(parts).reduce<void | Promise<void>>(
+        (before, [part, memory]) =>
+          chain(before, () => memory.restore({ numbers: below(part, numbers), tensors: below(part, tensors) })),
+        undefined,
+      );
     },
   };
 }

@@ -1,5 +1,6 @@
 import { KvsiftError, type Selection, type Tensor } from '@kvsift/tensor';
 import { formatBudget } from './budget.js';
+import { chain } from './chain.js';
 import type { EvictionPolicy, LayerBudget, LayerView, Observation, PolicyRun, SequenceContext } from './contract.js';
 import { noMemory, type RunMemory } from './run-memory.js';
 
@@ -26,6 +27,8 @@ export interface ScoreRun {
     readonly ties?: Ties;
     /** Called after every step, also where nothing is evicted. */
     step?(view: LayerView): void | Promise<void>;
+    /** As in `DecodeRule`, of `score`, `step`, `kept` and the scoring's `remaining`, but for sliding windows, which compare positions. */
+    readonly repeats?: boolean;
   };
   /** Needed where there is state. */
   fork?(): ScoreRun;
@@ -108,16 +111,17 @@ export function keepBest(name: string, scoring: Scoring): Pick<ScoredPolicy, 'ra
 }
 
 /** The layer's scores of a policy. @throws KvsiftError `policy_violation` where they are not f32 [kvHeads, length] */
-export async function scoresOfLayer(policy: string, run: ScoreRun, view: LayerView): Promise<Tensor> {
-  const scores = await run.score(view);
-  const { dtype, shape } = scores;
-  const { length, model } = view;
-  if (dtype === 'f32' && shape.length === 2 && shape[0] === model.kvHeads && shape[1] === length) return scores;
-  throw new KvsiftError(
-    'policy_violation',
-    `${policy}: scores of layer ${view.layer} must be f32 [${model.kvHeads}, ${length}], one per KV head and entry, not ${dtype} [${shape.join(', ')}]`,
-    { policy, layer: view.layer },
-  );
+export function scoresOfLayer(policy: string, run: ScoreRun, view: LayerView): Tensor | Promise<Tensor> {
+  return chain(run.score(view), (scores) => {
+    const { dtype, shape } = scores;
+    const { length, model } = view;
+    if (dtype === 'f32' && shape.length === 2 && shape[0] === model.kvHeads && shape[1] === length) return scores;
+    throw new KvsiftError(
+      'policy_violation',
+      `${policy}: scores of layer ${view.layer} must be f32 [${model.kvHeads}, ${length}], one per KV head and entry, not ${dtype} [${shape.join(', ')}]`,
+      { policy, layer: view.layer },
+    );
+  });
 }
 
 /** A run that scores a layer, as the policy of that name does, and hands the scores to `choose`. */

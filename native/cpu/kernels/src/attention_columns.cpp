@@ -42,6 +42,9 @@ struct Op {
   }
 };
 
+/** Base-2 log-sum-exp of a row; +1e30 (probability 0) where it sees nothing. */
+float log_sum(const TileWork& work, std::size_t row) { return work.sum[row] > 0 ? work.top[row] + std::log2(work.sum[row]) : 1e30F; }
+
 /** Base-2 log-sum-exp of each row and query head, [kv_heads][rows][group]; +1e30 (probability 0) where a row sees nothing. */
 float* log_sums(const Op& op) {
   const std::size_t group = op.group();
@@ -70,8 +73,7 @@ float* log_sums(const Op& op) {
     work.reset(false);
     work.attend(tiles, 0, op.n, false);
     for (std::size_t row = 0; row < count * group; row++) {
-      const float value = work.sum[row] > 0 ? work.top[row] + std::log2(work.sum[row]) : 1e30F;
-      sums[(head * op.rows + first) * group + row] = value;
+      sums[(head * op.rows + first) * group + row] = log_sum(work, row);
     }
   });
   return sums;
@@ -148,12 +150,70 @@ void each_tile(const Op& op, const float* sums, Begin begin, Take take, End end)
   });
 }
 
+/** Columns of one query row that sees the end, as a step of decoding has: all its scores exist at once, so keys are brought into place once. */
+void columns_of_one(const Op& op, ColumnStatistic statistic, float* out) {
+  const std::size_t group = op.group();
+  const std::size_t entries = op.entries();
+  const std::size_t tiles_per_head = (op.n + entries - 1) / entries;
+  const std::size_t rows = padded_rows(group);
+  const std::size_t bytes = TileWork::bytes(rows, op.view.head_dim, op.pairs);
+  auto* scores = static_cast<float*>(op.context.shared_scratch(6, op.view.kv_heads * tiles_per_head * rows * entries * sizeof(float)));
+  auto* sums = static_cast<float*>(op.context.shared_scratch(5, op.view.kv_heads * group * sizeof(float)));
+  const AttentionKernels& kernels = op.context.kernels().attention;
+  /** Does `work` for tasks of one head each; `per_head` of them follow each other. */
+  const auto each = [&](std::size_t per_head, auto work) {
+    op.context.parallel_for(op.view.kv_heads * per_head, 1, [&](std::size_t task, std::size_t, std::size_t thread) {
+      const TileContext tiles(op.context.kernels(), op.view, task / per_head, op.pairs, op.arguments.shape);
+      TileWork own(static_cast<std::byte*>(op.context.thread_scratch(thread, bytes)), rows, op.view.head_dim, op.pairs);
+      op.load(tiles, own, 0, 1);
+      work(tiles, own, task);
+    });
+  };
+  const auto tile_at = [&](const TileWork& work, std::size_t tile, float* place, std::size_t row_count) {
+    const std::size_t start = tile % tiles_per_head * entries;
+    const std::size_t count = std::min(entries, op.n - start);
+    return ScoreTile{place, entries, row_count, (count + 31) / 32 * 32, start, count, work.first, work.last};
+  };
+  each(tiles_per_head, [&](const TileContext& tiles, TileWork& work, std::size_t tile) {
+    const std::size_t start = tile % tiles_per_head * entries;
+    const std::size_t count = std::min(entries, op.n - start);
+    work.pack_keys(tiles, start, count);
+    work.score(tiles, start, count, 0, rows);
+    std::copy_n(work.scores, rows * entries, scores + tile * rows * entries);
+  });
+  const float* known = op.arguments.log_sum_exp != nullptr ? log_sums(op) : nullptr;
+  if (known == nullptr) {
+    each(1, [&](const TileContext&, TileWork& work, std::size_t head) {
+      work.reset(false);
+      for (std::size_t tile = head * tiles_per_head; tile < (head + 1) * tiles_per_head; tile++) {
+        // In place: the scores are needed once more.
+        std::copy_n(scores + tile * rows * entries, rows * entries, work.scores);
+        const ScoreTile own = tile_at(work, tile, work.scores, rows);
+        if (work.any_sees(0, rows, own.start, own.start + own.count)) kernels.softmax(own, {work.top, work.sum, nullptr, op.view.head_dim}, work.halves);
+      }
+      for (std::size_t row = 0; row < group; row++) sums[head * group + row] = log_sum(work, row);
+    });
+  }
+  each(tiles_per_head, [&](const TileContext&, TileWork& work, std::size_t tile) {
+    const std::size_t head = tile / tiles_per_head;
+    const ScoreTile own = tile_at(work, tile, scores + tile * rows * entries, group);
+    std::fill_n(work.scores, group * entries, 0.0F);
+    if (work.any_sees(0, group, own.start, own.start + own.count))
+      kernels.columns(own, (known != nullptr ? known : sums) + head * group, group, statistic == ColumnStatistic::max, op.pairs, work.scores);
+    for (std::size_t h = 0; h < group; h++) std::copy_n(work.scores + h * entries, own.count, out + (head * group + h) * op.n + own.start);
+  });
+}
+
 }  // namespace
 
 void attention_columns(Context& context, Compute compute, const float* q, std::size_t rows, const KvView& view, std::size_t n, ColumnStatistic statistic,
                        const ColumnArguments& arguments, float* out) {
   const Op op{context, q, rows, view, n, arguments, rounds_activations(context, compute)};
   const std::size_t group = op.group();
+  if (rows == 1 && group <= score_rows && (arguments.mask == ColumnMask::none || arguments.behind == 0)) {
+    columns_of_one(op, statistic, out);
+    return;
+  }
   const float* sums = log_sums(op);
   const auto begin = [&](float* columns) { std::fill_n(columns, group * op.entries(), 0.0F); };
   const auto take = [&](std::size_t, std::size_t, const ScoreTile& tile, const float* lse, float* columns) {

@@ -50,26 +50,25 @@ void append_part(const RowKernels& kernels, const KvView& view, std::size_t head
   }
 }
 
-/** Another row of the same view. */
-void move_entry(const KvView& view, std::size_t from, std::size_t to) {
-  const std::size_t bytes = entry_bytes(view.type, view.head_dim);
-  for (void* part : {view.keys, view.values}) std::memcpy(row_at(part, view, to), row_at(part, view, from), bytes);
-  if (view.positions != nullptr) view.positions[to] = view.positions[from];
-}
-
 void copy_entry(const RowKernels& kernels, const KvView& from, std::size_t from_row, const KvView& to, std::size_t to_row, float* widened) {
-  const std::size_t bytes = entry_bytes(from.type, from.head_dim);
   for (const bool keys : {true, false}) {
-    const std::byte* source = row_at(static_cast<const void*>(keys ? from.keys : from.values), from, from_row);
-    std::byte* target = row_at(keys ? to.keys : to.values, to, to_row);
-    if (from.type == to.type) {
-      std::memcpy(target, source, bytes);
-    } else {
-      widen(kernels, from.type, source, from.head_dim, widened);
-      narrow(kernels, to.type, widened, from.head_dim, target);
-    }
+    widen(kernels, from.type, row_at(static_cast<const void*>(keys ? from.keys : from.values), from, from_row), from.head_dim, widened);
+    narrow(kernels, to.type, widened, from.head_dim, row_at(keys ? to.keys : to.values, to, to_row));
   }
   if (from.positions != nullptr && to.positions != nullptr) to.positions[to_row] = from.positions[from_row];
+}
+
+/** Calls `step(source row, target row, entries)` for slots [first, last) of a head, as many at once as lie in consecutive rows on both sides. `slots`: what they take, null for the same. */
+template <class Step>
+void each_move(const HeadRows& from, const HeadRows& to, const std::int32_t* slots, std::size_t first, std::size_t last, Step step) {
+  for (std::size_t slot = first; slot < last;) {
+    const std::size_t source = slots != nullptr ? static_cast<std::size_t>(slots[slot]) : slot;
+    const std::size_t most = from.run(source, to.run(slot, last - slot));
+    std::size_t count = slots != nullptr ? 1 : most;
+    while (count < most && static_cast<std::size_t>(slots[slot + count]) == source + count) count++;
+    step(from.row(source), to.row(slot), count);
+    slot += count;
+  }
 }
 
 /** Calls `step(element pointer, place in f32 [kv_heads, n, head_dim], values)` for n entries of a part, from `first` on, as many at once as lie in consecutive rows. */
@@ -125,29 +124,41 @@ void kv_gather(Context& context, const KvView& from, const SlotSelection* select
       const std::int32_t* slots = selection != nullptr ? selection->indices + selection->offsets[head] : nullptr;
       const std::size_t first = task % pieces * piece;
       const std::size_t last = std::min(count_of(head), first + piece);
-      for (std::size_t slot = first; slot < last; slot++) {
-        const std::size_t source = slots != nullptr ? static_cast<std::size_t>(slots[slot]) : slot;
-        copy_entry(kernels, from, from_rows.row(source), to, to_rows.row(slot), widened);
-      }
+      each_move(from_rows, to_rows, slots, first, last, [&](std::size_t source, std::size_t target, std::size_t count) {
+        if (from.type != to.type) {
+          for (std::size_t i = 0; i < count; i++) copy_entry(kernels, from, source + i, to, target + i, widened);
+          return;
+        }
+        for (const bool keys : {true, false}) {
+          std::memcpy(row_at(keys ? to.keys : to.values, to, target), row_at(static_cast<const void*>(keys ? from.keys : from.values), from, source),
+                      count * entry_bytes(from.type, from.head_dim));
+        }
+        if (from.positions != nullptr && to.positions != nullptr) std::copy_n(from.positions + source, count, to.positions + target);
+      });
     }
   });
   for (std::size_t head = 0; head < from.kv_heads; head++) to.lengths[head] = static_cast<std::int32_t>(count_of(head));
 }
 
 void kv_compact(Context& context, const KvView& view, const SlotSelection& selection) {
-  // A head in turn: an entry may move to where the one before it was.
-  context.parallel_for(view.kv_heads, 1, [&](std::size_t begin, std::size_t end, std::size_t) {
-    for (std::size_t head = begin; head < end; head++) {
+  // A part of a head in turn: an entry may move to where the one before it was.
+  context.parallel_for(2 * view.kv_heads, 1, [&](std::size_t begin, std::size_t end, std::size_t) {
+    for (std::size_t task = begin; task < end; task++) {
+      const std::size_t head = task / 2;
+      const bool keys = task % 2 == 0;
       const HeadRows rows(view, head);
       const std::int32_t* slots = selection.indices + selection.offsets[head];
       const auto count = static_cast<std::size_t>(selection.offsets[head + 1] - selection.offsets[head]);
-      for (std::size_t slot = 0; slot < count; slot++) {
-        const auto source = static_cast<std::size_t>(slots[slot]);
-        if (source != slot) move_entry(view, rows.row(source), rows.row(slot));
-      }
-      view.lengths[head] = static_cast<std::int32_t>(count);
+      std::size_t first = 0;
+      while (first < count && static_cast<std::size_t>(slots[first]) == first) first++;
+      each_move(rows, rows, slots, first, count, [&](std::size_t source, std::size_t target, std::size_t entries) {
+        void* part = keys ? view.keys : view.values;
+        std::memmove(row_at(part, view, target), row_at(part, view, source), entries * entry_bytes(view.type, view.head_dim));
+        if (keys && view.positions != nullptr) std::memmove(view.positions + target, view.positions + source, entries * sizeof(std::int32_t));
+      });
     }
   });
+  for (std::size_t head = 0; head < view.kv_heads; head++) view.lengths[head] = selection.offsets[head + 1] - selection.offsets[head];
 }
 
 void kv_read(Context& context, const KvView& view, KvPart part, std::size_t first, std::size_t n, float* out) {

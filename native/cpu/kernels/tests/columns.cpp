@@ -90,9 +90,42 @@ void run_case(const Case& c) {
   }
 }
 
+/** One row, which has a way of its own, and the same row twice: the larger of two alike. */
+void one_is_one_of_two(DType type, std::size_t group, std::size_t n, float softcap) {
+  Context context(2);
+  const std::size_t dim = 64;
+  const std::size_t heads = 2 * group;
+  Cache cache(context, type, dim, {n, n}, Layout::paged, 21);
+  std::vector<float> q = random_values(heads * dim, 6, 2);
+  q.insert(q.end(), q.begin(), q.begin() + static_cast<std::ptrdiff_t>(heads * dim));
+  ColumnArguments arguments;
+  arguments.shape = {heads, 0.125F, softcap, 0};
+  arguments.mask = ColumnMask::none;
+  for (const Isa isa : supported_sets()) {
+    set_isa(context, isa);
+    for (const Compute compute : {Compute::f32, Compute::int8}) {
+      std::vector<float> one(heads * n);
+      std::vector<float> two(heads * n);
+      attention_columns(context, compute, q.data(), 1, cache.view, n, ColumnStatistic::max, arguments, one.data());
+      attention_columns(context, compute, q.data(), 2, cache.view, n, ColumnStatistic::max, arguments, two.data());
+      check(one == two, "columns of one row of " + std::to_string(n) + " entries as of two " + isa_name(isa));
+      attention_columns(context, compute, q.data(), 1, cache.view, n, ColumnStatistic::sum, arguments, two.data());
+      check(one == two, "columns of one row of " + std::to_string(n) + " entries summed " + isa_name(isa));
+    }
+  }
+}
+
 }  // namespace
 
 void test_columns() {
+  for (const std::size_t n : {std::size_t{1}, std::size_t{31}, std::size_t{300}}) {
+    one_is_one_of_two(DType::f16, 3, n, 0);
+    one_is_one_of_two(DType::q8_0, 5, n, 4);
+  }
+  run_case({DType::f16, 64, 3, 310, 1});
+  run_case({DType::f32, 64, 2, 310, 1, ColumnMask::causal, 13});
+  run_case({DType::bf16, 32, 1, 200, 1, ColumnMask::none, 0, 4.0F});
+  run_case({DType::f32, 32, 2, 200, 1, ColumnMask::causal, 0, 0, 61});
   run_case({DType::f32, 64, 3, 300, 300});
   run_case({DType::f16, 64, 3, 310, 32});
   run_case({DType::q8_0, 64, 2, 310, 70});
