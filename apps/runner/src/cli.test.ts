@@ -196,6 +196,7 @@ describe('bad input: one clear line, an exit code, nothing written', () => {
     ['a missing run file', ['eval', 'run', 'none.yaml', '--out', 'run'], 3, /none\.yaml/],
     ['an unknown suite', ['eval', 'run', 'wrong.yaml', '--out', 'run'], 3, /suite "fact": expected one of facts/],
     ['a folder that holds no run', ['report', 'unknown'], 3, /unknown/],
+    ['JSON in another format', ['report', 'unknown', '--json', '--format', 'csv'], 2, /--json.*cannot be used with.*--format/],
     ['a run that is not there', ['eval', 'resume', 'none'], 3, /none/],
     ['a golden folder without cases', ['verify', 'forward', 'empty'], 3, /empty holds no case of forward/],
     ['a golden folder that is not there', ['verify', 'bad-files', 'none'], 3, /none/],

@@ -13,3 +13,7 @@ it('describes its kernels alike for any number of threads: workers of one evalua
     [kernels, 2],
   ]);
 });
+
+it('names the instruction sets where one is asked for that there is not', () => {
+  expect(() => createCpuBackend({ isa: 'avx1024' as 'avx512' })).toThrow(/isa must be one of portable, avx2, .*neon-i8mm/);
+});

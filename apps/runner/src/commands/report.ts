@@ -21,7 +21,7 @@ export function reportCommand(): Command {
       '--mix',
       'allow results that were made under different circumstances: in rows of their own where samples are the same',
     )
-    .option('--json', 'print the summary as JSON')
+    .addOption(new Option('--json', 'print the summary as JSON').conflicts('format'))
     .addHelpText(
       'after',
       '\nExamples:\n  kvsift report runs/first\n  kvsift report runs/first --html first.html\n  kvsift report runs/* --format latex > table.tex',

@@ -2,12 +2,22 @@
 
 namespace kvsift::node {
 
+namespace {
+
+std::string isa_names() {
+  std::string names;
+  for (int isa = 0; isa < isa_count; isa++) names += std::string(isa > 0 ? ", " : "") + isa_name(static_cast<Isa>(isa));
+  return names;
+}
+
+}  // namespace
+
 const char* const maker = "createCpuBackend";
 
 BackendOptions read_options(Reader& reader) {
   BackendOptions options;
   options.threads = reader.count("threads", 1024);
-  if (!isa_from_name(reader.text("isa").c_str(), options.isa)) reader.refuse("isa", "is no instruction set");
+  if (!isa_from_name(reader.text("isa").c_str(), options.isa)) reader.refuse("isa", "must be one of " + isa_names());
   if (!isa_supported(options.isa)) {
     throw Fault(Code::unsupported, reader.op(), std::string(reader.op()) + ": this machine or this build cannot run " + isa_name(options.isa));
   }

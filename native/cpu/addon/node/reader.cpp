@@ -4,7 +4,7 @@
 
 namespace kvsift::node {
 
-void Reader::refuse(const char* name, const char* sentence) const {
+void Reader::refuse(const char* name, const std::string& sentence) const {
   throw Fault(Code::invalid_argument, op_, std::string(op_) + ": " + name + " " + sentence);
 }
 

@@ -54,7 +54,7 @@ class Reader {
     refuse(name, "is none of the known words");
   }
 
-  [[noreturn]] void refuse(const char* name, const char* sentence) const;
+  [[noreturn]] void refuse(const char* name, const std::string& sentence) const;
   /** A number of a list as an integer from 0 to `most`. */
   std::size_t integer(const char* name, double value, std::size_t most = (std::size_t{1} << 53) - 1) const;
 
