@@ -73,12 +73,12 @@ describe('a conversation', () => {
     ['read again with everything, where it cannot be taken back', { policy: allPolicies().parse('decoding(tova)'), budget: 12 }],
   ])('goes on after a stop string as if it had not been said: %s', async (_how, options) => {
     using plain = new Chat(model, options);
-    const [head, tail] = [(await say(plain, 'hello', 6)).slice(0, 3), 3];
+    const unstopped = await say(plain, 'hello', 6);
     using chat = new Chat(model, options);
     let answer = '';
-    const stop = [(plain.messages[1]?.content ?? '').slice(tail, tail + 2)];
+    const stop = unstopped.slice(3, 5);
     for await (const { text } of chat.send('hello', { maxTokens: 6, ignoreEos: true, stop })) answer += text;
-    expect(answer).toBe(head);
+    expect(answer).toBe(unstopped.slice(0, 3));
     using fresh = new Chat(model, options, chat.messages);
     expect(await say(chat, 'again')).toBe(await say(fresh, 'again'));
   });

@@ -354,10 +354,9 @@ export class Session implements Disposable {
   /** Starts the policy for a prompt of this length. */
   #begin(promptLength: number): void {
     this.#promptLength = promptLength;
-    const run = beginPolicy(this.model.decoder.config, this.#storage, this.options, promptLength);
-    if (run === undefined) return;
-    this.#run = run;
-    if (run.decode !== undefined) this.#window = new DecodeWindow(run.decode.observe);
+    this.#run = beginPolicy(this.model.decoder.config, this.#storage, this.options, promptLength);
+    const decode = this.#run?.decode;
+    if (decode !== undefined) this.#window = new DecodeWindow(decode.observe);
   }
 
   /** Runs sampled tokens through the model, so that the logits are those behind the last of them. */
@@ -395,8 +394,7 @@ export class Session implements Disposable {
 
   #ready(): LogitsRow {
     this.#gate.demandOpen();
-    const { logits } = this.frontier;
-    if (logits !== undefined) return logits;
+    if (this.frontier.logits !== undefined) return this.frontier.logits;
     throw new KvsiftError('invalid_argument', 'nothing to continue: call prefill first');
   }
 }
