@@ -120,8 +120,9 @@ function chunkBytes({ hidden, intermediate, queryHeads, kvHeads, headDim, postNo
   // Normed rows, and the parts before and after their rotation: only now the layer needs its cache.
   const appended = hidden + 2 * q + 3 * kv;
   const attended = appended + q;
-  // Attention, the rows after it, their norm, gate and up where they exist, and the gated product; or that product, what is added, and its norm.
-  const fed = q + Math.max(2 * hidden + (wholeProducts ? 3 : 1) * intermediate, (postNorms ? 4 : 2) * hidden + intermediate);
+  // Attention, the rows after it, gate and up where they exist, and the gated product, beside their norm or the result; or what is added, and its norm.
+  const between = wholeProducts ? Math.max(2 * hidden + 2 * intermediate, hidden + 3 * intermediate) : 2 * hidden + intermediate;
+  const fed = q + Math.max(between, (postNorms ? 4 : 2) * hidden);
   return {
     split: float * split,
     appended: float * appended,

@@ -135,19 +135,21 @@ Tensor feed_forward(Backend& backend, const Tensor& x, const FeedForwardWeights&
     return out;
   }
   const Tensor out = backend.make(op, DType::f32, {rows, outputs});
-  const Tensor normed = backend.make(op, DType::f32, {rows, (hidden + 1) / 2 * 2});
   const Tensor middle = backend.make(op, DType::f32, {rows, inner});
+  // The norm is done with before the first result is there.
+  const std::size_t even = (hidden + 1) / 2 * 2;
+  const Tensor normed = outputs >= even ? out : backend.make(op, DType::f32, {rows, even});
   std::vector<Tensor> inputs{x, weights.norm, weights.gate_up, weights.down};
   for (const std::optional<Tensor>& more : {weights.gate_up_bias, weights.down_bias, options.residual}) {
     if (more) inputs.push_back(*more);
   }
-  const std::array made{out, normed, middle};
+  const std::array made{out, middle, normed};
   backend.submit(op, inputs, made, [=, compute = backend.compute()](Context& context) {
     if constexpr (folds_products) {
       if (out.count() > 0) fed_forward(context, compute, weights, options, x, normed, middle, out);
     }
   });
-  let_go(backend, normed);
+  if (outputs < even) let_go(backend, normed);
   let_go(backend, middle);
   return out;
 }

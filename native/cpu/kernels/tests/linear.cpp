@@ -196,7 +196,8 @@ void check_feed_forward(const Case& gate_up, const Case& down, const std::string
         linear(context, compute, second, middle.data(), rows, apart, part.down_bias, added, expected.data());
         std::vector<float> out(expected.size() + 1, 12345);
         std::vector<float> normed_room(rows * (gate_up.columns + 1)), middle_room(middle.size());
-        feed_forward(context, compute, part, {x.data(), rows, apart, added, normed_room.data(), middle_room.data(), out.data()});
+        float* room = down.rows > gate_up.columns ? out.data() : normed_room.data();
+        feed_forward(context, compute, part, {x.data(), rows, apart, added, room, middle_room.data(), out.data()});
         check(out.back() == 12345, "feed forward " + name + " writes outside");
         out.pop_back();
         check(out == expected, "feed forward " + name + ' ' + std::to_string(rows) + " rows " + isa_name(isa));
@@ -217,6 +218,7 @@ void test_feed_forward() {
     check_feed_forward(one(DType::q8_0, 2 * 1536, 576, 1), one(DType::q4_0, 48, 1536, 2), "long", rows, false);
   }
   check_feed_forward(one(DType::q4_1, 2 * 96, 64, 1), one(DType::q4_1, 64, 96, 2), "biases", 40, true);
+  check_feed_forward(one(DType::q4_1, 2 * 96, 64, 1), one(DType::q4_1, 80, 96, 2), "norms where the results go", 40, false);
   check_feed_forward(one(DType::f16, 2 * 48, 65, 1), one(DType::bf16, 33, 48, 2), "odd columns", 40, false);
   check_feed_forward(one(DType::bf16, 2 * 21, 64, 1), one(DType::bf16, 64, 21, 2), "ragged halves", 40, false);
   check_feed_forward(one(DType::bf16, 2 * 48, 64, 1), one(DType::f32, 64, 48, 2), "f32 after bf16", 40, false);

@@ -24,7 +24,7 @@ struct FeedForwardRows {
   std::size_t count;
   bool apart;             // as in `linear`
   const float* residual;  // f32 [count, outputs] or null; may be x or `out`
-  float* normed;          // room for [count, hidden rounded up to even]
+  float* normed;          // room for [count, hidden rounded up to even]; may be `out`
   float* middle;          // room for [count, inner]
   float* out;             // f32 [count, outputs]; may not overlap x
 };
