@@ -206,6 +206,28 @@ void check_feed_forward(const Case& gate_up, const Case& down, const std::string
   }
 }
 
+/** Products of bf16 are those of the rounded operands, whatever the order in which K is gone through: what a step too few or too many would not be. */
+void check_rounded(std::size_t columns, std::size_t rows) {
+  constexpr std::size_t outputs = 200;
+  Context context(2);
+  Case c;
+  c.columns = columns;
+  c.add(DType::bf16, outputs, 3);
+  std::vector<float> weights(outputs * columns);
+  dequantize(context, c.sources, weights.data());
+  std::vector<float> x = random_values(rows * columns, 4);
+  for (float& value : x) value = bf16_to_f32(f32_to_bf16(value));
+  const std::vector<float> residual = random_values(rows * outputs, 5);
+  const Expected want = expected(c, weights, x, rows, {}, residual);
+  const PackedWeight packed(context, c.sources, Compute::int8);
+  for (const Isa isa : supported_sets()) {
+    set_isa(context, isa);
+    std::vector<float> out(rows * outputs);
+    linear(context, Compute::int8, packed, x.data(), rows, false, nullptr, residual.data(), out.data());
+    check_close(out, want.values, 1e-5 * want.magnitude, 0, "linear of rounded rows, " + std::to_string(columns) + " columns, " + std::to_string(rows) + " rows " + isa_name(isa));
+  }
+}
+
 void test_feed_forward() {
   const auto one = [](DType type, std::size_t rows, std::size_t columns, unsigned seed) {
     Case c;
@@ -229,6 +251,9 @@ void test_feed_forward() {
 void test_linear() {
   test_gated();
   test_feed_forward();
+  for (const std::size_t columns : {576, 1536, 2048, 4096}) {
+    for (const std::size_t rows : {50, 300}) check_rounded(columns, rows);
+  }
   for (int index = 0; index < dtype_count; index++) {
     const auto type = static_cast<DType>(index);
     if (type == DType::i32 || type == DType::u8) continue;
