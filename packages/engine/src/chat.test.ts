@@ -83,6 +83,16 @@ describe('a conversation', () => {
     expect(await say(chat, 'again')).toBe(await say(fresh, 'again'));
   });
 
+  it('stays ended where it is ended in an answer that has stop strings', async () => {
+    const chat = new Chat(model);
+    const { session } = chat;
+    for await (const _chunk of chat.send('hello', { ignoreEos: true, stop: 'zzzz' })) {
+      chat.dispose();
+      break;
+    }
+    expect(chat.session).toBe(session);
+  });
+
   it('that outgrows the context is an error with a code, and stays what it was', async () => {
     using chat = new Chat(model, {}, [{ role: 'system', content: 'be' }]);
     await say(chat, 'hello');

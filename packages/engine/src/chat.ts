@@ -1,4 +1,4 @@
-import { KvsiftError } from '@kvsift/tensor';
+import { isKvsiftError } from '@kvsift/tensor';
 import type { ChatMessage } from '@kvsift/tokenizer';
 import type { Chunk, FinishReason, GenerateOptions } from './answer.js';
 import type { LanguageModel } from './language-model.js';
@@ -113,8 +113,9 @@ export class Chat implements Disposable {
     try {
       this.#session.rollback(tokens);
     } catch (error) {
-      if (!(error instanceof KvsiftError)) throw error;
-      this.#startAnew();
+      if (!isKvsiftError(error)) throw error;
+      // There is nothing to take back from a conversation that was ended meanwhile.
+      if (error.code !== 'disposed') this.#startAnew();
     }
   }
 

@@ -1,6 +1,6 @@
 import { isKvsiftError, KvsiftError } from '@kvsift/tensor';
+import { closestMatch } from 'leven';
 import type { EvictionPolicy, ParameterValue } from './contract.js';
-import { nearest } from './nearest.js';
 import { defaultOf, type ParameterDefinition, unknownParameter } from './parameters.js';
 import type { PolicyRegistry } from './registry.js';
 
@@ -54,7 +54,7 @@ function build(call: Call, text: string, registry: PolicyRegistry): EvictionPoli
   const factory = registry.factories.get(call.name);
   if (factory === undefined) {
     const known = [...registry.factories.keys(), ...registry.presets.keys()].sort();
-    const meant = nearest(call.name, known);
+    const meant = closestMatch(call.name.toLowerCase(), known, { maxDistance: Math.ceil(call.name.length / 3) });
     const list = `${meant === undefined ? '' : `did you mean ${meant}? `}known: ${known.join(', ')}`;
     const hint = preset === undefined ? `no policy '${call.name}'; ${list}` : `the preset ${call.name} takes no parameters`;
     throw failure('policy_unknown', text, call.column, hint);

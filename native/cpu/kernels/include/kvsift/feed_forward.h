@@ -23,7 +23,7 @@ struct FeedForwardRows {
   const float* x;         // f32 [count, hidden]
   std::size_t count;
   bool apart;             // as in `linear`
-  const float* residual;  // f32 [count, outputs] or null; may be x or `out`
+  const float* residual;  // f32 [count, outputs] or null; may be x
   float* normed;          // room for [count, hidden rounded up to even]; may be `out`
   float* middle;          // room for [count, inner]
   float* out;             // f32 [count, outputs]; may not overlap x
