@@ -171,7 +171,12 @@ describe('bad input: one clear line, an exit code, nothing written', () => {
     ['a budget of more bytes than the prompt', [...demo, '--policy', 'snapkv', '--budget', '1GiB'], 2, /larger than the prompt/],
     ['a budget without a policy', [...demo, '--budget', '20%'], 2, /--policy/],
     ['a policy without a budget', [...demo, '--policy', 'snapkv'], 2, /needs a budget/],
-    ['an unknown policy', [...demo, '--policy', 'snap', '--budget', '20%'], 2, /no policy 'snap'; did you mean snapkv\? known: .*snapkv/],
+    [
+      'an unknown policy',
+      [...demo, '--policy', 'snap', '--budget', '20%'],
+      2,
+      /no policy 'snap'; did you mean snapkv\? known: .*snapkv/,
+    ],
     [
       'an unknown parameter',
       [...demo, '--policy', 'snapkv(windw=3)', '--budget', '20%'],
