@@ -142,7 +142,7 @@ void attend_long(const Op& op, const Part& part, bool pairs, ColumnSums* columns
     const std::size_t head = task / blocks;
     const std::size_t first = (blocks - 1 - task % blocks) * queries;
     const std::size_t count = std::min(queries, part.rows - first);
-    const TileContext tiles(op.context.kernels(), part.view, head, pairs, op.shape);
+    const TileContext tiles(op.context.kernels(), part.view, head, pairs, op.shape, true);
     auto* scratch = static_cast<std::byte*>(op.context.thread_scratch(thread, bytes));
     TileWork work(scratch, padded_rows(count * group), dim, pairs);
     const std::size_t end = begin_block(op, part, tiles, work, first, count);

@@ -56,18 +56,19 @@ std::size_t whole_width(std::size_t entries) { return (entries + 31) / 32 * 32; 
 
 }  // namespace
 
-TileContext::TileContext(const KernelTable& table, const KvView& kv_view, std::size_t kv_head, bool bf16, const AttentionShape& shape)
+TileContext::TileContext(const KernelTable& table, const KvView& kv_view, std::size_t kv_head, bool bf16, const AttentionShape& shape, bool attends)
     : kernels(table),
       view(kv_view),
       head(kv_head),
       pairs(bf16),
-      query_scale(shape.softcap > 0 ? shape.scale / shape.softcap : shape.scale * log2_e),
+      steps(attends && bf16 && shape.softcap == 0 && table.attention.softmax_in_steps != nullptr),
+      query_scale(shape.softcap > 0 ? shape.scale / shape.softcap : shape.scale * log2_e * (steps ? score_steps : 1)),
       cap(shape.softcap > 0 ? shape.softcap * log2_e : 0),
       entries(bf16 ? table.products.pair_entries : tile_entries),
       scope(table.products, bf16) {}
 
 TileWork::TileWork(std::byte* memory, std::size_t row_count, std::size_t dim, bool bf16)
-    : rows(row_count), head_dim(dim), pairs(bf16), query_stride(bf16 ? even(dim) : dim) {
+    : rows(row_count), head_dim(dim), pairs(bf16), query_stride(bf16 ? even(dim) : dim), largest_query(0) {
   lay_out(memory, *this);
 }
 
@@ -93,6 +94,7 @@ void TileWork::load(const TileContext& context, const QueryBlock& block) {
   std::memset(queries + used * row_bytes, 0, (rows - used) * row_bytes);
   std::fill(first, first + rows, 0);
   std::fill(last, last + rows, 0);
+  if (context.steps) largest_query = context.kernels.attention.largest(reinterpret_cast<const std::uint16_t*>(queries), used * query_stride);
 }
 
 void TileWork::set_range(std::size_t index, std::size_t group, std::size_t from, std::size_t to) {
@@ -125,6 +127,21 @@ void TileWork::pack_values(const TileContext& context, std::size_t start, std::s
   context.kernels.attention.pack_values(context.view.type, pointers, count, pairs ? whole_width(count) : count, head_dim, pairs, values);
 }
 
+bool TileWork::scores_bounded(const TileContext& context, std::size_t entry_count) const {
+  constexpr float most = 1 << 30;
+  const float largest_key = context.kernels.attention.largest(reinterpret_cast<const std::uint16_t*>(keys), entry_count * even(head_dim));
+  return largest_query * largest_key * static_cast<float>(head_dim) < most;
+}
+
+void TileWork::weigh(const TileContext& context, const ScoreTile& tile, const SoftmaxState& state, std::uint16_t* weights, bool bounded) const {
+  const AttentionKernels& kernels = context.kernels.attention;
+  if (context.steps && bounded) return kernels.softmax_in_steps(tile, state, weights);
+  if (context.steps) {
+    for (std::size_t row = 0; row < tile.rows; row++) kernels.scale_rows(tile.scores + row * tile.stride, tile.width, 1 / score_steps, tile.scores + row * tile.stride);
+  }
+  kernels.softmax(tile, state, weights);
+}
+
 ScoreTile TileWork::score(const TileContext& context, std::size_t start, std::size_t count, std::size_t first_row, std::size_t row_count) {
   const ProductKernels& products = context.kernels.products;
   const std::size_t width = whole_width(count);
@@ -146,10 +163,42 @@ ScoreTile TileWork::score(const TileContext& context, std::size_t start, std::si
   return {scores, context.entries, row_count, width, start, count, first + first_row, last + first_row};
 }
 
-void TileWork::attend(const TileContext& context, std::size_t begin, std::size_t end, bool with_values, const KeptWeights* kept, const PackedTiles* packed) {
+AttentionPass TileWork::pass_at(const TileContext& context, const PlacedTile& placed, std::size_t row, std::uint16_t* weights, bool turns) const {
+  const auto* query = reinterpret_cast<const std::uint16_t*>(queries) + row * query_stride;
+  return {query,       keys,        values,    placed.stride * 32,   placed.start, whole_width(placed.count), first + row, last + row,
+          top + row,   sum + row,   out + row * head_dim, weights, context.entries, turns};
+}
+
+std::size_t TileWork::attend_rows(const TileContext& context, const PlacedTile& placed, std::size_t row, std::size_t row_count, bool with_values,
+                                  std::uint16_t* weights) {
+  const auto& [start, count, stride, bounded, passes] = placed;
+  const AttentionKernels& kernels = context.kernels.attention;
   const ProductKernels& products = context.kernels.products;
   const std::size_t panels = (head_dim + panel_rows - 1) / panel_rows;
-  const std::size_t pass = pairs ? products.pair_pass : pass_rows;
+  float* output = out + row * head_dim;
+  if (passes && row_count == pass_tile) {
+    const AttentionPass pass = pass_at(context, placed, row, weights, false);
+    if (kernels.attend_pass(pass)) return pass.width;
+  }
+  const ScoreTile tile = score(context, start, count, row, row_count);
+  weigh(context, tile, {top + row, sum + row, with_values ? output : nullptr, head_dim}, weights, bounded);
+  if (!with_values) return tile.width;
+  if (pairs) {
+    products.pair_tile(values, stride * 32, panels, tile.width / 2, weights, context.entries, row_count, {output, head_dim, head_dim, nullptr, output});
+    return tile.width;
+  }
+  for (std::size_t panel = 0; panel < panels; panel += products.block_panels) {
+    const std::size_t taken = std::min(products.block_panels, panels - panel);
+    const ProductTarget target{output + panel * panel_rows, head_dim, std::min(taken * panel_rows, head_dim - panel * panel_rows), nullptr, nullptr};
+    products.value_tile(reinterpret_cast<const float*>(values) + panel * stride * panel_rows, stride * panel_rows, taken, count, scores, context.entries,
+                        row_count, false, target);
+  }
+  return tile.width;
+}
+
+void TileWork::attend(const TileContext& context, std::size_t begin, std::size_t end, bool with_values, const KeptWeights* kept, const PackedTiles* packed) {
+  const AttentionKernels& kernels = context.kernels.attention;
+  const std::size_t pass = pairs ? context.kernels.products.pair_pass : pass_rows;
   std::byte* own_keys = keys;
   std::byte* own_values = values;
   for (std::size_t start = begin; start < end; start += context.entries) {
@@ -162,9 +211,9 @@ void TileWork::attend(const TileContext& context, std::size_t begin, std::size_t
     }
     std::size_t stride = pairs ? whole_width(count) : count;  // from panel to panel of values
     if (packed != nullptr && start >= packed->first) {
-      const std::size_t tile = (start - packed->first) / context.entries;
-      keys = packed->keys(tile);
-      values = packed->values(tile);
+      const std::size_t index = (start - packed->first) / context.entries;
+      keys = packed->keys(index);
+      values = packed->values(index);
       const std::size_t there = std::min(context.entries, packed->length - start);
       stride = pairs ? whole_width(there) : there;
     } else {
@@ -173,8 +222,19 @@ void TileWork::attend(const TileContext& context, std::size_t begin, std::size_t
       pack_keys(context, start, count);
       if (with_values) pack_values(context, start, count);
     }
+    PlacedTile tile{start, count, stride, context.steps && scores_bounded(context, whole_width(count)), false};
+    tile.passes = tile.bounded && with_values && head_dim == pass_dim && kernels.attend_pass != nullptr;
+    std::uint64_t done = 0;
+    if (tile.passes && count == context.entries) {
+      std::uint16_t* weights = kept != nullptr ? kept->weights + kept_row * context.entries : halves;
+      done = kernels.attend_whole(pass_at(context, tile, 0, weights, kept == nullptr), std::min<std::size_t>(rows / pass_tile, 64));
+    }
     for (std::size_t row = 0; row < rows; row += pass) {
       const std::size_t row_count = std::min(pass, rows - row);
+      if (row / pass_tile < 64 && (done >> row / pass_tile & 1) != 0) {
+        if (kept != nullptr) std::copy_n(top + row, row_count, kept->top + kept_row + row);
+        continue;
+      }
       std::uint16_t* weights = kept != nullptr ? kept->weights + (kept_row + row) * context.entries : halves;
       if (!any_sees(row, row_count, start, start + count)) {
         if (kept != nullptr) std::fill_n(weights, row_count * context.entries, std::uint16_t{0});
@@ -182,26 +242,11 @@ void TileWork::attend(const TileContext& context, std::size_t begin, std::size_t
       }
       // Nothing lies behind what the last of these rows sees.
       const auto seen = static_cast<std::size_t>(*std::max_element(last + row, last + row + row_count));
-      const std::size_t near = std::min(count, seen - start);
-      const std::size_t depth = pairs ? whole_width(near) : near;
-      const ScoreTile tile = score(context, start, near, row, row_count);
-      float* output = out + row * head_dim;
-      context.kernels.attention.softmax(tile, {top + row, sum + row, with_values ? output : nullptr, head_dim}, weights);
-      if (kept != nullptr) {
-        std::copy_n(top + row, row_count, kept->top + kept_row + row);
-        for (std::size_t i = 0; i < row_count; i++) std::fill_n(weights + i * context.entries + tile.width, whole_width(count) - tile.width, std::uint16_t{0});
-      }
-      if (!with_values) continue;
-      if (pairs) {
-        products.pair_tile(values, stride * 32, panels, depth / 2, weights, context.entries, row_count, {output, head_dim, head_dim, nullptr, output});
-        continue;
-      }
-      for (std::size_t panel = 0; panel < panels; panel += products.block_panels) {
-        const std::size_t taken = std::min(products.block_panels, panels - panel);
-        const ProductTarget target{output + panel * panel_rows, head_dim, std::min(taken * panel_rows, head_dim - panel * panel_rows), nullptr, nullptr};
-        products.value_tile(reinterpret_cast<const float*>(values) + panel * stride * panel_rows, stride * panel_rows, taken, depth, scores, context.entries,
-                            row_count, false, target);
-      }
+      tile.count = std::min(count, seen - start);
+      const std::size_t width = attend_rows(context, tile, row, row_count, with_values, weights);
+      if (kept == nullptr) continue;
+      std::copy_n(top + row, row_count, kept->top + kept_row + row);
+      for (std::size_t i = 0; i < row_count; i++) std::fill_n(weights + i * context.entries + width, whole_width(count) - width, std::uint16_t{0});
     }
   }
 }

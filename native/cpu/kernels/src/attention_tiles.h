@@ -31,13 +31,15 @@ struct TileContext {
   const KvView& view;
   std::size_t head;
   bool pairs;        // bf16 dot products
+  bool steps;        // scores are `score_steps` times the logits, for softmax_in_steps
   float query_scale; // on queries, so that scores are base-2 logits (before capping)
   float cap;         // on scores, base 2; 0: none
   std::size_t entries;  // of a tile, from row to row of its scores and weights
   PairScope scope;
   FlushScope flush;
 
-  TileContext(const KernelTable& table, const KvView& kv_view, std::size_t kv_head, bool bf16, const AttentionShape& shape);
+  /** `attends`: for TileWork::attend, not for scores themselves. */
+  TileContext(const KernelTable& table, const KvView& kv_view, std::size_t kv_head, bool bf16, const AttentionShape& shape, bool attends = false);
 };
 
 /** Weights of all tiles of a query block, for those who add them up once the sums of the rows are known. */
@@ -60,6 +62,15 @@ struct PackedTiles {
   std::byte* values(std::size_t tile) const { return keys(tile) + key_bytes; }
 };
 
+/** Packed entries that some rows attend to. */
+struct PlacedTile {
+  std::size_t start;   // slot of the first
+  std::size_t count;
+  std::size_t stride;  // entries from panel to panel of values
+  bool bounded;        // as `scores_bounded` says
+  bool passes;         // kernels take whole passes of it
+};
+
 /** Working memory of one query block, all in one piece of scratch. */
 class TileWork {
  public:
@@ -76,8 +87,15 @@ class TileWork {
   /** Brings keys of a tile into place. */
   void pack_keys(const TileContext& context, std::size_t start, std::size_t count);
   void pack_values(const TileContext& context, std::size_t start, std::size_t count);
+  /** True where scores of the queries and the first keys in place are small enough for softmax_in_steps. */
+  bool scores_bounded(const TileContext& context, std::size_t count) const;
+  /** Takes a tile of scores into the state. */
+  void weigh(const TileContext& context, const ScoreTile& tile, const SoftmaxState& state, std::uint16_t* weights, bool bounded) const;
   /** Scores of rows [first, first + count), capped. */
   ScoreTile score(const TileContext& context, std::size_t start, std::size_t count, std::size_t first_row, std::size_t rows);
+  AttentionPass pass_at(const TileContext& context, const PlacedTile& placed, std::size_t row, std::uint16_t* weights, bool turns) const;
+  /** Attends to a tile in place; returns the columns of weights that are written. */
+  std::size_t attend_rows(const TileContext& context, const PlacedTile& placed, std::size_t row, std::size_t row_count, bool with_values, std::uint16_t* weights);
   /** Attends to the tiles of slots [begin, end); begin is the start of a tile. Without values only the sums are gathered. `kept`: with pairs only. */
   void attend(const TileContext& context, std::size_t begin, std::size_t end, bool with_values, const KeptWeights* kept = nullptr,
               const PackedTiles* packed = nullptr);
@@ -90,6 +108,7 @@ class TileWork {
   std::size_t head_dim;
   bool pairs;
   std::size_t query_stride;
+  float largest_query;  // in magnitude; only where the context has `steps`
   std::byte* queries;
   float* scores;
   std::uint16_t* halves;

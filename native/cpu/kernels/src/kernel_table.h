@@ -135,9 +135,12 @@ struct ScoreTile {
   const std::int32_t* last;    // [rows], exclusive
 };
 
+/** Steps of bf16 from one power of two to the next: in these units a logit is nearly the bits of its weight. */
+inline constexpr float score_steps = 128;
+
 /** What a row has gathered so far. */
 struct SoftmaxState {
-  float* top;       // [rows]: largest logit, base 2; −1e30 at first
+  float* top;       // [rows]: largest logit, base 2 (softmax_in_steps: or one not far below); −1e30 at first
   float* sum;       // [rows]: Σ 2^(logit − top)
   float* out;       // [rows, head_dim]: Σ 2^(logit − top) · value, or null
   std::size_t head_dim;
@@ -147,6 +150,28 @@ struct SoftmaxState {
 struct EntryRows {
   const std::byte* const* rows;
   std::size_t count;
+};
+
+/** Rows of an AttentionPass, and their head dim. */
+inline constexpr std::size_t pass_tile = 16;
+inline constexpr std::size_t pass_dim = 64;
+
+/** 16 query rows of head dim 64 and a tile of entries that they attend to, all of bf16 as pair_tile takes it; scores in steps, as softmax_in_steps. */
+struct AttentionPass {
+  const std::uint16_t* queries;  // [16][64]
+  const std::byte* keys;         // panels, back to back
+  const std::byte* values;       // panels, value_stride bytes apart
+  std::size_t value_stride;
+  std::size_t start;             // slot of the first entry
+  std::size_t width;             // entries, a multiple of 32
+  const std::int32_t* first;     // [16]: slots that the row sees
+  const std::int32_t* last;
+  const float* top;              // [16], as SoftmaxState
+  float* sum;
+  float* out;                    // [16][64]
+  std::uint16_t* weights;        // [16][width], weight_stride apart
+  std::size_t weight_stride;
+  bool turns;                    // of several passes, every other one's weights lie in the same place
 };
 
 /** Parts of attention around the matrix products. */
@@ -165,6 +190,23 @@ struct AttentionKernels {
   void (*cap_scores)(float* scores, std::size_t count, float cap);
   /** Takes a tile into the state: scores become 2^(logit − new top) in place, or in `halves` (bf16 [rows, stride]) where that is given. */
   void (*softmax)(const ScoreTile& tile, const SoftmaxState& state, std::uint16_t* halves);
+  /**
+   * The same with scores of `score_steps` times the logits, each of them below 2³⁰ in magnitude, to bf16; null where there is none. The top is the largest
+   * logit of the first tile that a row sees, and moves only when a later one lies far above it: weights may be above 1.
+   */
+  void (*softmax_in_steps)(const ScoreTile& tile, const SoftmaxState& state, std::uint16_t* halves);
+  /**
+   * Products, weights and products again in one go; null where there is none. False where it left sums as they were, and softmax_in_steps has to take over: a row
+   * sees its first entries, or some that are far above those.
+   */
+  bool (*attend_pass)(const AttentionPass& pass);
+  /**
+   * The same for those of up to 64 passes, one behind the other, whose rows see all of a tile of pair_entries: what one of them waits for, others fill. Returns one
+   * bit for each that is done.
+   */
+  std::uint64_t (*attend_whole)(const AttentionPass& tile, std::size_t passes);
+  /** Largest magnitude among bf16 numbers; not a number where one is none. */
+  float (*largest)(const std::uint16_t* x, std::size_t count);
   /** Adds up, or takes the maximum of, 2^(logit − lse) over the rows of each of `group` interleaved heads: columns [group, stride]. */
   void (*columns)(const ScoreTile& tile, const float* lse, std::size_t group, bool maximum, bool coarse, float* columns);
   /**

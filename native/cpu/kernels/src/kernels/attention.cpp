@@ -1,47 +1,8 @@
-#include "attention_columns.h"
+#include "attention_pass.h"
 
 namespace kvsift::KVSIFT_NS {
 
 namespace {
-
-/** Each of 16 vectors joined to one number: their sums, or the largest of each. */
-template <bool Maximum = false>
-KVSIFT_INLINE void join_16(const float* vectors, float* out) {
-#if defined(__AVX512F__)
-  const auto join = [](F a, F b) __attribute__((always_inline)) { return Maximum ? max_of(a, b) : a + b; };
-  F level[16];
-  KVSIFT_UNROLL for (int i = 0; i < 16; i++) level[i] = load(vectors + i * 16);
-  KVSIFT_UNROLL for (int i = 0; i < 8; i++) {
-    level[i] = join(_mm512_unpacklo_ps(level[2 * i], level[2 * i + 1]), _mm512_unpackhi_ps(level[2 * i], level[2 * i + 1]));
-  }
-  KVSIFT_UNROLL for (int i = 0; i < 4; i++) {
-    const __m512d a = _mm512_castps_pd(level[2 * i]);
-    const __m512d b = _mm512_castps_pd(level[2 * i + 1]);
-    level[i] = join(_mm512_castpd_ps(_mm512_unpacklo_pd(a, b)), _mm512_castpd_ps(_mm512_unpackhi_pd(a, b)));
-  }
-  KVSIFT_UNROLL for (int i = 0; i < 2; i++) {
-    level[i] = join(_mm512_shuffle_f32x4(level[2 * i], level[2 * i + 1], 0x88), _mm512_shuffle_f32x4(level[2 * i], level[2 * i + 1], 0xdd));
-  }
-  store(out, join(_mm512_shuffle_f32x4(level[0], level[1], 0x88), _mm512_shuffle_f32x4(level[0], level[1], 0xdd)));
-#elif defined(__AVX2__)
-  const auto join = [](F a, F b) __attribute__((always_inline)) { return Maximum ? max_of(a, b) : a + b; };
-  KVSIFT_UNROLL for (int half = 0; half < 16; half += 8) {
-    F level[8];
-    KVSIFT_UNROLL for (int i = 0; i < 8; i++) level[i] = load(vectors + (half + i) * 8);
-    KVSIFT_UNROLL for (int i = 0; i < 4; i++) {
-      level[i] = join(_mm256_unpacklo_ps(level[2 * i], level[2 * i + 1]), _mm256_unpackhi_ps(level[2 * i], level[2 * i + 1]));
-    }
-    KVSIFT_UNROLL for (int i = 0; i < 2; i++) {
-      const __m256d a = _mm256_castps_pd(level[2 * i]);
-      const __m256d b = _mm256_castps_pd(level[2 * i + 1]);
-      level[i] = join(_mm256_castpd_ps(_mm256_unpacklo_pd(a, b)), _mm256_castpd_ps(_mm256_unpackhi_pd(a, b)));
-    }
-    store(out + half, join(_mm256_permute2f128_ps(level[0], level[1], 0x20), _mm256_permute2f128_ps(level[0], level[1], 0x31)));
-  }
-#else
-  for (int i = 0; i < 16; i++) out[i] = Maximum ? max_in(load(vectors + i * lanes)) : sum_of(load(vectors + i * lanes));
-#endif
-}
 
 template <DType Type>
 KVSIFT_INLINE F load_typed(const std::byte* row, std::size_t at) {
@@ -155,90 +116,6 @@ void cap_scores(float* scores, std::size_t count, float cap) {
   for (std::size_t at = 0; at < count; at += lanes) store(scores + at, cap * tanh_of(load(scores + at)));
 }
 
-/** Hides what a row does not see; the largest of the rest lane by lane. What is no number counts for nothing here, and becomes a weight that is none. */
-KVSIFT_INLINE F tops_of(const ScoreTile& tile, std::size_t row, Seen seen) {
-  float* scores = tile.scores + row * tile.stride;
-  if (seen.first > 0 || seen.last < tile.width) hide_rest(tile, seen, scores);
-  F tops[2] = {splat(nothing), splat(nothing)};
-  for (std::size_t c = 0; c < tile.width; c += 2 * lanes) {
-    tops[0] = max_of(load(scores + c), tops[0]);
-    tops[1] = max_of(load(scores + c + lanes), tops[1]);
-  }
-  return max_of(tops[0], tops[1]);
-}
-
-/** Scores become weights; returns their sums, lane by lane. */
-KVSIFT_INLINE F weigh(float* scores, std::uint16_t* halves, std::size_t width, float top) {
-  F sums[2] = {splat(0.0F), splat(0.0F)};
-  for (std::size_t c = 0; c < width; c += 2 * lanes) {
-    const F a = halves != nullptr ? exp2_of<true>(load(scores + c) - top) : exp2_of(load(scores + c) - top);
-    const F b = halves != nullptr ? exp2_of<true>(load(scores + c + lanes) - top) : exp2_of(load(scores + c + lanes) - top);
-    sums[0] += a;
-    sums[1] += b;
-    if (halves != nullptr) {
-      store_rounded(halves + c, a, b);
-    } else {
-      store(scores + c, a);
-      store(scores + c + lanes, b);
-    }
-  }
-  return sums[0] + sums[1];
-}
-
-/** 16 rows at a time: what is to be joined within a row is joined for all of them at once. */
-void softmax(const ScoreTile& tile, const SoftmaxState& state, std::uint16_t* halves) {
-  constexpr std::size_t some = 16;
-  alignas(64) float partial[some * lanes];
-  alignas(64) float here[some];
-  alignas(64) float top[some];
-  alignas(64) float factor[some];
-  for (std::size_t first = 0; first < tile.rows; first += some) {
-    const std::size_t count = least(some, tile.rows - first);
-    bool sees[some] = {};
-    for (std::size_t i = 0; i < some; i++) {
-      const Seen seen = i < count ? seen_by(tile, first + i) : Seen{0, 0};
-      sees[i] = seen.first < seen.last;
-      store(partial + i * lanes, sees[i] ? tops_of(tile, first + i, seen) : splat(nothing));
-      top[i] = i < count ? state.top[first + i] : nothing;
-    }
-    join_16<true>(partial, here);
-    bool moved = false;
-    for (std::size_t i = 0; i < some; i += lanes) {
-      const F before = load(top + i);
-      const F now = max_of(before, load(here + i));
-      store(factor + i, before == now ? splat(1.0F) : exp2_of(before - now));
-      store(top + i, now);
-      moved = moved || sum_of(before == now) != -lanes;
-    }
-    for (std::size_t i = 0; i < some; i++) {
-      F sum = splat(0.0F);
-      if (i < count) {
-        float* scores = tile.scores + (first + i) * tile.stride;
-        std::uint16_t* weights = halves != nullptr ? halves + (first + i) * tile.stride : nullptr;
-        if (sees[i]) sum = weights != nullptr ? weigh(scores, weights, tile.width, top[i]) : weigh(scores, nullptr, tile.width, top[i]);
-        else if (weights != nullptr) __builtin_memset(weights, 0, tile.width * sizeof *weights);
-        else __builtin_memset(scores, 0, tile.width * sizeof *scores);
-      }
-      store(partial + i * lanes, sum);
-    }
-    join_16(partial, here);
-    for (std::size_t i = 0; i < count; i++) {
-      const std::size_t row = first + i;
-      state.top[row] = top[i];
-      state.sum[row] = state.sum[row] * factor[i] + here[i];
-    }
-    if (!moved) continue;
-    for (std::size_t i = 0; i < count; i++) {
-      const std::size_t row = first + i;
-      if (state.out == nullptr || factor[i] == 1.0F) continue;
-      float* out = state.out + row * state.head_dim;
-      std::size_t c = 0;
-      for (; c + lanes <= state.head_dim; c += lanes) store(out + c, load(out + c) * factor[i]);
-      for (; c < state.head_dim; c++) out[c] *= factor[i];
-    }
-  }
-}
-
 void scale_rows(const float* x, std::size_t count, float factor, float* out) {
   std::size_t c = 0;
   for (; c + lanes <= count; c += lanes) store(out + c, load(x + c) * factor);
@@ -255,6 +132,14 @@ AttentionKernels attention_kernels() {
   kernels.few_values = few_values;
   kernels.cap_scores = cap_scores;
   kernels.softmax = softmax;
+#if defined(__AVX512BF16__) && defined(__AVX512VBMI__)
+  kernels.softmax_in_steps = softmax_in_steps;
+  kernels.largest = largest;
+#endif
+#if defined(__AMX_BF16__)
+  kernels.attend_pass = attend_pass;
+  kernels.attend_whole = attend_whole;
+#endif
   kernels.columns = columns;
 #if defined(__AVX512BF16__)
   kernels.weigh_columns = weigh_columns;

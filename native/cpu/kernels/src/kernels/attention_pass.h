@@ -1,0 +1,277 @@
+#pragma once
+
+// Attention of 16 query rows to one tile of entries, sums and weights never further than the first-level cache. Part of attention.cpp, compiled with it where
+// the instruction set has tile registers.
+
+#include "attention_softmax.h"
+#include "tiles.h"
+
+#if defined(__AMX_BF16__)
+
+namespace kvsift::KVSIFT_NS {
+
+namespace {
+
+constexpr std::size_t pass_block = 32;  // entries
+
+/** Scores of a block into [16][32]. */
+KVSIFT_INLINE void score_block(const AttentionPass& pass, std::size_t block, float* scores) {
+  constexpr std::size_t panel = pass_dim / 2 * 64;
+  const std::byte* keys = pass.keys + block * 2 * panel;
+  const auto* queries = reinterpret_cast<const std::byte*>(pass.queries);
+  _tile_zero(4);
+  _tile_zero(5);
+  _tile_loadd(6, queries, 2 * pass_dim);
+  _tile_loadd(7, keys, 64);
+  _tile_dpbf16ps(4, 6, 7);
+  _tile_loadd(7, keys + panel, 64);
+  _tile_dpbf16ps(5, 6, 7);
+  _tile_loadd(6, queries + 64, 2 * pass_dim);
+  _tile_loadd(7, keys + 1024, 64);
+  _tile_dpbf16ps(4, 6, 7);
+  _tile_loadd(7, keys + panel + 1024, 64);
+  _tile_dpbf16ps(5, 6, 7);
+  _tile_stored(4, scores, pass_block * 4);
+  _tile_stored(5, scores + pass_tile, pass_block * 4);
+}
+
+/** Adds weights of a block times its values to tiles 0 to 3. */
+KVSIFT_INLINE void add_values(const AttentionPass& pass, std::size_t block) {
+  const std::byte* values = pass.values + block * 1024;
+  _tile_loadd(6, pass.weights + block * pass_block, pass.weight_stride * 2);
+  _tile_loadd(7, values, 64);
+  _tile_dpbf16ps(0, 6, 7);
+  _tile_loadd(7, values + pass.value_stride, 64);
+  _tile_dpbf16ps(1, 6, 7);
+  _tile_loadd(7, values + 2 * pass.value_stride, 64);
+  _tile_dpbf16ps(2, 6, 7);
+  _tile_loadd(7, values + 3 * pass.value_stride, 64);
+  _tile_dpbf16ps(3, 6, 7);
+}
+
+/** Sums of weights times values, in tiles 0 to 3. */
+KVSIFT_INLINE void load_sums_of(const float* out) {
+  constexpr std::size_t bytes = pass_dim * sizeof(float);
+  _tile_loadd(0, out, bytes);
+  _tile_loadd(1, out + 16, bytes);
+  _tile_loadd(2, out + 32, bytes);
+  _tile_loadd(3, out + 48, bytes);
+}
+
+KVSIFT_INLINE void store_sums_of(float* out) {
+  constexpr std::size_t bytes = pass_dim * sizeof(float);
+  _tile_stored(0, out, bytes);
+  _tile_stored(1, out + 16, bytes);
+  _tile_stored(2, out + 32, bytes);
+  _tile_stored(3, out + 48, bytes);
+}
+
+/** Entries of a block that a row sees, one bit each. */
+KVSIFT_INLINE __mmask32 seen_in(const AttentionPass& pass, std::size_t row, std::size_t block) {
+  const auto at = static_cast<std::int32_t>(pass.start + block * pass_block);
+  const auto bits_below = [&](std::int32_t slot) __attribute__((always_inline)) {
+    const std::int32_t count = slot - at;
+    return count <= 0 ? 0U : count >= 32 ? ~0U : (1U << count) - 1;
+  };
+  return bits_below(pass.last[row]) & ~bits_below(pass.first[row]);
+}
+
+/** While a block's weights are computed, the tiles score the next and add the values of the one before. */
+template <bool Masked>
+bool run_pass(const AttentionPass& pass) {
+  alignas(64) float scores[2][pass_tile * pass_block];
+  alignas(64) float partial[pass_tile * lanes];
+  const __m512i table = _mm512_loadu_si512(bits_above);
+  const F zero = load(pass.top) * score_steps - one_in_steps;
+  alignas(64) float zeros[pass_tile];
+  store(zeros, zero);
+  F sums[pass_tile];
+  KVSIFT_UNROLL for (std::size_t row = 0; row < pass_tile; row++) sums[row] = splat(0.0F);
+  __m512i most = _mm512_setzero_si512();
+  const std::size_t blocks = pass.width / pass_block;
+
+  settle();
+  load_sums_of(pass.out);
+  score_block(pass, 0, scores[0]);
+  for (std::size_t block = 0; block < blocks; block++) {
+    if (block + 1 < blocks) score_block(pass, block + 1, scores[(block + 1) % 2]);
+    if (block > 0) add_values(pass, block - 1);
+    settle();
+    const float* own = scores[block % 2];
+    std::uint16_t* weights = pass.weights + block * pass_block;
+    KVSIFT_UNROLL for (std::size_t row = 0; row < pass_tile; row++) {
+      const __mmask32 seen = Masked ? seen_in(pass, row, block) : ~__mmask32{0};
+      sums[row] = add_weights(sums[row], own + row * pass_block, weights + row * pass.weight_stride, zeros[row], table, seen, most);
+    }
+    settle();
+  }
+  if (too_far(most)) return false;
+  add_values(pass, blocks - 1);
+  store_sums_of(pass.out);
+  settle();
+  KVSIFT_UNROLL for (std::size_t row = 0; row < pass_tile; row++) store(partial + row * lanes, sums[row]);
+  alignas(64) float here[pass_tile];
+  join_16(partial, here);
+  store(pass.sum, load(pass.sum) + load(here));
+  return true;
+}
+
+/** The pass `index` passes behind. */
+KVSIFT_INLINE AttentionPass behind(const AttentionPass& pass, std::size_t index) {
+  AttentionPass other = pass;
+  const std::size_t rows = index * pass_tile;
+  other.queries += rows * pass_dim;
+  other.first += rows;
+  other.last += rows;
+  other.top += rows;
+  other.sum += rows;
+  other.out += rows * pass_dim;
+  other.weights += pass.turns ? index % 2 * pass_tile * pass.weight_stride : rows * pass.weight_stride;
+  return other;
+}
+
+/** Passes whose rows see all of a tile of three blocks: scores are two blocks ahead of weights, products with values two behind, from pass to pass. */
+std::uint64_t run_whole(const AttentionPass& tile, std::size_t passes) {
+  constexpr std::size_t blocks = 3;
+  constexpr std::size_t panel = pass_dim / 2 * 64;
+  alignas(64) float scores[blocks][pass_tile * pass_block];
+  alignas(64) float partial[pass_tile * lanes];
+  alignas(64) float zeros[pass_tile];
+  alignas(64) float here[pass_tile];
+  const __m512i table = _mm512_loadu_si512(bits_above);
+  std::uint64_t done = 0;
+  settle();
+  score_block(tile, 0, scores[0]);
+  score_block(tile, 1, scores[1]);
+  for (std::size_t index = 0; index < passes; index++) {
+    const AttentionPass pass = behind(tile, index);
+    const AttentionPass before = behind(tile, index > 0 ? index - 1 : 0);
+    const AttentionPass after = behind(tile, index + 1 < passes ? index + 1 : index);
+    store(zeros, load(pass.top) * score_steps - one_in_steps);
+    F sums[pass_tile];
+    KVSIFT_UNROLL for (std::size_t row = 0; row < pass_tile; row++) sums[row] = splat(0.0F);
+    __m512i most = _mm512_setzero_si512();
+    KVSIFT_UNROLL for (std::size_t block = 0; block < blocks; block++) {
+      const bool scoring = block == 0 || index + 1 < passes;
+      const AttentionPass& scored = block == 0 ? pass : after;
+      const std::size_t ahead = (block + 2) % blocks;
+      const std::byte* keys = tile.keys + ahead * 2 * panel;
+      const auto* queries = reinterpret_cast<const std::byte*>(scored.queries);
+      const bool adding = block == 2 || index > 0;
+      const AttentionPass& added = block == 2 ? pass : before;
+      const std::size_t late = (block + 1) % blocks;
+      const std::byte* values = tile.values + late * 1024;
+      const auto weigh = [&]<std::size_t From>() __attribute__((always_inline)) {
+        settle();
+        KVSIFT_UNROLL for (std::size_t row = From; row < From + 2; row++) {
+          sums[row] = add_weights(sums[row], scores[block] + row * pass_block, pass.weights + block * pass_block + row * pass.weight_stride, zeros[row], table,
+                                  ~__mmask32{0}, most);
+        }
+        settle();
+      };
+      if (scoring) {
+        _tile_zero(4);
+        _tile_zero(5);
+        _tile_loadd(6, queries, 2 * pass_dim);
+        _tile_loadd(7, keys, 64);
+        _tile_dpbf16ps(4, 6, 7);
+      }
+      weigh.template operator()<0>();
+      if (scoring) {
+        _tile_loadd(7, keys + panel, 64);
+        _tile_dpbf16ps(5, 6, 7);
+      }
+      weigh.template operator()<2>();
+      if (scoring) {
+        _tile_loadd(6, queries + 64, 2 * pass_dim);
+        _tile_loadd(7, keys + 1024, 64);
+        _tile_dpbf16ps(4, 6, 7);
+      }
+      weigh.template operator()<4>();
+      if (scoring) {
+        _tile_loadd(7, keys + panel + 1024, 64);
+        _tile_dpbf16ps(5, 6, 7);
+      }
+      weigh.template operator()<6>();
+      if (adding) {
+        _tile_loadd(6, added.weights + late * pass_block, pass.weight_stride * 2);
+        _tile_loadd(7, values, 64);
+        _tile_dpbf16ps(0, 6, 7);
+      }
+      weigh.template operator()<8>();
+      if (adding) {
+        _tile_loadd(7, values + tile.value_stride, 64);
+        _tile_dpbf16ps(1, 6, 7);
+      }
+      weigh.template operator()<10>();
+      if (adding) {
+        _tile_loadd(7, values + 2 * tile.value_stride, 64);
+        _tile_dpbf16ps(2, 6, 7);
+      }
+      weigh.template operator()<12>();
+      if (adding) {
+        _tile_loadd(7, values + 3 * tile.value_stride, 64);
+        _tile_dpbf16ps(3, 6, 7);
+      }
+      if (scoring) {
+        _tile_stored(4, scores[ahead], pass_block * 4);
+        _tile_stored(5, scores[ahead] + pass_tile, pass_block * 4);
+      }
+      weigh.template operator()<14>();
+      if (block == 1) {
+        if (index > 0 && (done >> (index - 1) & 1) != 0) store_sums_of(before.out);
+        load_sums_of(pass.out);
+        settle();
+      }
+    }
+    if (too_far(most)) continue;
+    done |= std::uint64_t{1} << index;
+    KVSIFT_UNROLL for (std::size_t row = 0; row < pass_tile; row++) store(partial + row * lanes, sums[row]);
+    join_16(partial, here);
+    store(pass.sum, load(pass.sum) + load(here));
+  }
+  const AttentionPass pass = behind(tile, passes - 1);
+  add_values(pass, 1);
+  add_values(pass, 2);
+  if ((done >> (passes - 1) & 1) != 0) store_sums_of(pass.out);
+  settle();
+  return done;
+}
+
+/** What the rows of a pass see of its entries. */
+enum class Sight : std::uint8_t { first, part, whole };
+
+KVSIFT_INLINE Sight sight_of(const AttentionPass& pass) {
+  const __m512i first = _mm512_loadu_si512(pass.first);
+  const __m512i last = _mm512_loadu_si512(pass.last);
+  const __m512i start = _mm512_set1_epi32(static_cast<std::int32_t>(pass.start));
+  const __m512i end = _mm512_set1_epi32(static_cast<std::int32_t>(pass.start + pass.width));
+  const __mmask16 sees = _mm512_cmplt_epi32_mask(first, last) & _mm512_cmplt_epi32_mask(first, end) & _mm512_cmpgt_epi32_mask(last, start);
+  const __mmask16 begun = _mm512_cmp_ps_mask(load(pass.top), splat(nothing), _CMP_NEQ_OQ);
+  if ((sees & ~begun) != 0) return Sight::first;
+  return (_mm512_cmple_epi32_mask(first, start) & _mm512_cmpge_epi32_mask(last, end)) == 0xffff ? Sight::whole : Sight::part;
+}
+
+bool attend_pass(const AttentionPass& pass) {
+  const Sight sight = sight_of(pass);
+  if (sight == Sight::first) return false;
+  return sight == Sight::whole ? run_pass<false>(pass) : run_pass<true>(pass);
+}
+
+std::uint64_t attend_whole(const AttentionPass& tile, std::size_t passes) {
+  std::uint64_t done = 0;
+  for (std::size_t index = 0; index < passes; index++) {
+    std::size_t run = 0;
+    while (index + run < passes && sight_of(behind(tile, index + run)) == Sight::whole) run++;
+    if (run == 0) continue;
+    done |= run_whole(behind(tile, index), run) << index;
+    index += run;
+  }
+  return done;
+}
+
+}  // namespace
+
+}  // namespace kvsift::KVSIFT_NS
+
+#endif
