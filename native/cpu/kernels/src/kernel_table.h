@@ -166,7 +166,7 @@ struct AttentionPass {
   std::size_t width;             // entries, a multiple of 32
   const std::int32_t* first;     // [16]: slots that the row sees
   const std::int32_t* last;
-  const float* top;              // [16], as SoftmaxState
+  float* top;                    // [16], as SoftmaxState
   float* sum;
   float* out;                    // [16][64]
   std::uint16_t* weights;        // [16][width], weight_stride apart

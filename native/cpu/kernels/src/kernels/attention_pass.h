@@ -66,42 +66,68 @@ KVSIFT_INLINE void store_sums_of(float* out) {
   _tile_stored(3, out + 48, bytes);
 }
 
-/** Entries of a block that a row sees, one bit each. */
-KVSIFT_INLINE __mmask32 seen_in(const AttentionPass& pass, std::size_t row, std::size_t block) {
-  const auto at = static_cast<std::int32_t>(pass.start + block * pass_block);
-  const auto bits_below = [&](std::int32_t slot) __attribute__((always_inline)) {
-    const std::int32_t count = slot - at;
-    return count <= 0 ? 0U : count >= 32 ? ~0U : (1U << count) - 1;
+/** Entries of a block that the rows see, one bit each. */
+KVSIFT_INLINE __m512i seen_in(const AttentionPass& pass, std::size_t block) {
+  const __m512i at = _mm512_set1_epi32(static_cast<std::int32_t>(pass.start + block * pass_block));
+  const auto bits_below = [&](const std::int32_t* slots) __attribute__((always_inline)) {
+    const __m512i count = _mm512_max_epi32(_mm512_sub_epi32(_mm512_loadu_si512(slots), at), _mm512_setzero_si512());
+    return _mm512_sub_epi32(_mm512_sllv_epi32(_mm512_set1_epi32(1), count), _mm512_set1_epi32(1));
   };
-  return bits_below(pass.last[row]) & ~bits_below(pass.first[row]);
+  return _mm512_andnot_si512(bits_below(pass.first), bits_below(pass.last));
 }
 
+/** The largest logit among the first block's for rows that have no top; false where one of them sees only what is behind the block. */
+KVSIFT_INLINE bool find_tops(const AttentionPass& pass, const float* scores) {
+  alignas(64) std::uint32_t seen[pass_tile];
+  alignas(64) float partial[pass_tile * lanes];
+  alignas(64) float here[pass_tile];
+  const __m512i bits = seen_in(pass, 0);
+  _mm512_store_si512(seen, bits);
+  const F before = load(pass.top);
+  const __mmask16 fresh = _mm512_cmp_ps_mask(before, splat(nothing), _CMP_EQ_OQ);
+  if ((fresh & _mm512_testn_epi32_mask(bits, bits) & _mm512_cmplt_epi32_mask(_mm512_loadu_si512(pass.first), _mm512_loadu_si512(pass.last))) != 0) return false;
+  KVSIFT_UNROLL for (std::size_t row = 0; row < pass_tile; row++) {
+    const float* own = scores + row * pass_block;
+    const F low = _mm512_mask_mov_ps(splat(nothing), static_cast<__mmask16>(seen[row]), load(own));
+    store(partial + row * lanes, _mm512_mask_max_ps(low, static_cast<__mmask16>(seen[row] >> lanes), low, load(own + lanes)));
+  }
+  join_16<true>(partial, here);
+  store(pass.top, _mm512_mask_mul_ps(before, fresh, load(here), splat(1 / score_steps)));
+  return true;
+}
+
+/** What the rows of a pass see of its entries. */
+enum class Sight : std::uint8_t { first, part, whole };
+
 /** While a block's weights are computed, the tiles score the next and add the values of the one before. */
-template <bool Masked>
+template <Sight Seen>
 bool run_pass(const AttentionPass& pass) {
   alignas(64) float scores[2][pass_tile * pass_block];
   alignas(64) float partial[pass_tile * lanes];
   const __m512i table = _mm512_loadu_si512(bits_above);
-  const F zero = load(pass.top) * score_steps - one_in_steps;
   alignas(64) float zeros[pass_tile];
-  store(zeros, zero);
-  F sums[pass_tile];
-  KVSIFT_UNROLL for (std::size_t row = 0; row < pass_tile; row++) sums[row] = splat(0.0F);
-  __m512i most = _mm512_setzero_si512();
+  alignas(64) std::uint32_t seen[pass_tile];
   const std::size_t blocks = pass.width / pass_block;
 
   settle();
   load_sums_of(pass.out);
   score_block(pass, 0, scores[0]);
+  settle();
+  if (Seen == Sight::first && !find_tops(pass, scores[0])) return false;
+  store(zeros, load(pass.top) * score_steps - one_in_steps);
+  F sums[pass_tile];
+  KVSIFT_UNROLL for (std::size_t row = 0; row < pass_tile; row++) sums[row] = splat(0.0F);
+  __m512i most = _mm512_setzero_si512();
   for (std::size_t block = 0; block < blocks; block++) {
     if (block + 1 < blocks) score_block(pass, block + 1, scores[(block + 1) % 2]);
     if (block > 0) add_values(pass, block - 1);
     settle();
     const float* own = scores[block % 2];
     std::uint16_t* weights = pass.weights + block * pass_block;
+    if (Seen != Sight::whole) _mm512_store_si512(seen, seen_in(pass, block));
     KVSIFT_UNROLL for (std::size_t row = 0; row < pass_tile; row++) {
-      const __mmask32 seen = Masked ? seen_in(pass, row, block) : ~__mmask32{0};
-      sums[row] = add_weights(sums[row], own + row * pass_block, weights + row * pass.weight_stride, zeros[row], table, seen, most);
+      const __mmask32 bits = Seen == Sight::whole ? ~__mmask32{0} : seen[row];
+      sums[row] = add_weights(sums[row], own + row * pass_block, weights + row * pass.weight_stride, zeros[row], table, bits, most);
     }
     settle();
   }
@@ -238,9 +264,6 @@ std::uint64_t run_whole(const AttentionPass& tile, std::size_t passes) {
   return done;
 }
 
-/** What the rows of a pass see of its entries. */
-enum class Sight : std::uint8_t { first, part, whole };
-
 KVSIFT_INLINE Sight sight_of(const AttentionPass& pass) {
   const __m512i first = _mm512_loadu_si512(pass.first);
   const __m512i last = _mm512_loadu_si512(pass.last);
@@ -253,9 +276,11 @@ KVSIFT_INLINE Sight sight_of(const AttentionPass& pass) {
 }
 
 bool attend_pass(const AttentionPass& pass) {
-  const Sight sight = sight_of(pass);
-  if (sight == Sight::first) return false;
-  return sight == Sight::whole ? run_pass<false>(pass) : run_pass<true>(pass);
+  switch (sight_of(pass)) {
+    case Sight::first: return run_pass<Sight::first>(pass);
+    case Sight::part: return run_pass<Sight::part>(pass);
+    default: return run_pass<Sight::whole>(pass);
+  }
 }
 
 std::uint64_t attend_whole(const AttentionPass& tile, std::size_t passes) {
