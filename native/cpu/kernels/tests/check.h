@@ -85,6 +85,7 @@ void test_elementwise();
 void test_reduce();
 void test_kv();
 void test_attention();
+void test_attention_steps();
 void test_columns();
 void test_sampling();
 
