@@ -17,8 +17,12 @@ namespace {
 constexpr std::size_t few_rows = 8;
 /** Entries of one task then: the same for every layout, batch and number of threads. */
 constexpr std::size_t chunk_entries = 4 * tile_entries;
-/** Query rows (token rows times group) of one task of a long segment; twice as many where each block packs its tiles itself and that leaves work for all. */
+/**
+ * Query rows (token rows times group) of one task of a long segment; twice as many where that leaves work for all and each block packs its tiles itself, or reads
+ * more of them than the second-level cache keeps.
+ */
 constexpr std::size_t block_target = 192;
+constexpr std::size_t far_entries = 2048;
 /** The same where weights are kept for column sums: so that those of some thousand entries stay in the second-level cache. */
 constexpr std::size_t kept_target = 96;
 
@@ -128,7 +132,8 @@ void attend_long(const Op& op, const Part& part, bool pairs, ColumnSums* columns
   const std::size_t narrow = std::max<std::size_t>(1, (columns != nullptr ? kept_target : block_target) / group);
   const PackedSegment packed(op.context, part.view, part.rows, op.shape, op.positions != nullptr ? op.positions + part.first_row : nullptr, pairs,
                              (part.rows + narrow - 1) / narrow);
-  const bool large = !packed.there() && columns == nullptr && part.rows * group * part.view.kv_heads >= 8 * block_target * op.context.threads();
+  const bool costly = !packed.there() || longest_head(part.view) >= far_entries;
+  const bool large = costly && columns == nullptr && part.rows * group * part.view.kv_heads >= 8 * block_target * op.context.threads();
   const std::size_t queries = large ? std::max<std::size_t>(1, 2 * block_target / group) : narrow;
   const std::size_t blocks = (part.rows + queries - 1) / queries;
   const std::size_t rows = padded_rows(queries * group);
