@@ -67,7 +67,7 @@ float* log_sums(const Op& op) {
     const std::size_t head = task % op.view.kv_heads;
     const std::size_t first = (blocks - 1 - task / op.view.kv_heads) * queries;
     const std::size_t count = std::min(queries, op.rows - first);
-    const TileContext tiles(op.context.kernels(), op.view, head, op.pairs, op.arguments.shape, true);
+    const TileContext tiles(op.context.kernels(), op.view, head, op.pairs, op.arguments.shape);
     TileWork work(static_cast<std::byte*>(op.context.thread_scratch(thread, bytes)), padded_rows(count * group), op.view.head_dim, op.pairs);
     op.load(tiles, work, first, count);
     work.reset(false);
