@@ -105,6 +105,11 @@ template <bool>
 Vector16 load16_once(const void* from) {
   return load16(from);
 }
+inline void store8(float* to, float first, float second) {
+  if (reinterpret_cast<std::uintptr_t>(to) % 8 != 0) std::abort();
+  to[0] = first;
+  to[1] = second;
+}
 inline void store16(void* to, Vector16 value) {
   if (reinterpret_cast<std::uintptr_t>(to) % 16 != 0) std::abort();
   std::memcpy(to, &value, 16);
