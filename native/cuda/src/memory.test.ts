@@ -57,6 +57,27 @@ describe('memory', () => {
     expect(backend.memory().peakBytes - before).toBe(8192);
   });
 
+  it('holds what a block makes for itself to its turn only, whichever thread is ahead', async () => {
+    const [rows, hidden, inner] = [16, 64, 128];
+    const ones = (...shape: number[]) => backend.upload(new Float32Array(shape.reduce((a, b) => a * b)).fill(1), 'f32', shape);
+    using x = ones(rows, hidden);
+    using norm = ones(hidden);
+    using gateUp = ones(2 * inner, hidden);
+    using down = ones(hidden, inner);
+    const peaks = new Set<number>();
+    // Each round finds the stream idle: it begins with the first product while the caller still prepares the last.
+    for (let round = 0; round < 40; round++) {
+      await backend.finish();
+      const before = backend.memory().bytes;
+      backend.resetPeak();
+      backend.feedForward(x, { norm, gateUp, down }, { epsilon: 1e-5, activation: 'silu', residual: x }).dispose();
+      await backend.finish();
+      peaks.add(backend.memory().peakBytes - before);
+    }
+    // Both halves and their product; the norm is gone by then, the result not yet there.
+    expect([...peaks]).toEqual([4 * rows * 3 * inner]);
+  });
+
   it('brings weights up whole, in pieces and in another order, and counts them', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'kvsift-cuda-'));
     try {

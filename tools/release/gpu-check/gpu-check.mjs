@@ -8,6 +8,7 @@ import { parseArgs } from 'node:util';
 import { runInside } from './inside.mjs';
 import { gpuName } from './machine.mjs';
 import { report } from './report.mjs';
+import { remainder, unfinished } from './sanitize.mjs';
 import { bundle, stages } from './stages.mjs';
 
 const usage = `usage: ./gpu-check [--list] [--only <stage,...>] [--again] [--models <folder>] [--out <folder>]
@@ -43,7 +44,7 @@ if (values.help) {
 }
 if (values.inside !== undefined) {
   try {
-    process.exit((await runInside(values.inside, paths)) ? 0 : 1);
+    process.exit(await runInside(values.inside, paths, JSON.parse(process.env.KVSIFT_CHECK_BEFORE ?? 'null') ?? undefined));
   } catch (error) {
     // The last line is what is shown of a stage.
     console.error(error.stack);
@@ -75,7 +76,7 @@ for (const stage of all) {
     console.log(`${stage.name}: passed before`);
     continue;
   }
-  const result = runStage(stage);
+  const result = runStage(stage, values.again ? undefined : results[stage.name]);
   results[stage.name] = result;
   save();
   console.log(`${stage.name}: ${result.outcome} after ${result.seconds} s${result.last ? `: ${result.last}` : ''}`);
@@ -102,7 +103,8 @@ function readResults() {
   }
 }
 
-function runStage(stage) {
+/** `before`: what became of it the last time. */
+function runStage(stage, before) {
   const [program, ...args] = stage.inside ? [process.execPath, paths.check, '--inside', stage.name] : stage.command;
   console.log(`> ${stage.name}: ${stage.what}`);
   const started = Date.now();
@@ -110,11 +112,15 @@ function runStage(stage) {
     encoding: 'utf8',
     timeout: minutes * 60_000,
     maxBuffer: 1 << 28,
+    env: {
+      ...process.env,
+      ...(before?.outcome === 'unfinished' && { KVSIFT_CHECK_BEFORE: JSON.stringify(remainder(before.output)) }),
+    },
   });
   const output = `${stdout ?? ''}${stderr ?? ''}`.trim();
   const late = signal !== null && error?.code === 'ETIMEDOUT';
   return {
-    outcome: late ? 'too long' : status === 0 ? 'passed' : 'failed',
+    outcome: late ? 'too long' : status === 0 ? 'passed' : stage.inside && status === unfinished ? 'unfinished' : 'failed',
     seconds: Math.round((Date.now() - started) / 1000),
     last: late ? `stopped after ${minutes} minutes` : (error?.message ?? output.split('\n').at(-1) ?? ''),
     output: output.slice(-100_000),

@@ -1,12 +1,13 @@
 // Stages of ./gpu-check that run in a process of their own but need no other program.
-import { execFile, spawnSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import { promisify } from 'node:util';
 import { createCudaBackend } from '@kvsift/backend-cuda';
 import { createReferenceBackend } from '@kvsift/backend-reference';
 import { conformanceCases, defaultTolerance } from '@kvsift/backend-testkit';
 import { buildAddon } from '../../../native/cuda/addon/build.mjs';
-import { findSanitizer, machine, targets } from './machine.mjs';
+import { machine, targets } from './machine.mjs';
+import { sanitize } from './sanitize.mjs';
 
 function build(paths) {
   const { status, output } = buildAddon({
@@ -70,36 +71,20 @@ async function conformance(paths) {
   return total.failed === 0;
 }
 
-/** Tests of the kernels on the GPU, those of attention or the others, watched by a tool of compute-sanitizer. */
-function sanitize(tool, part, paths) {
-  const sanitizer = findSanitizer();
-  if (sanitizer === undefined) {
-    console.log('not checked: compute-sanitizer is not on this machine (it comes with the CUDA toolkit)');
-    return true;
-  }
-  // One of the tests asks the driver for more memory than there is.
-  const own = tool === 'memcheck' ? ['--report-api-errors', 'no'] : [];
-  const command = [
-    '--tool',
-    tool,
-    '--error-exitcode',
-    '9',
-    ...own,
-    paths.tests,
-    '--device',
-    part === 'others' ? '!attention' : part,
-  ];
-  // Ended from here: whoever ends this process when its time is over would leave that one at work.
-  const { status } = spawnSync(sanitizer, command, { stdio: 'inherit', timeout: 470_000 });
-  return status === 0;
+/**
+ * Runs one of them.
+ * @param before what an unfinished run of it left
+ * @returns exit status
+ */
+export async function runInside(name, paths, before) {
+  const [tool, part] = name.split('-');
+  if (tool === 'memcheck' || tool === 'racecheck') return sanitize(tool, part, paths, before);
+  return (await passes(name, paths)) ? 0 : 1;
 }
 
-/** Runs one of them; true where it went well. */
-export async function runInside(name, paths) {
+function passes(name, paths) {
   if (name === 'machine') return machine();
   if (name === 'build') return build(paths);
   if (name.startsWith('conformance:')) return conformanceOf(name.slice('conformance:'.length));
-  const [tool, part] = name.split('-');
-  if (tool === 'memcheck' || tool === 'racecheck') return sanitize(tool, part, paths);
   return conformance(paths);
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <utility>
 
 #include "launch/algebra.h"
 #include "launch/check.h"
@@ -13,23 +14,26 @@ namespace kvsift::launch {
 
 namespace {
 
-/** Lets go of what an op made for the next one: a program may give its memory away, as where JavaScript lets go of it. */
-void let_go(Backend& backend, const Tensor& passing) {
+/**
+ * Lets go of what an op made for the next one: a program may give its memory away, as where JavaScript lets go of it. Takes it over: the stream may be ahead
+ * of its caller, and a copy that the caller still had would keep the memory beyond its turn.
+ */
+void let_go(Backend& backend, Tensor&& passing) {
   backend.hold(passing);
-  backend.let_go(passing);
+  backend.let_go(std::move(passing));
 }
 
 /** A product with a matrix that was not loaded for products, for instance one that a policy computed. */
 Tensor linear_plain(Backend& backend, const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias, const std::optional<Tensor>& residual) {
   const bool plain = weight.dtype == DType::f32 && !weight.storage->weight;
-  const Tensor floats = plain ? weight : dequantize(backend, weight);
+  Tensor floats = plain ? weight : dequantize(backend, weight);
   Tensor out = matmul(backend, x, floats, true);
-  if (!plain) let_go(backend, floats);
+  if (!plain) let_go(backend, std::move(floats));
   for (const std::optional<Tensor>& addend : {bias, residual}) {
     if (!addend) continue;
-    const Tensor sum = zip(backend, ops::BinaryOp::add, out, *addend);
-    let_go(backend, out);
-    out = sum;
+    Tensor sum = zip(backend, ops::BinaryOp::add, out, *addend);
+    let_go(backend, std::move(out));
+    out = std::move(sum);
   }
   return out;
 }
@@ -37,7 +41,8 @@ Tensor linear_plain(Backend& backend, const Tensor& x, const Tensor& weight, con
 /** The sizes of products that exist for a while, of some values of one query head at a time. */
 Tensor norms_of_pieces(Backend& backend, const Tensor& values, const Tensor& weight, Norm norm) {
   constexpr std::size_t rows = 2048;
-  const Tensor floats = weight.dtype == DType::f32 && !weight.storage->weight ? weight : dequantize(backend, weight);
+  const bool plain = weight.dtype == DType::f32 && !weight.storage->weight;
+  Tensor floats = plain ? weight : dequantize(backend, weight);
   const std::size_t entries = values.shape[1];
   const std::size_t depth = values.shape[2];
   const std::size_t heads = weight.shape[1] / depth;
@@ -46,16 +51,26 @@ Tensor norms_of_pieces(Backend& backend, const Tensor& values, const Tensor& wei
   const Tensor flat = reshape(values, {values.shape[0] * entries, depth});
   std::vector<Tensor> sums;
   for (std::size_t head = 0; head < heads; head++) {
-    const Tensor own = slice(backend, floats, 1, head * depth, (head + 1) * depth);
+    Tensor own = slice(backend, floats, 1, head * depth, (head + 1) * depth);
     const std::size_t first = head / (heads / values.shape[0]) * entries;
     for (std::size_t row = 0; row < entries; row += rows) {
-      const Tensor part = slice(backend, flat, 0, first + row, first + std::min(entries, row + rows));
-      const Tensor product = exact ? matmul(backend, part, own, true) : linear(backend, part, own, {}, {}, false);
-      sums.push_back(reduce(backend, ReduceOp::sum, map(backend, norm == Norm::l1 ? ops::UnaryOp::abs : ops::UnaryOp::square, product), 1));
+      Tensor part = slice(backend, flat, 0, first + row, first + std::min(entries, row + rows));
+      Tensor product = exact ? matmul(backend, part, own, true) : linear(backend, part, own, {}, {}, false);
+      let_go(backend, std::move(part));
+      Tensor sizes = map(backend, norm == Norm::l1 ? ops::UnaryOp::abs : ops::UnaryOp::square, product);
+      let_go(backend, std::move(product));
+      sums.push_back(reduce(backend, ReduceOp::sum, sizes, 1));
+      let_go(backend, std::move(sizes));
     }
+    let_go(backend, std::move(own));
   }
-  const Tensor all = reshape(concat(backend, sums, 0), {heads, entries});
-  return norm == Norm::l1 ? all : map(backend, ops::UnaryOp::sqrt, all);
+  if (!plain) let_go(backend, std::move(floats));
+  Tensor all = reshape(concat(backend, sums, 0), {heads, entries});
+  for (Tensor& sum : sums) let_go(backend, std::move(sum));
+  if (norm == Norm::l1) return all;
+  Tensor out = map(backend, ops::UnaryOp::sqrt, all);
+  let_go(backend, std::move(all));
+  return out;
 }
 
 }  // namespace
@@ -125,20 +140,20 @@ Tensor feed_forward(Backend& backend, const Tensor& x, const FeedForwardWeights&
   if (weights.down_bias) expect(op, "downBias", *weights.down_bias, DType::f32, {outputs});
   if (options.residual) expect(op, "residual", *options.residual, DType::f32, {rows, outputs});
   if (!(folds_products && takes_products(weights.gate_up) && takes_products(weights.down))) {
-    const Tensor normed = rms_norm(backend, x, weights.norm, options.epsilon, options.weight_offset);
-    const Tensor halves = linear(backend, normed, weights.gate_up, weights.gate_up_bias, {}, options.apart);
-    let_go(backend, normed);
-    const Tensor middle = gated(backend, halves, options.activation);
-    let_go(backend, halves);
-    const Tensor out = linear(backend, middle, weights.down, weights.down_bias, options.residual, options.apart);
-    let_go(backend, middle);
+    Tensor normed = rms_norm(backend, x, weights.norm, options.epsilon, options.weight_offset);
+    Tensor halves = linear(backend, normed, weights.gate_up, weights.gate_up_bias, {}, options.apart);
+    let_go(backend, std::move(normed));
+    Tensor middle = gated(backend, halves, options.activation);
+    let_go(backend, std::move(halves));
+    Tensor out = linear(backend, middle, weights.down, weights.down_bias, options.residual, options.apart);
+    let_go(backend, std::move(middle));
     return out;
   }
   const Tensor out = backend.make(op, DType::f32, {rows, outputs});
-  const Tensor middle = backend.make(op, DType::f32, {rows, inner});
+  Tensor middle = backend.make(op, DType::f32, {rows, inner});
   // The norm is done with before the first result is there.
   const std::size_t even = (hidden + 1) / 2 * 2;
-  const Tensor normed = outputs >= even ? out : backend.make(op, DType::f32, {rows, even});
+  Tensor normed = outputs >= even ? out : backend.make(op, DType::f32, {rows, even});
   std::vector<Tensor> inputs{x, weights.norm, weights.gate_up, weights.down};
   for (const std::optional<Tensor>& more : {weights.gate_up_bias, weights.down_bias, options.residual}) {
     if (more) inputs.push_back(*more);
@@ -149,8 +164,8 @@ Tensor feed_forward(Backend& backend, const Tensor& x, const FeedForwardWeights&
       if (out.count() > 0) fed_forward(context, compute, weights, options, x, normed, middle, out);
     }
   });
-  if (outputs < even) let_go(backend, normed);
-  let_go(backend, middle);
+  if (outputs < even) let_go(backend, std::move(normed));
+  let_go(backend, std::move(middle));
   return out;
 }
 

@@ -58,29 +58,27 @@ std::string capability(const cudaDeviceProp& properties) {
 
 class CudaDevice final : public Device {
  public:
-  CudaDevice(int device, const cudaDeviceProp& properties) : device_(device) {
-    cudaStream_t stream = nullptr;
+  // Delegates, so that what the rest throws finds a device that can be destroyed.
+  CudaDevice(int device, const cudaDeviceProp& properties) : CudaDevice(device) {
+    cudaStream_t made = nullptr;
     good(cudaSetDevice(device), maker);
-    good(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), maker);
-    stream_ = stream;
+    good(cudaStreamCreateWithFlags(&made, cudaStreamNonBlocking), maker);
+    stream_ = made;
     const kvsift_cuda_status status = kvsift_cuda_open(device, &kernels_);
-    if (status != KVSIFT_CUDA_OK) {
-      cudaStreamDestroy(stream);
-      if (status == KVSIFT_CUDA_UNSUPPORTED) {
-        unavailable(capability(properties) + ", for which this build has no code. Build it again on this machine (npm run build:cuda, in a bundle ./gpu-check), or use "
-                    "--backend cpu");
-      }
-      throw Fault(Code::backend_unavailable, maker, "device " + std::to_string(device) + " cannot be opened: " + kvsift_cuda_status_name(status));
+    if (status == KVSIFT_CUDA_UNSUPPORTED) {
+      unavailable(capability(properties) + ", for which this build has no code. Build it again on this machine (npm run build:cuda, in a bundle ./gpu-check), or use "
+                  "--backend cpu");
     }
+    if (status != KVSIFT_CUDA_OK) unavailable("device " + std::to_string(device) + " cannot be opened: " + kvsift_cuda_status_name(status));
     host_memory_ = std::make_shared<HostMemory>(*this);
   }
   ~CudaDevice() override {
     cudaSetDevice(device_);
-    cudaStreamSynchronize(stream());
+    if (stream_ != nullptr) cudaStreamSynchronize(stream());
     host_memory_ = nullptr;
     for (const LastingBlocks::Block& block : lasting_.clear()) cudaFree(block.data);
     kvsift_cuda_close(kernels_);
-    cudaStreamDestroy(stream());
+    if (stream_ != nullptr) cudaStreamDestroy(stream());
   }
 
   void enter() override { good(cudaSetDevice(device_), "device"); }
@@ -184,6 +182,7 @@ class CudaDevice final : public Device {
   void launch(const DeviceGraph& graph) override { good(cudaGraphLaunch(static_cast<cudaGraphExec_t>(graph.get()), stream()), "run"); }
 
  private:
+  explicit CudaDevice(int device) : device_(device) {}
   cudaStream_t stream() const { return static_cast<cudaStream_t>(stream_); }
   cudaMemPool_t pool() const { return static_cast<cudaMemPool_t>(kvsift_cuda_memory_pool(kernels_)); }
 

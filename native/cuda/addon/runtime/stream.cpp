@@ -8,6 +8,8 @@ namespace kvsift {
 
 namespace {
 
+/** For so long the thread looks for work by itself: calls of a caller come in bursts, and waking a thread costs each of them more than all the rest. */
+constexpr auto patience = std::chrono::microseconds(50);
 /** After this long without work, memory that waits for reuse goes back to the system. */
 constexpr auto idle_time = std::chrono::seconds(2);
 /** Settled checks are looked for when there are this many. */
@@ -38,6 +40,7 @@ void Stream::enqueue(Task task) {
   {
     const std::lock_guard lock(mutex_);
     queue_.push_back(std::move(task));
+    queued_.store(true, std::memory_order_release);
   }
   wake_.notify_one();
 }
@@ -66,6 +69,8 @@ void Stream::join() {
 
 /** Waits for a task; false when the stream has been stopped and nothing is left. */
 bool Stream::next(Task& task) {
+  const auto last = std::chrono::steady_clock::now() + patience;
+  while (!queued_.load(std::memory_order_acquire) && std::chrono::steady_clock::now() < last) std::this_thread::yield();
   std::unique_lock lock(mutex_);
   const auto ready = [this] { return stopping_ || !queue_.empty(); };
   if (!ready() && !wake_.wait_for(lock, idle_time, ready)) {
@@ -77,6 +82,7 @@ bool Stream::next(Task& task) {
   if (queue_.empty()) return false;
   task = std::move(queue_.front());
   queue_.pop_front();
+  queued_.store(!queue_.empty(), std::memory_order_release);
   return true;
 }
 

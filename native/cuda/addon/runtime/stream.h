@@ -85,6 +85,8 @@ class Stream {
   std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<Task> queue_;
+  /** Whether there are tasks; changes under the mutex only. */
+  std::atomic<bool> queued_{false};
   std::atomic<bool> stopping_{false};
   std::function<void()> stopped_;
   std::thread thread_;

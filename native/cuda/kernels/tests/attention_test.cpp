@@ -244,6 +244,8 @@ KVSIFT_TEST(prefill_wide, "attention: warpgroup products, f16 and bf16, chunks o
   attention_case({KVSIFT_CUDA_F16, 128, {129}, 1, {129}}, Layout::dense, false);
   attention_case({KVSIFT_CUDA_BF16, 64, {257, 300}, 2, {257}, 0, 37}, Layout::paged, false);
   attention_case({KVSIFT_CUDA_BF16, 128, {90, 270, 0}, 1, {140, 20, 66}, 0, 200}, Layout::flattened, false);
+  // Of 64 rows the last ones alone do not see all of a tile.
+  attention_case({KVSIFT_CUDA_F16, 64, {400}, 1, {400}, 0, 592}, Layout::dense, false);
 }
 
 KVSIFT_TEST(prefill_window, "attention: sliding window, softcap, rows that see nothing, a batch that mixes long and short") {

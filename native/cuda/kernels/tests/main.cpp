@@ -1,11 +1,15 @@
+#include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <string_view>
 
 #include "check.h"
 
 // All tests, on the host and, where there is one, on device 0. An argument runs the tests whose names contain it, or with a ! in front
-// those whose names do not; --device leaves out those on the host.
+// those whose names do not; --device leaves out those on the host, --without <name> one test. --seconds <n> tells of each test when it begins and what came
+// of it, and begins none after that time: whoever stops the program knows what is left.
 
 namespace kvsift::tests {
 
@@ -52,18 +56,55 @@ struct Counts {
   int skipped = 0;
 };
 
-bool wanted(const std::string& name, const char* only) {
-  if (only == nullptr) return true;
-  const bool without = *only == '!';
-  return (name.find(without ? only + 1 : only) == std::string::npos) == without;
+struct Choice {
+  bool host = true;
+  std::string_view only;
+  std::vector<std::string_view> without;
+  bool tells = false;
+  std::chrono::steady_clock::time_point last{};
+
+  bool wants(const std::string& name) const {
+    if (std::ranges::find(without, name) != without.end()) return false;
+    const bool not_these = only.starts_with('!');
+    return only.empty() || (name.find(only.substr(not_these ? 1 : 0)) == std::string::npos) == not_these;
+  }
+};
+
+Choice read(int argc, char** argv) {
+  Choice choice;
+  for (int at = 1; at < argc; at++) {
+    const std::string_view word = argv[at];
+    if (word == "--device") {
+      choice.host = false;
+    } else if (word == "--without" && at + 1 < argc) {
+      choice.without.emplace_back(argv[++at]);
+    } else if (word == "--seconds" && at + 1 < argc) {
+      choice.tells = true;
+      choice.last = std::chrono::steady_clock::now() + std::chrono::seconds(std::atoi(argv[++at]));
+    } else {
+      choice.only = word;
+    }
+  }
+  return choice;
 }
 
-void run(const char* machine, const std::vector<Test>& tests, const char* only, Counts& counts) {
+void run(const char* machine, const std::vector<Test>& tests, const Choice& choice, Counts& counts) {
+  const auto tell = [&](const char* what, const Test& test) {
+    if (choice.tells) std::printf("%s: %s\n", what, test.name.c_str());
+    std::fflush(stdout);
+  };
   for (const Test& test : tests) {
-    if (!wanted(test.name, only)) continue;
+    if (!choice.wants(test.name)) continue;
+    if (choice.tells && std::chrono::steady_clock::now() > choice.last) {
+      counts.skipped++;
+      tell("left out", test);
+      continue;
+    }
+    tell("begins", test);
     try {
       test.run();
       counts.passed++;
+      tell("passed", test);
     } catch (const Failure& failure) {
       counts.failed++;
       std::printf("FAILED (%s) %s: %s\n", machine, test.name.c_str(), failure.text.c_str());
@@ -78,15 +119,13 @@ void run(const char* machine, const std::vector<Test>& tests, const char* only, 
 
 int main(int argc, char** argv) {
   using namespace kvsift::tests;
-  const bool host = argc < 2 || std::strcmp(argv[1], "--device") != 0;
-  const int name = host ? 1 : 2;
-  const char* only = argc > name ? argv[name] : nullptr;
+  const Choice choice = read(argc, argv);
   Counts counts;
-  if (host) run("host", host_tests(), only, counts);
+  if (choice.host) run("host", host_tests(), choice, counts);
 #ifdef KVSIFT_WITH_DEVICE
   const std::string why = device::missing();
   if (why.empty()) {
-    run("device", device_tests(), only, counts);
+    run("device", device_tests(), choice, counts);
   } else {
     counts.skipped += static_cast<int>(device_tests().size());
     std::printf("The same tests on a device are skipped: %s\n", why.c_str());

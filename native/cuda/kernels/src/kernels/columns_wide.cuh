@@ -41,7 +41,12 @@ __global__ void __launch_bounds__(wide_threads, 2) column_wide(const __grid_cons
 
   const auto load_queries = [&](int row, int turn) {
     const auto* from = static_cast<const Element*>(a.q) + row * row_step + static_cast<std::size_t>(query_head) * head_dim;
-    load_panels<Element, head_dim>(queries + turn % 2 * tile, rows - row, [&](int at) { return from + at * row_step; });
+    Element* to = queries + turn % 2 * tile;
+    if (rows - row >= wide_rows) [[likely]] {
+      load_whole_panels<Element, head_dim>(to, from, row_step);
+    } else {
+      load_panels<Element, head_dim>(to, rows - row, [&](int at) { return from + at * row_step; });
+    }
     copy_commit();
   };
   const auto look_at_rows = [&](int row, WideRows& to) {

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <climits>
+
 #include "kernels/prefill.cuh"
 #ifdef KVSIFT_EMULATED
 #include "simt/warpgroup_emulated.h"
@@ -22,6 +24,9 @@ constexpr std::size_t wide_bytes = std::size_t{2} * head_dim * (wide_rows + 4 * 
 /** Where 16-byte piece `piece` of a row lies in a tile of 128 rows: panels of 64 columns, the pieces of a row exchanged by its number. */
 KVSIFT_BOTH int panel_at(int row, int piece) { return piece / 8 * 128 * 64 + row * 64 + ((piece % 8) ^ (row & 7)) * 8; }
 
+KVSIFT_BOTH SlotRange join(SlotRange a, SlotRange b) { return {a.first < b.first ? a.first : b.first, a.end > b.end ? a.end : b.end}; }
+KVSIFT_BOTH SlotRange meet(SlotRange a, SlotRange b) { return {a.first > b.first ? a.first : b.first, a.end < b.end ? a.end : b.end}; }
+
 /** Starts the copy of 128 rows; those from `count` on become zeros. `from(row)` is the address of a row. */
 template <class Element, int head_dim, class From>
 __device__ __forceinline__ void load_panels(Element* tile, int count, From&& from) {
@@ -35,6 +40,19 @@ __device__ __forceinline__ void load_panels(Element* tile, int count, From&& fro
     const bool valid = row < count;
     copy_async(to, from(valid ? row : 0) + piece * 8, valid);
   }
+}
+
+/** The same for 128 rows that are all there and `row_step` elements apart: little more than the copies. */
+template <class Element, int head_dim>
+__device__ __forceinline__ void load_whole_panels(Element* tile, const Element* from, std::size_t row_step) {
+  constexpr int pieces = head_dim / 8;
+  constexpr int step = wide_threads / pieces;
+  const int first = static_cast<int>(threadIdx.x) / pieces;
+  const int piece = static_cast<int>(threadIdx.x) % pieces;
+  Element* to = tile + panel_at(first, piece);
+  from += first * row_step + piece * 8;
+#pragma unroll
+  for (int row = 0; row < 128; row += step) copy_async(to + row * 64, from + row * row_step, true);
 }
 
 /** `mixes`: makes outputs; else the log-sum-exp alone. */
@@ -61,40 +79,52 @@ __global__ void __launch_bounds__(wide_threads, 1) prefill_wide(const __grid_con
   constexpr int tile = wide_keys * head_dim;
   __shared__ int firsts[wide_rows];
   __shared__ int ends[wide_rows];
-
-  if (threadIdx.x < wide_rows) {
-    const int row = static_cast<int>(threadIdx.x);
-    const SlotRange range = row < rows ? seen_by(piece.sight, view, head, view.lengths[head], first_row + row) : SlotRange{0, 0};
-    firsts[row] = range.first;
-    ends[row] = range.end;
-  }
-  sync_block();
-  const int group_row = static_cast<int>(threadIdx.x) / 128 * 64;  // of this warpgroup
-  int begin = firsts[0];
-  int end = ends[0];
-  for (int row = 1; row < rows; row++) {
-    begin = firsts[row] < begin ? firsts[row] : begin;
-    end = ends[row] > end ? ends[row] : end;
-  }
-  begin = begin / wide_keys * wide_keys;
-  // Tiles between these are seen whole by all rows of the warpgroup.
-  int whole_from = 0;
-  int whole_to = end;
-  for (int row = group_row; row < group_row + 64 && row < rows; row++) {
-    whole_from = firsts[row] > whole_from ? firsts[row] : whole_from;
-    whole_to = ends[row] < whole_to ? ends[row] : whole_to;
-  }
+  // By 32 rows: what any of them sees, and what all of them see.
+  __shared__ SlotRange seen_by_any[wide_rows / 32];
+  __shared__ SlotRange seen_by_all[wide_rows / 32];
 
   const std::size_t packed = static_cast<std::size_t>(piece.packed + first_row);
   const Element* own_queries = static_cast<const Element*>(a.q) + packed * row_step + static_cast<std::size_t>(query_head) * head_dim;
+  load_panels<Element, head_dim>(queries, rows, [&](int row) { return own_queries + static_cast<std::size_t>(row) * row_step; });
+
+  if (threadIdx.x < wide_rows) {
+    const int row = static_cast<int>(threadIdx.x);
+    const bool there = row < rows;
+    const SlotRange range = there ? seen_by(piece.sight, view, head, view.lengths[head], first_row + row) : SlotRange{0, 0};
+    firsts[row] = range.first;
+    ends[row] = range.end;
+    SlotRange any = there ? range : SlotRange{INT_MAX, 0};
+    SlotRange all = there ? range : SlotRange{0, INT_MAX};
+    for (unsigned step = 16; step > 0; step /= 2) {
+      any = join(any, {shuffle_xor(any.first, step), shuffle_xor(any.end, step)});
+      all = meet(all, {shuffle_xor(all.first, step), shuffle_xor(all.end, step)});
+    }
+    if (row % 32 == 0) {
+      seen_by_any[row / 32] = any;
+      seen_by_all[row / 32] = all;
+    }
+  }
+  sync_block();
+  const int group = static_cast<int>(threadIdx.x) / 128;
+  const int group_row = group * 64;  // of this warpgroup
+  const SlotRange any = join(join(seen_by_any[0], seen_by_any[1]), join(seen_by_any[2], seen_by_any[3]));
+  const int begin = any.first / wide_keys * wide_keys;
+  const int end = any.end;
+  // Tiles between these are seen whole by all rows of the warpgroup.
+  const SlotRange whole = meet(meet(seen_by_all[2 * group], seen_by_all[2 * group + 1]), {0, end});
+
   const std::int64_t start = view.table == nullptr ? view.starts[head] : 0;
   const auto load_entries = [&](Element* to, const void* source, int base) {
     const auto* from = static_cast<const Element*>(source);
-    if (view.table == nullptr) {
-      from += (start + base) * head_dim;
-      load_panels<Element, head_dim>(to, end - base, [&](int row) { return from + row * head_dim; });
-    } else {
+    if (view.table != nullptr) [[unlikely]] {
       load_panels<Element, head_dim>(to, end - base, [&](int row) { return from + row_of(view, head, static_cast<unsigned>(base + row)) * head_dim; });
+      return;
+    }
+    from += (start + base) * head_dim;
+    if (end - base >= wide_keys) [[likely]] {
+      load_whole_panels<Element, head_dim>(to, from, head_dim);
+    } else {
+      load_panels<Element, head_dim>(to, end - base, [&](int row) { return from + row * head_dim; });
     }
   };
 
@@ -118,7 +148,7 @@ __global__ void __launch_bounds__(wide_threads, 1) prefill_wide(const __grid_con
 
   // Weights of the tile at `base` in place of its scores, for the new maximum; `kept` is what remains of everything before.
   const auto weigh = [&](int base) {
-    if (base < whole_from || base + wide_keys > whole_to) {
+    if (base < whole.first || base + wide_keys > whole.end) {
 #pragma unroll
       for (int j = 0; j < 16; j++) {
 #pragma unroll
@@ -191,7 +221,6 @@ __global__ void __launch_bounds__(wide_threads, 1) prefill_wide(const __grid_con
     }
   };
   if (begin < end) {
-    load_panels<Element, head_dim>(queries, rows, [&](int row) { return own_queries + static_cast<std::size_t>(row) * row_step; });
     load_entries(keys, view.keys, begin);
     copy_commit();
     turn_begins();
@@ -203,7 +232,7 @@ __global__ void __launch_bounds__(wide_threads, 1) prefill_wide(const __grid_con
     results_are_there(scores);
     // The first warpgroup computes the weights of this turn's tile, while its products with the values before run; the second one computes those of the
     // tile before while the first one multiplies, and multiplies while the first one computes.
-    const bool ahead = threadIdx.x < 128;
+    const bool ahead = group == 0;
     if (ahead) {
       weigh(begin);
       pack();
@@ -259,9 +288,7 @@ __global__ void __launch_bounds__(wide_threads, 1) prefill_wide(const __grid_con
     const float share = top[half] == lowest ? 0.0f : 1 / sum[half];
 #pragma unroll
     for (int j = 0; j < chunks; j++) {
-      float* out = a.out + to * head_dim + j * 8 + lane % 4 * 2;
-      out[0] = mixed[j][2 * half] * share;
-      out[1] = mixed[j][2 * half + 1] * share;
+      store8(a.out + to * head_dim + j * 8 + lane % 4 * 2, mixed[j][2 * half] * share, mixed[j][2 * half + 1] * share);
     }
   }
 #else

@@ -7,7 +7,8 @@
 #include <filesystem>
 #include <map>
 
-// Our own declarations of the few functions of cuBLASLt that are used, from its documented C interface (cuBLAS library, "Using the cublasLt API").
+// Our own declarations of the few functions of cuBLASLt that are used, from its documented C interface (cuBLAS library, "Using the cublasLt API"). Every
+// number, size and parameter was compared with the headers of cuBLAS 13.10.0 and 12.9.3.
 namespace kvsift::KVSIFT_TARGET {
 
 namespace {
@@ -19,6 +20,8 @@ constexpr int transpose_yes = 1;
 constexpr int desc_transa = 3;
 constexpr int preference_workspace = 1;
 constexpr int preference_alignments[] = {5, 6, 7, 8};  // of A, B, C and D
+constexpr int status_no_memory = 3;
+constexpr int status_not_supported = 15;
 /** What the library takes for granted where it is not told, bytes. */
 constexpr std::size_t usual_alignment = 256;
 constexpr std::size_t workspace_bytes = std::size_t{32} << 20;
@@ -73,6 +76,8 @@ struct Blas::Functions {
     void* c = nullptr;
     void* preference = nullptr;
     Heuristic found{};
+    /** False where the library has no algorithm for the shape. */
+    bool usable = false;
   };
   std::map<std::array<std::size_t, 4>, std::unique_ptr<Plan>> plans;
   /** @param alignment that all matrices have  @throws Refusal */
@@ -106,17 +111,24 @@ std::vector<std::string> blas_candidates() {
   for (const char* name : names) paths.emplace_back(name);
   if (const char* cuda = std::getenv("CUDA_PATH")) folder(std::filesystem::path(cuda) / "lib64");
   folder("/usr/local/cuda/lib64");
-  for (const char* variable : {"CONDA_PREFIX", "VIRTUAL_ENV"}) {
-    const char* prefix = std::getenv(variable);
-    if (prefix == nullptr) continue;
-    const std::filesystem::path lib = std::filesystem::path(prefix) / "lib";
+  // Environments that are open, then what is installed for the user or for all.
+  std::vector<std::filesystem::path> libs;
+  for (const auto& [variable, lib] : {std::pair{"CONDA_PREFIX", "lib"}, {"VIRTUAL_ENV", "lib"}, {"HOME", ".local/lib"}}) {
+    if (const char* prefix = std::getenv(variable)) libs.push_back(std::filesystem::path(prefix) / lib);
+  }
+  for (const char* lib : {"/usr/local/lib", "/usr/lib"}) libs.emplace_back(lib);
+  for (const std::filesystem::path& lib : libs) {
     folder(lib);
-    // pip: site-packages/nvidia/cu13/lib (CUDA 13), site-packages/nvidia/cublas/lib (CUDA 12).
     std::error_code ignored;
     for (const auto& entry : std::filesystem::directory_iterator(lib, ignored)) {
       if (!entry.path().filename().string().starts_with("python")) continue;
-      folder(entry.path() / "site-packages/nvidia/cu13/lib");
-      folder(entry.path() / "site-packages/nvidia/cublas/lib");
+      for (const char* packages : {"site-packages", "dist-packages"}) {
+        // pip: nvidia/cu13/lib (CUDA 13), nvidia/cublas/lib (CUDA 12).
+        const std::filesystem::path nvidia = entry.path() / packages / "nvidia";
+        if (!std::filesystem::is_directory(nvidia, ignored)) continue;
+        folder(nvidia / "cu13/lib");
+        folder(nvidia / "cublas/lib");
+      }
     }
   }
   return paths;
@@ -147,7 +159,8 @@ const Blas::Functions::Plan& Blas::Functions::plan_of(const Launch& launch, std:
   const auto known = plans.find({rows, outputs, depth, alignment});
   if (known != plans.end()) return *known->second;
   const auto good = [&launch](int status, const char* what) {
-    launch.require(status == 0, KVSIFT_CUDA_DEVICE_ERROR, std::string(what) + " gave status " + std::to_string(status));
+    launch.require(status == 0, status == status_no_memory ? KVSIFT_CUDA_OUT_OF_MEMORY : KVSIFT_CUDA_DEVICE_ERROR,
+                   std::string(what) + " gave status " + std::to_string(status));
   };
   auto made = std::make_unique<Plan>(*this);
   good(desc_create(&made->desc, compute_32f, cuda_r_32f), "cublasLtMatmulDescCreate");
@@ -162,14 +175,15 @@ const Blas::Functions::Plan& Blas::Functions::plan_of(const Launch& launch, std:
     for (const int of : preference_alignments) good(preference_set(made->preference, of, &bytes, sizeof bytes), "cublasLtMatmulPreferenceSetAttribute");
   }
   int count = 0;
-  good(heuristic(handle, made->desc, made->a, made->b, made->c, made->c, made->preference, 1, &made->found, &count), "cublasLtMatmulAlgoGetHeuristic");
-  launch.require(count > 0, KVSIFT_CUDA_UNSUPPORTED, "cuBLASLt has no algorithm for this product");
+  const int asked = heuristic(handle, made->desc, made->a, made->b, made->c, made->c, made->preference, 1, &made->found, &count);
+  if (asked != status_not_supported) good(asked, "cublasLtMatmulAlgoGetHeuristic");
+  made->usable = asked == 0 && count > 0 && made->found.state == 0;
   // Prompts of any length end in a chunk of any size.
   if (plans.size() >= most_plans) plans.clear();
   return *(plans[{rows, outputs, depth, alignment}] = std::move(made));
 }
 
-void Blas::multiply(const Launch& launch, const void* x, const void* w, std::size_t rows, std::size_t outputs, std::size_t depth, const float* residual,
+bool Blas::multiply(const Launch& launch, const void* x, const void* w, std::size_t rows, std::size_t outputs, std::size_t depth, const float* residual,
                     float* out) const {
   // Column-major: outᵀ [outputs, rows] = (wᵀ)ᵀ · xᵀ, where wᵀ is [depth, outputs] and xᵀ [depth, rows].
   Functions& lt = *functions_;
@@ -177,12 +191,14 @@ void Blas::multiply(const Launch& launch, const void* x, const void* w, std::siz
   std::uintptr_t places = usual_alignment;
   for (const void* place : {x, w, static_cast<const void*>(residual), static_cast<const void*>(out)}) places |= reinterpret_cast<std::uintptr_t>(place);
   const Functions::Plan& plan = lt.plan_of(launch, rows, outputs, depth, places & -places);
+  if (!plan.usable) return false;
   const Scratch workspace(launch, plan.found.workspace);
   const float one = 1;
   const float beta = residual != nullptr ? 1 : 0;
   const int status = lt.matmul(lt.handle, plan.desc, &one, w, plan.a, x, plan.b, &beta, residual != nullptr ? residual : out, plan.c, out, plan.c,
                                plan.found.algorithm, workspace.as<void>(), plan.found.workspace, static_cast<void*>(launch.stream));
   launch.require(status == 0, KVSIFT_CUDA_DEVICE_ERROR, "cublasLtMatmul gave status " + std::to_string(status));
+  return true;
 }
 
 }  // namespace kvsift::KVSIFT_TARGET

@@ -9,7 +9,7 @@
 
 namespace kvsift::KVSIFT_TARGET {
 
-/** Files to try for cuBLASLt, in order: the loader's own search, then KVSIFT_CUBLAS, CUDA_PATH, /usr/local/cuda, conda's and pip's folders. */
+/** Files to try for cuBLASLt, in order: KVSIFT_CUBLAS, the loader's own search, CUDA_PATH, /usr/local/cuda, conda's and pip's folders. */
 std::vector<std::string> blas_candidates();
 
 /** cuBLASLt, loaded at run time. */
@@ -21,9 +21,10 @@ class Blas {
   const std::string& path() const { return path_; }
   /**
    * out [rows, outputs] = x [rows, depth] · wᵀ (+ residual [rows, outputs], may be null or out), bf16 to f32.
+   * @return false where cuBLASLt has no algorithm for this: nothing was enqueued
    * @throws Refusal
    */
-  void multiply(const Launch& launch, const void* x, const void* w, std::size_t rows, std::size_t outputs, std::size_t depth, const float* residual,
+  bool multiply(const Launch& launch, const void* x, const void* w, std::size_t rows, std::size_t outputs, std::size_t depth, const float* residual,
                 float* out) const;
 
  private:

@@ -37,8 +37,8 @@ void linear(const Launch& launch, const Weight& weight, const float* x, std::siz
   const void* w = direct ? weight.data : packed_w.as<void>();
   // What lies off boundaries of 16 bytes cuBLASLt's algorithms need not take.
   const auto aligned = [](const void* pointer) { return reinterpret_cast<std::uintptr_t>(pointer) % 16 == 0; };
-  if (launch.context.blas != nullptr && aligned(out) && aligned(residual)) {
-    launch.context.blas->multiply(launch, packed_x.as<void>(), w, rows, weight.rows, depth, residual, out);
+  if (launch.context.blas != nullptr && aligned(out) && aligned(residual) &&
+      launch.context.blas->multiply(launch, packed_x.as<void>(), w, rows, weight.rows, depth, residual, out)) {
     if (bias == nullptr) return;
     const std::size_t count = rows * weight.rows;
     launch.check(start_kernel(add_bias, Grid{blocks_for(launch, count, 256), 1, 1}, 256, 0, launch.stream, out, count, weight.rows, bias));

@@ -59,6 +59,8 @@ __device__ __forceinline__ Vector16 load16_once(const void* from) {
   }
   return v;
 }
+/** Two floats; `to` lies on a multiple of 8 bytes. */
+__device__ __forceinline__ void store8(float* to, float first, float second) { *reinterpret_cast<float2*>(to) = make_float2(first, second); }
 __device__ __forceinline__ void store16(void* to, Vector16 v) { *static_cast<uint4*>(to) = make_uint4(v.x, v.y, v.z, v.w); }
 
 __device__ __forceinline__ std::uint32_t shared_address(const void* pointer) {

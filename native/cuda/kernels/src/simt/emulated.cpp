@@ -4,8 +4,10 @@
 #include <ucontext.h>
 
 #include <cstdio>
+#include <deque>
 #include <memory>
 #include <mutex>
+#include <utility>
 #include <vector>
 
 namespace kvsift::emulated {
@@ -30,9 +32,17 @@ struct Copy {
   unsigned group;
 };
 
+/** A product that has been asked for, likewise. */
+struct Product {
+  std::function<void()> work;
+  unsigned group;
+};
+
 struct Thread {
   std::vector<Copy> copies;
   unsigned group = 0;  // that the next copy belongs to
+  std::deque<Product> products;
+  unsigned product_group = 0;
   ucontext_t start;
   jmp_buf place;
   std::unique_ptr<unsigned char[]> stack;
@@ -53,6 +63,8 @@ struct Machine {
   std::uint32_t turn = 1;
   bool backwards = true;
   bool early = false;
+  /** Copies of this block arrive at once, and its products read their operands as late as the waits allow; else the reverse. */
+  bool hasty = false;
   void (*body)(void*) = nullptr;
   void* data = nullptr;
 };
@@ -112,6 +124,7 @@ unsigned next_number() {
 }
 
 void run_block(unsigned count) {
+  machine.hasty = next_number() % 2 == 0;
   machine.block = {count, 0, 0};
   for (unsigned warp = 0; warp < count / 32; warp++) machine.warps[warp] = {32, 0, 0};
   for (unsigned index = 0; index < count; index++) {
@@ -119,6 +132,7 @@ void run_block(unsigned count) {
     if (!thread.stack) thread.stack = std::make_unique_for_overwrite<unsigned char[]>(stack_bytes);
     thread.begun = thread.ended = thread.awaited = false;
     thread.copies.clear();
+    thread.products.clear();
     getcontext(&thread.start);
     thread.start.uc_stack.ss_sp = thread.stack.get();
     thread.start.uc_stack.ss_size = stack_bytes;
@@ -169,20 +183,42 @@ const unsigned char* exchange(const void* value, std::size_t bytes) {
   return slots;
 }
 
-// Copies happen as late as the waits allow, so that a missing wait shows.
+namespace {
+
+void copy_now(const Copy& copy) { store16(copy.to, copy.valid ? load16(copy.from) : Vector16{0, 0, 0, 0}); }
+
+}  // namespace
+
+// Late copies show a missing wait for them, early ones what is overwritten while it is still read.
 void copy_async(void* to, const void* from, bool valid) {
   Thread& thread = machine.threads[machine.current];
-  thread.copies.push_back({to, from, valid, thread.group});
+  const Copy copy{to, from, valid, thread.group};
+  if (machine.hasty) return copy_now(copy);
+  thread.copies.push_back(copy);
 }
 void copy_commit() { machine.threads[machine.current].group++; }
 void wait_copies(unsigned pending) {
   Thread& thread = machine.threads[machine.current];
   std::size_t done = 0;
   for (; done < thread.copies.size() && thread.copies[done].group + pending < thread.group; done++) {
-    const Copy& copy = thread.copies[done];
-    store16(copy.to, copy.valid ? load16(copy.from) : Vector16{0, 0, 0, 0});
+    copy_now(thread.copies[done]);
   }
   thread.copies.erase(thread.copies.begin(), thread.copies.begin() + static_cast<std::ptrdiff_t>(done));
+}
+
+void product_async(std::function<void()> work) {
+  if (!machine.hasty) return work();
+  Thread& thread = machine.threads[machine.current];
+  thread.products.push_back({std::move(work), thread.product_group});
+}
+void product_commit() { machine.threads[machine.current].product_group++; }
+void wait_products(unsigned pending) {
+  Thread& thread = machine.threads[machine.current];
+  while (!thread.products.empty() && thread.products.front().group + pending < thread.product_group) {
+    const std::function<void()> work = std::move(thread.products.front().work);
+    thread.products.pop_front();
+    work();
+  }
 }
 
 void run_grid(const LaunchRule& rule, Grid grid, unsigned threads, std::size_t shared_bytes, void (*body)(void*), void* data) {

@@ -4,13 +4,14 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <functional>
 #include <tuple>
 
 #include "simt/queue.h"
 
 // The host in the place of a GPU, for tests: kernels are compiled by the C++ compiler and run as written, the threads of a block as coroutines that
-// meet at barriers and warp operations, blocks one after another. Warps run as far apart as the barriers allow and asynchronous copies arrive as late as
-// the waits allow, so that a missing one shows. Tensor-core operations and ldmatrix follow the register layouts of the PTX manual. What this cannot
+// meet at barriers and warp operations, blocks one after another. Warps run as far apart as the barriers allow, and asynchronous copies and products
+// happen at once or as late as the waits allow, so that a missing barrier or wait shows. Tensor-core operations and ldmatrix follow the register layouts of the PTX manual. What this cannot
 // show: races within a warp, memory ordering, occupancy, and the instructions that nvcc makes.
 
 #define __global__
@@ -105,6 +106,11 @@ template <bool>
 Vector16 load16_once(const void* from) {
   return load16(from);
 }
+inline void store8(float* to, float first, float second) {
+  if (reinterpret_cast<std::uintptr_t>(to) % 8 != 0) std::abort();
+  to[0] = first;
+  to[1] = second;
+}
 inline void store16(void* to, Vector16 value) {
   if (reinterpret_cast<std::uintptr_t>(to) % 16 != 0) std::abort();
   std::memcpy(to, &value, 16);
@@ -118,6 +124,11 @@ template <int pending>
 void copy_wait() {
   wait_copies(pending);
 }
+
+/** A product of a warpgroup: runs now, or where `wait_products` needs it done. All lanes of a warp ask for the same. */
+void product_async(std::function<void()> work);
+void product_commit();
+void wait_products(unsigned pending);
 
 /** Four 8 × 8 matrices of 16-bit elements; lane l brings the address of row l % 8 of matrix l / 8. */
 template <bool transposed>

@@ -2,14 +2,16 @@
 
 #include "simt/emulated.h"
 
-// The products of warpgroup_device.h on the host. They are done when they are asked for; what is looked at is which numbers they take and where the
-// results go. Descriptors are a matter of the device.
+// The products of warpgroup_device.h on the host: which numbers they take, when at the earliest and at the latest, and where the results go. Descriptors
+// are a matter of the device.
 namespace kvsift::emulated {
 
 inline void begin_products() {}
-inline void commit_products() {}
+inline void commit_products() { product_commit(); }
 template <int pending>
-void await_products() {}
+void await_products() {
+  wait_products(pending);
+}
 inline void publish_shared() {}
 template <int count>
 void results_are_there(float (&)[count][4]) {}
@@ -31,31 +33,35 @@ float panel_element(const Element* tile, unsigned rows, unsigned row, unsigned c
 
 template <class Element, int head_dim, int tile>
 void multiply_keys(float (&out)[16][4], const Element* rows, const Element* keys) {
-  for (unsigned j = 0; j < 16; j++) {
-    for (unsigned i = 0; i < 4; i++) {
-      const ResultPlace at = result_place(j, i);
-      float sum = 0;
-      for (unsigned c = 0; c < head_dim; c++) sum += panel_element(rows, tile, at.row, c) * panel_element(keys, 128, at.column, c);
-      out[j][i] = sum;
+  product_async([&out, rows, keys] {
+    for (unsigned j = 0; j < 16; j++) {
+      for (unsigned i = 0; i < 4; i++) {
+        const ResultPlace at = result_place(j, i);
+        float sum = 0;
+        for (unsigned c = 0; c < head_dim; c++) sum += panel_element(rows, tile, at.row, c) * panel_element(keys, 128, at.column, c);
+        out[j][i] = sum;
+      }
     }
-  }
+  });
 }
 
 template <class Element, int head_dim>
 void multiply_values(float (&out)[head_dim / 8][4], const std::uint32_t (&weights)[8][4], const Element* values) {
-  for (unsigned step = 0; step < 8; step++) {
-    const unsigned char* slots = exchange(weights[step], 16);
-    for (unsigned j = 0; j < head_dim / 8; j++) {
-      for (unsigned i = 0; i < 4; i++) {
-        const ResultPlace at = result_place(j, i);
-        for (unsigned k = 0; k < 16; k++) {
-          std::uint16_t bits;
-          std::memcpy(&bits, slots + 32 * (at.row % 8 * 4 + k % 8 / 2) + 4 * (at.row / 8 % 2 + 2 * (k / 8)) + 2 * (k % 2), 2);
-          out[j][i] += Element{bits}.widen() * panel_element(values, 128, step * 16 + k, at.column);
+  product_async([&out, &weights, values] {
+    for (unsigned step = 0; step < 8; step++) {
+      const unsigned char* slots = exchange(weights[step], 16);
+      for (unsigned j = 0; j < head_dim / 8; j++) {
+        for (unsigned i = 0; i < 4; i++) {
+          const ResultPlace at = result_place(j, i);
+          for (unsigned k = 0; k < 16; k++) {
+            std::uint16_t bits;
+            std::memcpy(&bits, slots + 32 * (at.row % 8 * 4 + k % 8 / 2) + 4 * (at.row / 8 % 2 + 2 * (k / 8)) + 2 * (k % 2), 2);
+            out[j][i] += Element{bits}.widen() * panel_element(values, 128, step * 16 + k, at.column);
+          }
         }
       }
     }
-  }
+  });
 }
 
 }  // namespace kvsift::emulated
