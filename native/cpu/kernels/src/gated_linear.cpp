@@ -23,20 +23,11 @@ Half half_at(const PackedWeight& weight, std::size_t first, std::size_t rows) {
   return {};
 }
 
-/** Activations as bf16 that stay in the second-level cache beside unpacked weights and sums. */
-constexpr std::size_t most_half_bytes = std::size_t{640} << 10;
-
-/** Rows of one task, at most: all of those for which weights are unpacked once, where that leaves nothing to be read from further away. */
-std::size_t most_rows_of(const SectionProducts& products, std::size_t rows, const GatedRows& out) {
-  if (out.halves != nullptr && products.path == Path::pairs && rows * products.section.columns * sizeof(std::uint16_t) <= most_half_bytes) return rows;
-  return products.most_rows();
-}
-
 /** Products with both halves, some panels of each at a time, then the gate. */
 void multiply_halves(Context& context, const SectionProducts& gates, std::size_t gate_panel, const SectionProducts& ups, std::size_t up_panel, std::size_t half,
                     std::size_t rows, Activation activation, const GatedRows& out) {
   const std::size_t panels = half / panel_rows;
-  const std::size_t most = std::min(most_rows_of(gates, rows, out), most_rows_of(ups, rows, out));
+  const std::size_t most = std::min(gates.most_rows(), ups.most_rows());
   const std::size_t blocks = (rows + most - 1) / most;
   const std::size_t width = gates.width(context, rows, panels, blocks, pair_panels / 2);
   const std::size_t groups = (panels + width - 1) / width;
