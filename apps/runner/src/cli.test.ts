@@ -159,6 +159,7 @@ describe('bad input: one clear line, an exit code, nothing written', () => {
 
   const long = 'word '.repeat(9000);
   const kept = ['-p', 'x', '--policy', 'snapkv', '--budget', '20%'];
+  const run = ['eval', 'run', '--out', 'run', '--model', 'demo', '--suite', 'facts'];
   const small = ['--model', 'demo', '--policy', 'snapkv', '--budget', '20%', '--suite', 'facts'];
   it.each<[what: string, args: readonly string[], code: number, message: RegExp, input?: string]>([
     ['a missing model', ['generate', 'missing.gguf', '--prompt', 'x'], 3, /missing\.gguf/],
@@ -209,7 +210,8 @@ describe('bad input: one clear line, an exit code, nothing written', () => {
     ['a policy to inspect without a budget', ['inspect', 'demo', '--policy', 'snapkv'], 2, /--policy snapkv needs a budget/],
     ['a chat with a model without a template', ['chat', 'demo'], 3, /chat template/],
     ['an address that is none', ['worker', '--redis', 'nonsense'], 2, /--redis.*redis:\/\/127/],
-    ['a run of nothing', ['eval', 'run', '--out', 'run', '--model', 'demo'], 2, /--policy, --budget, --suite/],
+    ['a run of nothing', ['eval', 'run', '--out', 'run', '--model', 'demo'], 2, /--policy, --suite/],
+    ['a run without the budget that it needs', [...run, '--policy', 'snapkv'], 2, /snapkv needs budgets: 512/],
     ['a report that cannot be written', ['demo', '--report', 'none/report.html'], 3, /none\/report.html cannot be written/],
     [
       'a page that cannot be written',
