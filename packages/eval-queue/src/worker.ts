@@ -5,7 +5,7 @@ import { outsideVersions, type PolicyRegistry } from '@kvsift/policy';
 import { isKvsiftError, KvsiftError } from '@kvsift/tensor';
 import { Queue, type Job as QueuedJob, Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
-import { connect } from './connection.js';
+import { connect, farewell } from './connection.js';
 import { decodeJob, type Outcome, type RunRecord } from './protocol.js';
 import { queueName, RunList, unsettled } from './run-list.js';
 import { tries } from './shared-run.js';
@@ -13,6 +13,8 @@ import { tries } from './shared-run.js';
 /** What a worker tells while it works. */
 export type WorkerEvent =
   | { readonly type: 'joined' | 'left'; readonly run: string }
+  /** The server has gone, and is waited for; it answers again. */
+  | { readonly type: 'lost' | 'back' }
   /** A run that this worker must not take part in: its code or model would answer otherwise. */
   /** `mixable`: `mix` would have it take part all the same. */
   | { readonly type: 'refused'; readonly run: string; readonly reason: string; readonly mixable: boolean }
@@ -50,8 +52,11 @@ const harmless = ['threads'];
  * @throws KvsiftError `queue_unavailable`; those of `openEngine` where a model cannot be opened here
  */
 export async function runWorker(options: WorkerOptions): Promise<number> {
-  const { finish, once = false } = options;
-  const redis = await connect(options.url);
+  const { finish, once = false, onEvent } = options;
+  const redis = await connect(options.url, {
+    isOver: () => finish?.aborted === true,
+    onChange: (isThere) => onEvent?.({ type: isThere ? 'back' : 'lost' }),
+  });
   const board = new Board(redis);
   const count = { answered: 0 };
   try {
@@ -61,6 +66,9 @@ export async function runWorker(options: WorkerOptions): Promise<number> {
       else if (once && (await board.isEmpty())) break;
       else await setTimeout(pollMilliseconds);
     }
+  } catch (error) {
+    // Told to finish while the server was away: what was in flight is another worker's, once the lease has ended.
+    if (!finish?.aborted || redis.status !== 'end') throw error;
   } finally {
     await board[Symbol.asyncDispose]();
     redis.disconnect();
@@ -152,14 +160,19 @@ async function takePart(
       // The first loss of a lease is a try as well.
       maxStalledCount: tries - 1,
       drainDelay: 1,
+      // Its own 15 s are how long a server that has gone would hold the process.
+      runRetryDelay: 1000,
     });
     worker.on('error', () => {});
     worker.on('failed', (job, error) =>
       onEvent({ type: 'failed', message: error.message, left: tries - (job?.attemptsMade ?? tries) }),
     );
     onEvent({ type: 'joined', run: run.run });
-    while (!finish?.aborted && (await board.isWorthStaying(run.run))) await setTimeout(pollMilliseconds);
-    await worker.close();
+    try {
+      while (!finish?.aborted && (await board.isWorthStaying(run.run))) await setTimeout(pollMilliseconds);
+    } finally {
+      await farewell(redis, (force) => worker.close(force));
+    }
     onEvent({ type: 'left', run: run.run });
   } finally {
     for (const engine of engines) await engine[Symbol.asyncDispose]();

@@ -10,6 +10,7 @@ import { whole } from '../number-option.js';
 import { Progress } from '../progress.js';
 import { collect } from '../repeated-option.js';
 import { redisUrl } from '../run-options.js';
+import { connectionRemark } from '../shared-evaluation.js';
 import { codeFolder, version } from '../version.js';
 
 interface WorkerFlags {
@@ -86,6 +87,10 @@ function show(event: WorkerEvent, progress: Progress): void {
       break;
     case 'left':
       progress.step('waiting for work');
+      break;
+    case 'lost':
+    case 'back':
+      progress.remark(connectionRemark(event.type === 'back'));
       break;
     case 'refused':
       progress.remark(
