@@ -1,5 +1,6 @@
 import { setTimeout } from 'node:timers/promises';
 import { allPolicies } from '@kvsift/policies';
+import { KvsiftError } from '@kvsift/tensor';
 import { Redis } from 'ioredis';
 import { describe, expect, it } from 'vitest';
 import { SharedRun } from './shared-run.js';
@@ -48,6 +49,34 @@ describe.skipIf(binary === '')('a server (needs redis-server: apt-get install re
     expect(await working).toBe(1);
     await run[Symbol.asyncDispose]();
   }, 20_000);
+
+  it('has a run told of a worker that cannot open its model, and keeps the worker', async () => {
+    await using server = await RedisServer.start(binary);
+    const { url } = server;
+    const stop = new AbortController();
+    const finish = new AbortController();
+    const told: string[] = [];
+    await using run = await SharedRun.open({ url, run: 'r', facts, sweep: 50, onRefused: (_, reason) => told.push(reason) });
+    const engine = run.engine({ path: 'far/away.gguf' }, factReader());
+    const answer = engine
+      .answer({ ...request, signal: stop.signal })
+      [Symbol.asyncIterator]()
+      .next();
+    const events: WorkerEvent[] = [];
+    const working = runWorker({
+      ...{ url, registry: allPolicies(), code: { version: 'test', commit: null }, finish: finish.signal },
+      openEngine: async ({ path }) => {
+        throw new KvsiftError('file_not_found', `${path} does not exist`);
+      },
+      onEvent: (event) => events.push(event),
+    });
+    await expect.poll(() => told).toEqual(['far/away.gguf does not exist']);
+    expect(events).toMatchObject([{ type: 'refused', lacks: 'model', reason: 'far/away.gguf does not exist' }]);
+    finish.abort();
+    expect(await working).toBe(0);
+    stop.abort();
+    await expect(answer).rejects.toMatchObject({ code: 'aborted' });
+  });
 
   it('that refuses is told from one that is not there', async () => {
     await using server = await RedisServer.start(binary);

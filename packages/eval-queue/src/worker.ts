@@ -15,9 +15,11 @@ export type WorkerEvent =
   | { readonly type: 'joined' | 'left'; readonly run: string }
   /** The server has gone, and is waited for; it answers again. */
   | { readonly type: 'lost' | 'back' }
-  /** A run that this worker must not take part in: its code or model would answer otherwise. */
-  /** `mixable`: `mix` would have it take part all the same. */
-  | { readonly type: 'refused'; readonly run: string; readonly reason: string; readonly mixable: boolean }
+  /**
+   * A run that this worker cannot take part in, as a policy is missing or a model cannot be opened here, or must not, as its code or model would answer otherwise: that `mix`
+   * allows all the same.
+   */
+  | { readonly type: 'refused'; readonly run: string; readonly reason: string; readonly lacks: 'policy' | 'model' | 'likeness' }
   | { readonly type: 'reading'; readonly share: number }
   | { readonly type: 'answered'; readonly total: number; readonly seconds: number }
   /** This try failed; `left` more follow. */
@@ -49,7 +51,7 @@ const harmless = ['threads'];
 /**
  * Answers requests of shared runs until it is told to finish; a run with work to do goes before one without.
  * @returns number of requests answered
- * @throws KvsiftError `queue_unavailable`; those of `openEngine` where a model cannot be opened here
+ * @throws KvsiftError `queue_unavailable`
  */
 export async function runWorker(options: WorkerOptions): Promise<number> {
   const { finish, once = false, onEvent } = options;
@@ -137,19 +139,24 @@ async function takePart(
   const { lease = 30_000, finish, onEvent = () => {} } = options;
   const engines: EvalEngine[] = [];
   const id = `${hostname()}:${process.pid}`;
-  const refuse = async (reason: string, mixable: boolean) => {
+  const refuse = async (reason: string, lacks: (WorkerEvent & { type: 'refused' })['lacks']) => {
     await board.refuse(run.run, id, reason);
-    onEvent({ type: 'refused', run: run.run, reason, mixable });
+    onEvent({ type: 'refused', run: run.run, reason, lacks });
   };
   const lacking = run.policies.flatMap((policy) => lack(policy, options.registry));
-  if (lacking.length > 0) return refuse(lacking.join('; '), false);
+  if (lacking.length > 0) return refuse(lacking.join('; '), 'policy');
   try {
     for (const { facts: _facts, path, name, contextLength } of run.models) {
       const setting = { path, ...(name !== undefined && { name }), ...(contextLength !== undefined && { contextLength }) };
-      engines.push(await options.openEngine(setting, run));
+      try {
+        engines.push(await options.openEngine(setting, run));
+      } catch (error) {
+        if (!isKvsiftError(error)) throw error;
+        return await refuse(error.message, 'model');
+      }
     }
     const differing = options.mix ? [] : disagreement(run, engines, options);
-    if (differing.length > 0) return await refuse(differing.join('; '), true);
+    if (differing.length > 0) return await refuse(differing.join('; '), 'likeness');
     // The worker closes what it opens, not what it is given; an open connection keeps the process alive.
     using connection = disposable(redis.duplicate());
     const worker = new Worker(queueName(run.run), (job) => answer(job, engines, options, id, count), {
