@@ -74,8 +74,17 @@ describe('inspect retention', () => {
     const { tokens, kept } = JSON.parse(json.out) as { tokens: string[]; kept: number[][][] };
     const last = tokens.length;
     expect(kept[0]?.[0]).toEqual([0, 1, last - 4, last - 3, last - 2, last - 1]);
-    await kvsift(['inspect', 'retention', 'demo', ...text, ...policy, '--html', 'kept.html']);
+    expect(await kvsift(['inspect', 'retention', 'demo', ...text, ...policy, '--html', 'kept.html', '--json'])).toEqual(json);
     expect(await readFile(join(folder, 'kept.html'), 'utf8')).toContain('kept by ');
+  });
+
+  it('ends as an interrupted command does', async () => {
+    await writeFile(join(folder, 'long.txt'), 'The river runs. '.repeat(900));
+    const args = ['inspect', 'retention', 'demo', '-f', 'long.txt', '--backend', 'reference', ...policy];
+    const child = spawn(process.execPath, [cli, ...args], { cwd: folder, stdio: ['ignore', 'ignore', 'pipe'] });
+    const ended = new Promise((resolve) => child.on('close', resolve));
+    child.stderr.once('data', () => child.kill('SIGINT'));
+    expect(await ended).toBe(4);
   });
 
   it('counts what ThinK keeps at reduced width', async () => {
