@@ -147,7 +147,9 @@ describe('generate', () => {
     const { code, out, err } = await kvsift(['generate', 'demo', '--raw', '-f', '-', '--max-tokens', '3'], 'The lake was');
     expect(code).toBe(0);
     expect(out.length).toBeGreaterThan(1);
-    expect(err).toMatch(/3 tokens read|\d+ tokens read in .* 3 generated/);
+    expect(err).toMatch(/\d+ tokens read in .* 3 generated, [\d.]+ tokens\/s/);
+    const one = await kvsift(['generate', 'demo', '--raw', '-p', 'The lake was', '--max-tokens', '1']);
+    expect(one.err).toMatch(/ 1 generated\n$/);
   });
 });
 
