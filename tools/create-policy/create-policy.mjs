@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// Starts a policy. In the kvsift repository: pnpm create:policy my-policy makes packages/policy-my-policy. Elsewhere: npm create @kvsift/policy my-policy makes ./my-policy.
+// Starts a policy. In the kvsift repository: npm run create:policy my-policy makes packages/policy-my-policy. Elsewhere: npm create @kvsift/policy my-policy makes ./my-policy.
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
@@ -28,8 +28,9 @@ try {
 const packageName = inside ? `@kvsift/policy-${name}` : `kvsift-policy-${name}`;
 const target = inside ? join(root, 'packages', `policy-${name}`) : resolve(name);
 const biome = join(root, 'node_modules/.bin/biome');
+const pnpm = inside && `npx ${JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).packageManager}`;
 if (inside && !existsSync(biome)) {
-  console.error('nothing is installed here yet: npx pnpm@10.34.9 install');
+  console.error(`nothing is installed here yet: ${pnpm} install`);
   process.exit(2);
 }
 if (existsSync(target)) {
@@ -45,8 +46,10 @@ function write(path, text) {
 const json = (value) => `${JSON.stringify(value, null, 2)}\n`;
 
 if (inside) {
-  const run = (...args) => execFileSync(process.execPath, args, { cwd: root, stdio: 'inherit' });
-  run('tools/workspace/new-package.mjs', `packages/policy-${name}`, 'An eviction policy.', '@kvsift/policy', '@kvsift/tensor');
+  // Quiet: it says what comes next after a new package, here it is more.
+  const script = join(root, 'tools/workspace/new-package.mjs');
+  const args = [script, `packages/policy-${name}`, 'An eviction policy.', '@kvsift/policy', '@kvsift/tensor'];
+  execFileSync(process.execPath, args, { stdio: ['ignore', 'ignore', 'inherit'] });
   const path = join(target, 'package.json');
   const { dependencies, publishConfig, ...manifest } = JSON.parse(readFileSync(path, 'utf8'));
   const devDependencies = { '@kvsift/backend-reference': 'workspace:*', '@kvsift/policy-testkit': 'workspace:*' };
@@ -57,9 +60,9 @@ if (inside) {
   write('tsconfig.json', json(standaloneConfig));
 }
 for (const [path, text] of Object.entries(policyFiles({ packageName, name, symbol }))) write(path, text);
-if (inside) execFileSync(biome, ['check', '--write', '--log-level=none', target], { cwd: root });
+if (inside) execFileSync(biome, ['check', '--write', '--log-level=none', target], { cwd: root, stdio: 'ignore' });
 console.log(
   inside
-    ? `next: npx pnpm@10.34.9 install && node tools/policies/catalogue.mjs && npx pnpm@10.34.9 install && node tools/workspace/sync.mjs\n      npx vitest run packages/policy-${name}/`
+    ? `next: ${pnpm} install && node tools/policies/catalogue.mjs && ${pnpm} install && node tools/workspace/sync.mjs\n      npx vitest run packages/policy-${name}/`
     : `next: cd ${name} && npm install && npm test\n      then: kvsift eval run --policy ./${name} ... after npm run build`,
 );

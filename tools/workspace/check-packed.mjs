@@ -89,4 +89,18 @@ function install(home, tarballs) {
   }
   checkSnippets(home, check);
   check('kvsift --version outside the workspace', join(home, 'node_modules/.bin/kvsift'), ['--version'], home);
+  createPolicy(home);
+}
+
+/** A policy that `npm create @kvsift/policy` starts: it compiles, and the command runs it. */
+function createPolicy(home) {
+  const bin = (name) => join(home, 'node_modules/.bin', name);
+  check('create-policy outside the workspace', bin('create-policy'), ['my-policy'], home);
+  const types = ['--typeRoots', join(root, 'node_modules/@types')];
+  const noTests = { extends: './tsconfig.json', exclude: ['**/*.test.ts'] }; // vitest is not installed there
+  writeFileSync(join(home, 'my-policy/tsconfig.build.json'), JSON.stringify(noTests));
+  const compiler = join(root, 'node_modules/typescript/bin/tsc');
+  check('a new policy compiles', process.execPath, [compiler, '-p', 'my-policy/tsconfig.build.json', ...types], home);
+  const generate = ['generate', 'demo', '-p', 'word '.repeat(40), '--policy', './my-policy', '--budget', '50%'];
+  check('kvsift generate with a new policy', bin('kvsift'), generate, home);
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // Creates a uniform library package: node tools/workspace/new-package.mjs packages/name "One sentence." [@kvsift/dep ...]
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -51,4 +51,5 @@ for (const [path, text] of Object.entries(files)) {
   mkdirSync(join(target, '..'), { recursive: true });
   if (!existsSync(target)) writeFileSync(target, text);
 }
-console.log(`created ${name} in ${folder}; next: pnpm install && node tools/workspace/sync.mjs`);
+const { packageManager } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+console.log(`created ${name} in ${folder}; next: npx ${packageManager} install && node tools/workspace/sync.mjs`);

@@ -74,8 +74,17 @@ describe('inspect retention', () => {
     const { tokens, kept } = JSON.parse(json.out) as { tokens: string[]; kept: number[][][] };
     const last = tokens.length;
     expect(kept[0]?.[0]).toEqual([0, 1, last - 4, last - 3, last - 2, last - 1]);
-    await kvsift(['inspect', 'retention', 'demo', ...text, ...policy, '--html', 'kept.html']);
+    expect(await kvsift(['inspect', 'retention', 'demo', ...text, ...policy, '--html', 'kept.html', '--json'])).toEqual(json);
     expect(await readFile(join(folder, 'kept.html'), 'utf8')).toContain('kept by ');
+  });
+
+  it('ends as an interrupted command does', async () => {
+    await writeFile(join(folder, 'long.txt'), 'The river runs. '.repeat(900));
+    const args = ['inspect', 'retention', 'demo', '-f', 'long.txt', '--backend', 'reference', ...policy];
+    const child = spawn(process.execPath, [cli, ...args], { cwd: folder, stdio: ['ignore', 'ignore', 'pipe'] });
+    const ended = new Promise((resolve) => child.on('close', resolve));
+    child.stderr.once('data', () => child.kill('SIGINT'));
+    expect(await ended).toBe(4);
   });
 
   it('counts what ThinK keeps at reduced width', async () => {
@@ -138,7 +147,9 @@ describe('generate', () => {
     const { code, out, err } = await kvsift(['generate', 'demo', '--raw', '-f', '-', '--max-tokens', '3'], 'The lake was');
     expect(code).toBe(0);
     expect(out.length).toBeGreaterThan(1);
-    expect(err).toMatch(/3 tokens read|\d+ tokens read in .* 3 generated/);
+    expect(err).toMatch(/\d+ tokens read in .* 3 generated, [\d.]+ tokens\/s/);
+    const one = await kvsift(['generate', 'demo', '--raw', '-p', 'The lake was', '--max-tokens', '1']);
+    expect(one.err).toMatch(/ 1 generated\n$/);
   });
 });
 
@@ -159,6 +170,7 @@ describe('bad input: one clear line, an exit code, nothing written', () => {
 
   const long = 'word '.repeat(9000);
   const kept = ['-p', 'x', '--policy', 'snapkv', '--budget', '20%'];
+  const run = ['eval', 'run', '--out', 'run', '--model', 'demo', '--suite', 'facts'];
   const small = ['--model', 'demo', '--policy', 'snapkv', '--budget', '20%', '--suite', 'facts'];
   it.each<[what: string, args: readonly string[], code: number, message: RegExp, input?: string]>([
     ['a missing model', ['generate', 'missing.gguf', '--prompt', 'x'], 3, /missing\.gguf/],
@@ -209,7 +221,8 @@ describe('bad input: one clear line, an exit code, nothing written', () => {
     ['a policy to inspect without a budget', ['inspect', 'demo', '--policy', 'snapkv'], 2, /--policy snapkv needs a budget/],
     ['a chat with a model without a template', ['chat', 'demo'], 3, /chat template/],
     ['an address that is none', ['worker', '--redis', 'nonsense'], 2, /--redis.*redis:\/\/127/],
-    ['a run of nothing', ['eval', 'run', '--out', 'run', '--model', 'demo'], 2, /--policy, --budget, --suite/],
+    ['a run of nothing', ['eval', 'run', '--out', 'run', '--model', 'demo'], 2, /--policy, --suite/],
+    ['a run without the budget that it needs', [...run, '--policy', 'snapkv'], 2, /snapkv needs budgets: 512/],
     ['a report that cannot be written', ['demo', '--report', 'none/report.html'], 3, /none\/report.html cannot be written/],
     [
       'a page that cannot be written',

@@ -14,7 +14,7 @@ import { interruption } from './interruption.js';
 import { modelPath } from './model-path.js';
 import { checkFolder } from './output-paths.js';
 import { Progress } from './progress.js';
-import { sharedRequests, shareRun } from './shared-evaluation.js';
+import { connectionRemark, sharedRequests, shareRun } from './shared-evaluation.js';
 import { dataOptions, makeSuite, withAbsolutePaths } from './suites.js';
 import { codeFolder, version } from './version.js';
 
@@ -38,11 +38,16 @@ export async function evaluate(settings: RunConfig, folder: string, options: Eva
   const config = withAbsolutePaths(settings);
   using progress = new Progress(options.quiet);
   const registry = await registryFor(config.policies, allPolicies());
-  const onRefused = (worker: string, reason: string) => progress.remark(`worker ${worker} takes no part: ${reason}`);
-  await using shared =
-    options.redis === undefined ? undefined : await shareRun(options.redis, folder, config, registry, onRefused);
-  if (shared) progress.remark(`${await shared.workers()} workers are there; more with: kvsift worker --redis ${options.redis}`);
   const finish = interruption();
+  await using shared =
+    options.redis === undefined
+      ? undefined
+      : await shareRun(options.redis, folder, config, registry, {
+          finish,
+          onRefused: (worker, reason) => progress.remark(`worker ${worker} takes no part: ${reason}`),
+          onConnection: (isThere) => progress.remark(connectionRemark(isThere)),
+        });
+  if (shared) progress.remark(`${await shared.workers()} workers are there; more with: kvsift worker --redis ${options.redis}`);
   progress.step('looking at models and samples');
   const outcome = await runEvaluation(config, folder, {
     registry,

@@ -1,5 +1,5 @@
-import { access, constants, stat } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
+import { access, constants, mkdtemp, rmdir, stat } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
 import { KvsiftError } from '@kvsift/tensor';
 
 /** What the system said about a file, as an error of kvsift that names it where the system does; any other error as it is. */
@@ -37,9 +37,11 @@ export async function checkFolder(path: string): Promise<void> {
     const found = await stat(place).catch(() => undefined);
     if (found === undefined && place !== dirname(place)) continue;
     if (!found?.isDirectory()) throw unwritable(path, `${place} is a file, expected a folder`);
-    await access(place, constants.W_OK).catch((cause: Error) => {
+    // Asking for rights is not enough: below /proc nothing can be made, and Node tries it for ever (`mkdir` with `recursive`).
+    const trial = await mkdtemp(join(place, '.kvsift-')).catch((cause: Error) => {
       throw unwritable(path, cause.message, cause);
     });
+    await rmdir(trial);
     return;
   }
 }

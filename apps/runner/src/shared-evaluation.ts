@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { currentCommit, type RunConfig } from '@kvsift/eval';
-import type { SharedRun } from '@kvsift/eval-queue';
+import type { SharedRun, SharedRunOptions } from '@kvsift/eval-queue';
 import { formatPolicy, outsideVersions, type PolicyRegistry } from '@kvsift/policy';
 import { KvsiftError } from '@kvsift/tensor';
 import { codeFolder, version } from './version.js';
@@ -16,7 +16,7 @@ export async function shareRun(
   folder: string,
   { backend, kvType, policies }: RunConfig,
   registry: PolicyRegistry,
-  onRefused: (worker: string, reason: string) => void,
+  options: Pick<SharedRunOptions, 'finish' | 'onRefused' | 'onConnection'>,
 ): Promise<SharedRun> {
   const facts = { kvsift: version(), commit: await currentCommit(codeFolder), backend, kvType: kvType ?? null };
   // The client of the queue takes as long to load as all the rest of a run that shares nothing.
@@ -28,8 +28,13 @@ export async function shareRun(
     facts,
     policies: parsed.map((policy) => formatPolicy(policy)),
     outside: Object.assign({}, ...parsed.map((policy) => outsideVersions(policy, registry))),
-    onRefused,
+    ...options,
   });
+}
+
+/** What runs and workers say of their queue. */
+export function connectionRemark(isThere: boolean): string {
+  return isThere ? 'the queue answers again' : 'the queue does not answer: waiting for it; Ctrl-C stops';
 }
 
 /** The name of a folder's run in the queue: made once, kept in the folder. */

@@ -16,6 +16,7 @@ export type Isa =
   | 'neon-dotprod'
   | 'neon-i8mm';
 
+/** How `createCpuBackend` computes; what is left out suits the machine. */
 export interface CpuBackendOptions {
   /** Threads that compute. Default: the CPUs that this process may use (affinity and cgroup quota). */
   readonly threads?: number;

@@ -2,6 +2,7 @@ import { AddonBackend, addonError, SplitBackend } from '@kvsift/native-addon';
 import { type Backend, KvsiftError } from '@kvsift/tensor';
 import { loadAddon } from './locate-addon.js';
 
+/** On which GPUs `createCudaBackend` computes, and how. */
 export interface CudaBackendOptions {
   /** Number of the GPU among those that the process may use (CUDA_VISIBLE_DEVICES). Default 0. */
   readonly device?: number;

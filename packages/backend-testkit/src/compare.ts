@@ -16,7 +16,7 @@ export type Closeness =
   | { readonly absolute?: number; readonly relative?: number; readonly ofLargest?: number }
   | { readonly bounds: ArrayLike<number> };
 
-/** @throws Error that names the worst element and its place */
+/** Compares what a backend gave with what it must give: dtype, shape, kind of array, each element. @throws Error that names the worst element and its place */
 export function compare(name: string, actual: Numbers, expected: Numbers, closeness: Closeness): void {
   if (actual.dtype !== expected.dtype || !sameShape(actual.shape, expected.shape)) {
     const [is, wanted] = [actual, expected].map(({ dtype, shape }) => `${dtype} ${formatShape(shape)}`);

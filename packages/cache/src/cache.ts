@@ -96,6 +96,7 @@ export class KvCache implements Disposable {
     this.#layers[index] = layer;
   }
 
+  /** What all layers hold together. */
   statistics(): CacheStatistics {
     const total = { bytes: 0, entryBytes: 0, entries: 0, seen: this.seen };
     for (const layer of this.#layers) {
@@ -134,6 +135,7 @@ export class KvCache implements Disposable {
     this.nextPosition -= tokens;
   }
 
+  /** Frees all layers; those of forks stay. */
   dispose(): void {
     this.#layers.forEach((layer, index) => {
       layer?.dispose();

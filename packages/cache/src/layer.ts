@@ -39,6 +39,7 @@ export interface LayerCache extends Disposable {
   rollback(rows: number): void;
   /** A second owner of the same memory; whoever changes it first copies. */
   fork(): LayerCache;
+  /** Gives up this owner’s part; the memory goes with its last owner. Twice is as once. */
   dispose(): void;
 }
 

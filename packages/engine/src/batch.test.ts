@@ -150,6 +150,21 @@ describe('a batch', () => {
     }
   });
 
+  it('goes on where an answer before has ended, whose last token nobody has fed', async () => {
+    const expected = await alone(8);
+    const sessions = await begin();
+    const together: number[][] = prompts.map(() => []);
+    for (const [index, session] of sessions.entries()) {
+      if (index === 0) continue;
+      for await (const { id } of session.generate({ ...free, maxTokens: index })) together[index]?.push(id);
+    }
+    for (const maxTokens of [2, 3]) {
+      for await (const { id, session } of generateBatch(model.decoder, sessions, { ...free, maxTokens }))
+        together[session]?.push(id);
+    }
+    for (const [index, ids] of together.entries()) expect(ids).toEqual(expected[index]?.slice(0, 5 + index));
+  });
+
   it('frees what it held', async () => {
     await backend.finish();
     const before = backend.memory().bytes;

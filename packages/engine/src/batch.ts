@@ -1,5 +1,6 @@
 import type { DecoderModel } from '@kvsift/models';
 import { KvsiftError } from '@kvsift/tensor';
+import { throwIfAborted } from './abort.js';
 import type { Answer, Chunk, GenerateOptions } from './answer.js';
 import { BatchStepper } from './batch-stepper.js';
 import type { Session } from './session.js';
@@ -39,11 +40,13 @@ export async function* generateBatch(
   let active = sessions.map((session, index): Member => ({ session, index, answer: session.startAnswer(each[index] ?? {}) }));
   const stepper = new BatchStepper(decoder);
   try {
+    // What an answer before has left: its last token is fed when the next one is needed.
+    while (active.some(({ session }) => session.frontier.unfed.length > 0)) {
+      throwIfAnyAborted(active);
+      await stepper.step(sessions);
+    }
     while (active.length > 0) {
-      for (const { answer } of active) {
-        if (answer.options.signal?.aborted)
-          throw new KvsiftError('aborted', 'generation was aborted', {}, { cause: answer.options.signal.reason });
-      }
+      throwIfAnyAborted(active);
       const going: Member[] = [];
       for (const [row, { token, drawing }] of (await stepper.draw(active)).entries()) {
         const member = active[row];
@@ -60,6 +63,10 @@ export async function* generateBatch(
     for (const { session } of active) session.leave();
     stepper[Symbol.dispose]();
   }
+}
+
+function throwIfAnyAborted(active: readonly Member[]): void {
+  for (const { answer } of active) throwIfAborted(answer.options.signal, 'generation');
 }
 
 function isList(options: GenerateOptions | readonly GenerateOptions[]): options is readonly GenerateOptions[] {

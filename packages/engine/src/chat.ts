@@ -80,6 +80,7 @@ export class Chat implements Disposable {
     }
   }
 
+  /** Frees the session of the chat; an answer that is being generated ends with `disposed`. */
   dispose(): void {
     this.#session.dispose();
   }

@@ -18,6 +18,7 @@ export class LogitsRow {
     return this.#made;
   }
 
+  /** Frees the row where it was made. */
   dispose(): void {
     this.#made?.dispose();
   }

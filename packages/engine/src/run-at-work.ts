@@ -1,4 +1,4 @@
-import type { PolicyRun, RunMemory } from '@kvsift/policy';
+import { joinMemories, noMemory, type PolicyRun, type RunMemory } from '@kvsift/policy';
 import { KvsiftError } from '@kvsift/tensor';
 
 /** True where a policy has something to do once the prompt has been read. */
@@ -7,12 +7,12 @@ function worksOn(run: PolicyRun): boolean {
 }
 
 /**
- * What a session file must hold of a policy at work; undefined where the prompt was all it had to do with.
+ * What a session file must hold of a policy at work and of what it observes; undefined where the prompt was all it had to do with.
  * @throws KvsiftError `unsupported` where it cannot tell
  */
-export function memoryOf(run: PolicyRun | undefined): RunMemory | undefined {
+export function memoryOf(run: PolicyRun | undefined, window: RunMemory | undefined): RunMemory | undefined {
   if (run === undefined || !worksOn(run)) return undefined;
-  if (run.memory !== undefined) return run.memory;
+  if (run.memory !== undefined) return joinMemories({ policy: run.memory, window: window ?? noMemory });
   throw new KvsiftError(
     'unsupported',
     'this policy works on while tokens are decoded and does not say what a file must hold of it',

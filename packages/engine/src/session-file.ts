@@ -1,10 +1,11 @@
 import { dumpLayer, type KvCache } from '@kvsift/cache';
-import type { SavedState } from '@kvsift/policy';
+import { type EvictionPolicy, formatPolicy, type SavedState } from '@kvsift/policy';
 import { type DType, type HostArray, KvsiftError, type KvType, type Tensor } from '@kvsift/tensor';
 import { openWeights, type WeightFile, writeSafetensors } from '@kvsift/weights';
 import { z } from 'zod';
 import { layerDumps, malformed, type SavedLayers } from './saved-layers.js';
 import { type Content, digestOf, type FileType, firstNotFinite, fromFile, isFileType, toFile } from './session-content.js';
+import type { SessionModel } from './session-options.js';
 
 const version = 3;
 
@@ -15,6 +16,15 @@ export interface SessionIdentity {
   /** Policy expression, or `none`. */
   readonly policy: string;
   readonly kvType: KvType;
+}
+
+/** What a session that is saved or restored is of. */
+export async function sessionIdentity(
+  model: Pick<SessionModel, 'fingerprint'>,
+  policy: EvictionPolicy | undefined,
+  kvType: KvType,
+): Promise<SessionIdentity> {
+  return { model: await model.fingerprint(), policy: policy === undefined ? 'none' : formatPolicy(policy), kvType };
 }
 
 const count = z.number().int().min(0);

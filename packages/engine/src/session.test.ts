@@ -289,6 +289,24 @@ describe('a session refuses', () => {
     await expect(session.prefill([1, 2], { signal: AbortSignal.abort() })).rejects.toEqual(code('aborted'));
     expect([...(await session.force(4))]).toEqual([...expected]);
   });
+
+  it.each(['decoding(h2o(window=2))', 'decoding(scissorhands)', 'decoding(snapkv(window=4))', 'threshold(knorm, threshold=-4)'])(
+    'go on as before where a policy that works on while decoding had noted half of what was read: %s',
+    async (policy) => {
+      using session = model.session({ policy: allPolicies().parse(policy), budget: 12 });
+      await session.prefill(prompt);
+      await session.force(3);
+      using untouched = session.fork();
+      for (const share of [0, 0.3]) {
+        const controller = new AbortController();
+        const onProgress = (done: number, total: number) => done > share * total && controller.abort();
+        if (share === 0) controller.abort();
+        await expect(session.prefill(prompt, { signal: controller.signal, onProgress })).rejects.toEqual(code('aborted'));
+      }
+      for (const id of [4, 5]) expect([...(await session.force(id))]).toEqual([...(await untouched.force(id))]);
+      expect({ ...session.statistics(), bytes: 0 }).toEqual({ ...untouched.statistics(), bytes: 0 });
+    },
+  );
 });
 
 describe('a batch', () => {

@@ -1,10 +1,11 @@
 import type { CacheStatistics, KvCache } from '@kvsift/cache';
-import { formatPolicy, joinMemories, noMemory, type PolicyRun, type RunMemory } from '@kvsift/policy';
+import type { PolicyRun } from '@kvsift/policy';
 import { type KvStorage, KvsiftError, type Tensor } from '@kvsift/tensor';
 import { throwIfAborted } from './abort.js';
 import { Answer, type Chunk, type Drawn, type GenerateOptions } from './answer.js';
 import { beginPolicy, defaultKvType, makeCache } from './begin.js';
 import { checkSessionOptions } from './check-options.js';
+import { following } from './following.js';
 import { Frontier } from './frontier.js';
 import { Gate } from './gate.js';
 import { withHeld } from './held.js';
@@ -20,8 +21,8 @@ import { readRetained } from './retained.js';
 import { demandRollback, forkRun, memoryOf } from './run-at-work.js';
 import { type Drawing, drawTokens, samplingRule } from './sampling.js';
 import { readPrompt } from './segments.js';
-import { DecodeWindow, type Sequence } from './sequence.js';
-import { readSessionFile, type SessionIdentity, writeSessionFile } from './session-file.js';
+import { DecodeWindow, type Follower, type Sequence } from './sequence.js';
+import { readSessionFile, sessionIdentity, writeSessionFile } from './session-file.js';
 import type { PrefillInput, SessionModel, SessionOptions } from './session-options.js';
 import { Stepper } from './stepper.js';
 import { withWhatFits } from './what-fits.js';
@@ -93,15 +94,16 @@ export class Session implements Disposable {
       const { decoder } = this.model;
       const before = decoder.backend.memory().bytes;
       this.#ropeLength = Math.max(this.#ropeLength, this.#cache.nextPosition + all.length);
-      const circumstances = { ...this.#identity, signal, expectedLength: this.#ropeLength };
+      const follower = this.#run && this.#window && { run: this.#run, window: this.#window };
       const compensation = first ? undefined : this.#run?.compensation;
+      const circumstances = { ...this.#identity, signal, expectedLength: this.#ropeLength };
       const branch = {
         cache: this.#cache,
         ...this.#identity,
         ...(first && this.#run && { run: this.#run }),
-        ...(this.#run && this.#window && { follower: { run: this.#run, window: this.#window } }),
+        ...(follower && { follower }),
       };
-      using last = await restoring(this.#cache, first ? () => this.#forgetPolicy() : undefined, async () => {
+      const reading = async () => {
         const rest = { ...options, ...circumstances, ...(compensation && { compensation }) };
         const hidden = await work(branch, all, rest).catch((error: unknown) => {
           throw first
@@ -113,7 +115,10 @@ export class Session implements Disposable {
         using owned = hidden;
         await reread(decoder, this.#cache, all, again, (text) => encode(this.model, text, false), circumstances);
         return decoder.backend.reshape(owned, owned.shape);
-      });
+      };
+      using last = await following(decoder.backend, first ? undefined : follower, this.#goBack, () =>
+        restoring(this.#cache, first ? () => this.#forgetPolicy() : undefined, reading),
+      );
       const logits = LogitsRow.of(decoder.logits(last));
       this.frontier.reach(logits);
       await logits.tensor.read();
@@ -269,7 +274,7 @@ export class Session implements Disposable {
     await this.#gate.run(async () => {
       this.#withdraw();
       if (this.#cache.seen === 0) throw new KvsiftError('invalid_argument', 'nothing to save: call prefill first');
-      const run = this.#memory()?.save();
+      const run = memoryOf(this.#run, this.#window)?.save();
       const progress = {
         seen: this.#cache.seen,
         nextPosition: this.#cache.nextPosition,
@@ -293,7 +298,7 @@ export class Session implements Disposable {
       const shape = modelShape(decoder.config, this.#storage, this.options.trackPositions);
       await restoreSaved(path, saved, this.#cache, this.model, shape, (promptLength) => {
         this.#begin(promptLength);
-        return { run: this.#run, memory: this.#memory() };
+        return { run: this.#run, memory: memoryOf(this.#run, this.#window) };
       });
       const { progress, logits } = saved;
       this.#ropeLength = progress.ropeLength;
@@ -303,20 +308,7 @@ export class Session implements Disposable {
     });
   }
 
-  /** What a file must hold of the policy at work and of what it observes. */
-  #memory(): RunMemory | undefined {
-    const policy = memoryOf(this.#run);
-    return policy && joinMemories({ policy, window: this.#window ?? noMemory });
-  }
-
-  async #owner(): Promise<SessionIdentity> {
-    const { policy } = this.options;
-    return {
-      model: await this.model.fingerprint(),
-      policy: policy === undefined ? 'none' : formatPolicy(policy),
-      kvType: this.#storage.dtype,
-    };
-  }
+  #owner = () => sessionIdentity(this.model, this.options.policy, this.#storage.dtype);
 
   /**
    * Positions in the text, of the prompt's tokens and of those decoded since, that each KV head of a layer still holds, ascending. Needs `trackPositions`,
@@ -339,6 +331,14 @@ export class Session implements Disposable {
     this.#forgetPolicy();
     this.#cache.dispose();
   }
+
+  /** After a reading that failed: the policy as it was before. One that cannot be copied has noted half of what was read: the session ends. */
+  readonly #goBack = (kept: Follower | undefined, error: unknown): void => {
+    if (kept === undefined) this.#gate.close(error);
+    this.#forgetPolicy();
+    this.#run = kept?.run;
+    this.#window = kept?.window;
+  };
 
   #forgetPolicy(): void {
     this.#window?.[Symbol.dispose]();

@@ -12,7 +12,7 @@ export interface LongBenchRow {
   readonly length: number;
 }
 
-/** @throws KvsiftError `data_malformed` with file, line and field */
+/** Takes from a line of `path` what LongBench scores, checked. @throws KvsiftError `data_malformed` with file, line and field */
 export function parseRow(path: string, row: JsonRow): LongBenchRow {
   const fields = new RowFields(path, row);
   const { all_classes: classes, _id: id } = row.value;

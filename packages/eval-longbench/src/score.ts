@@ -60,6 +60,7 @@ export function taskScore(scores: readonly number[]): number | null {
 
 /** The length buckets of LongBench-E, by the row's `length`: words, or characters in Chinese. */
 export const LENGTH_BUCKETS = ['0-4k', '4-8k', '8k+'] as const;
+/** One of `LENGTH_BUCKETS`. */
 export type LengthBucket = (typeof LENGTH_BUCKETS)[number];
 
 /** Bucket of a row: below 4,000, below 8,000, the rest. */

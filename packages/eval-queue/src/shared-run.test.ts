@@ -247,10 +247,10 @@ describe.skipIf(binary === undefined)(
         return told;
       };
       const refused = await work(known, 'refused');
-      expect(refused).toMatchObject([{ type: 'refused', mixable: false, reason: expect.stringContaining('mine') }]);
+      expect(refused).toMatchObject([{ type: 'refused', lacks: 'policy', reason: expect.stringContaining('mine') }]);
       const other = { ...registry, versions: new Map([['mine', '1.0.1 bbbbbbbbbbbb']]) };
       expect(await work(other, 'refused')).toMatchObject([
-        { type: 'refused', mixable: true, reason: 'policies.mine: "1.0.0 aaaaaaaaaaaa" and "1.0.1 bbbbbbbbbbbb"' },
+        { type: 'refused', lacks: 'likeness', reason: 'policies.mine: "1.0.0 aaaaaaaaaaaa" and "1.0.1 bbbbbbbbbbbb"' },
       ]);
       const same = { ...registry, versions: new Map(Object.entries(outside)) };
       expect((await work(same, 'answered')).map(({ type }) => type)).toContain('answered');

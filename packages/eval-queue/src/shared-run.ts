@@ -4,7 +4,7 @@ import type { AnswerRequest, EngineAnswer, EvalEngine, ModelSetting } from '@kvs
 import { type ErrorCode, KvsiftError } from '@kvsift/tensor';
 import { Queue, Job as QueuedJob, QueueEvents } from 'bullmq';
 import type { Redis } from 'ioredis';
-import { connect } from './connection.js';
+import { connect, farewell } from './connection.js';
 import { decodeOutcome, encodeJob, type Outcome, type Job as QueuedRequest, type RunRecord } from './protocol.js';
 import { queueName, RunList } from './run-list.js';
 
@@ -28,6 +28,10 @@ export interface SharedRunOptions {
   readonly backoff?: number;
   /** Milliseconds between looks at what should have been announced. Default 5000. */
   readonly sweep?: number;
+  /** Once it fires, a server that has gone is no longer waited for. */
+  readonly finish?: AbortSignal;
+  /** Told that the server has gone (false): the run waits for it; and that it answers again (true). */
+  readonly onConnection?: (isThere: boolean) => void;
 }
 
 /**
@@ -44,6 +48,7 @@ export class SharedRun implements AsyncDisposable {
     private readonly redis: Redis,
     private readonly queue: Queue,
     private readonly events: QueueEvents,
+    private readonly over: AbortController,
   ) {
     const settle = ({ jobId }: { readonly jobId: string }) => this.#look(jobId).catch(() => {});
     events.on('completed', settle);
@@ -55,11 +60,15 @@ export class SharedRun implements AsyncDisposable {
 
   /** @throws KvsiftError `queue_unavailable`, `invalid_argument` */
   static async open(options: SharedRunOptions): Promise<SharedRun> {
-    const redis = await connect(options.url);
+    const { finish, onConnection } = options;
+    const over = new AbortController();
+    const isOver = () => over.signal.aborted || finish?.aborted === true;
+    const redis = await connect(options.url, { isOver, ...(onConnection && { onChange: onConnection }) });
     const queue = new Queue(queueName(options.run), { connection: redis });
-    const events = new QueueEvents(queueName(options.run), { connection: redis.duplicate() });
+    // A short wait: a server that has gone holds the process for as long.
+    const events = new QueueEvents(queueName(options.run), { connection: redis.duplicate(), blockingTimeout: 2000 });
     await events.waitUntilReady();
-    return new SharedRun(options, redis, queue, events);
+    return new SharedRun(options, redis, queue, events, over);
   }
 
   /** An engine that has its answers computed elsewhere; the given one tokenises and tells facts. */
@@ -90,8 +99,8 @@ export class SharedRun implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.events.close();
-    await this.queue.close();
+    this.over.abort();
+    await farewell(this.redis, () => Promise.all([this.events.close(), this.queue.close()]));
     this.redis.disconnect();
   }
 

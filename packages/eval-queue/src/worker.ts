@@ -5,7 +5,7 @@ import { outsideVersions, type PolicyRegistry } from '@kvsift/policy';
 import { isKvsiftError, KvsiftError } from '@kvsift/tensor';
 import { Queue, type Job as QueuedJob, Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
-import { connect } from './connection.js';
+import { connect, farewell } from './connection.js';
 import { decodeJob, type Outcome, type RunRecord } from './protocol.js';
 import { queueName, RunList, unsettled } from './run-list.js';
 import { tries } from './shared-run.js';
@@ -13,9 +13,13 @@ import { tries } from './shared-run.js';
 /** What a worker tells while it works. */
 export type WorkerEvent =
   | { readonly type: 'joined' | 'left'; readonly run: string }
-  /** A run that this worker must not take part in: its code or model would answer otherwise. */
-  /** `mixable`: `mix` would have it take part all the same. */
-  | { readonly type: 'refused'; readonly run: string; readonly reason: string; readonly mixable: boolean }
+  /** The server has gone, and is waited for; it answers again. */
+  | { readonly type: 'lost' | 'back' }
+  /**
+   * A run that this worker cannot take part in, as a policy is missing or a model cannot be opened here, or must not, as its code or model would answer otherwise: that `mix`
+   * allows all the same.
+   */
+  | { readonly type: 'refused'; readonly run: string; readonly reason: string; readonly lacks: 'policy' | 'model' | 'likeness' }
   | { readonly type: 'reading'; readonly share: number }
   | { readonly type: 'answered'; readonly total: number; readonly seconds: number }
   /** This try failed; `left` more follow. */
@@ -47,11 +51,14 @@ const harmless = ['threads'];
 /**
  * Answers requests of shared runs until it is told to finish; a run with work to do goes before one without.
  * @returns number of requests answered
- * @throws KvsiftError `queue_unavailable`; those of `openEngine` where a model cannot be opened here
+ * @throws KvsiftError `queue_unavailable`
  */
 export async function runWorker(options: WorkerOptions): Promise<number> {
-  const { finish, once = false } = options;
-  const redis = await connect(options.url);
+  const { finish, once = false, onEvent } = options;
+  const redis = await connect(options.url, {
+    isOver: () => finish?.aborted === true,
+    onChange: (isThere) => onEvent?.({ type: isThere ? 'back' : 'lost' }),
+  });
   const board = new Board(redis);
   const count = { answered: 0 };
   try {
@@ -61,6 +68,9 @@ export async function runWorker(options: WorkerOptions): Promise<number> {
       else if (once && (await board.isEmpty())) break;
       else await setTimeout(pollMilliseconds);
     }
+  } catch (error) {
+    // Told to finish while the server was away: what was in flight is another worker's, once the lease has ended.
+    if (!finish?.aborted || redis.status !== 'end') throw error;
   } finally {
     await board[Symbol.asyncDispose]();
     redis.disconnect();
@@ -129,19 +139,24 @@ async function takePart(
   const { lease = 30_000, finish, onEvent = () => {} } = options;
   const engines: EvalEngine[] = [];
   const id = `${hostname()}:${process.pid}`;
-  const refuse = async (reason: string, mixable: boolean) => {
+  const refuse = async (reason: string, lacks: (WorkerEvent & { type: 'refused' })['lacks']) => {
     await board.refuse(run.run, id, reason);
-    onEvent({ type: 'refused', run: run.run, reason, mixable });
+    onEvent({ type: 'refused', run: run.run, reason, lacks });
   };
   const lacking = run.policies.flatMap((policy) => lack(policy, options.registry));
-  if (lacking.length > 0) return refuse(lacking.join('; '), false);
+  if (lacking.length > 0) return refuse(lacking.join('; '), 'policy');
   try {
     for (const { facts: _facts, path, name, contextLength } of run.models) {
       const setting = { path, ...(name !== undefined && { name }), ...(contextLength !== undefined && { contextLength }) };
-      engines.push(await options.openEngine(setting, run));
+      try {
+        engines.push(await options.openEngine(setting, run));
+      } catch (error) {
+        if (!isKvsiftError(error)) throw error;
+        return await refuse(error.message, 'model');
+      }
     }
     const differing = options.mix ? [] : disagreement(run, engines, options);
-    if (differing.length > 0) return await refuse(differing.join('; '), true);
+    if (differing.length > 0) return await refuse(differing.join('; '), 'likeness');
     // The worker closes what it opens, not what it is given; an open connection keeps the process alive.
     using connection = disposable(redis.duplicate());
     const worker = new Worker(queueName(run.run), (job) => answer(job, engines, options, id, count), {
@@ -152,14 +167,19 @@ async function takePart(
       // The first loss of a lease is a try as well.
       maxStalledCount: tries - 1,
       drainDelay: 1,
+      // Its own 15 s are how long a server that has gone would hold the process.
+      runRetryDelay: 1000,
     });
     worker.on('error', () => {});
     worker.on('failed', (job, error) =>
       onEvent({ type: 'failed', message: error.message, left: tries - (job?.attemptsMade ?? tries) }),
     );
     onEvent({ type: 'joined', run: run.run });
-    while (!finish?.aborted && (await board.isWorthStaying(run.run))) await setTimeout(pollMilliseconds);
-    await worker.close();
+    try {
+      while (!finish?.aborted && (await board.isWorthStaying(run.run))) await setTimeout(pollMilliseconds);
+    } finally {
+      await farewell(redis, (force) => worker.close(force));
+    }
     onEvent({ type: 'left', run: run.run });
   } finally {
     for (const engine of engines) await engine[Symbol.asyncDispose]();

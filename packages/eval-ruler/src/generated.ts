@@ -28,7 +28,7 @@ export interface Generator {
   readonly available: number;
   /** Does what takes long before the first sample, a step at a time, so that timers and signals have their turns; `sample` does it without them where nobody has. */
   prepare?(): Promise<void>;
-  /** @throws KvsiftError `invalid_argument` where even the smallest sample is longer than the length asked for */
+  /** Sample number `index` from 0 on, the same whenever it is asked for; `tokens` is the length of its prompt. @throws KvsiftError `invalid_argument` where even the smallest sample is longer than the length asked for */
   sample(index: number): Generated & { readonly tokens: number };
 }
 

@@ -108,7 +108,7 @@ export async function* parseJsonLines<T>(
   }
 }
 
-/** @throws KvsiftError `file_not_found` for the first path that cannot be read, before anything is */
+/** Makes sure that files are there and may be read. @throws KvsiftError `file_not_found` for the first path that cannot be read, before anything is */
 export async function requireFiles(paths: readonly string[]): Promise<void> {
   for (const path of paths) {
     try {

@@ -8,7 +8,7 @@ export class RowFields {
     readonly row: JsonRow,
   ) {}
 
-  /** @throws KvsiftError `data_malformed`, always */
+  /** Refuses the row. @throws KvsiftError `data_malformed`, always, naming file, line, field, what was expected and what is there */
   reject(field: string, expected: string): never {
     const value = this.row.value[field];
     const got = value === undefined ? 'nothing' : JSON.stringify(value).slice(0, 60);
@@ -19,20 +19,24 @@ export class RowFields {
     });
   }
 
+  /** A field that must be there, whatever it holds. @throws KvsiftError `data_malformed` */
   value(field: string): JsonValue {
     return this.row.value[field] ?? this.reject(field, 'a value');
   }
 
+  /** A field that must hold a text. @throws KvsiftError `data_malformed` */
   string(field: string): string {
     const value = this.row.value[field];
     return typeof value === 'string' ? value : this.reject(field, 'a string');
   }
 
+  /** A field that must hold a finite number. @throws KvsiftError `data_malformed` */
   number(field: string): number {
     const value = this.row.value[field];
     return typeof value === 'number' && Number.isFinite(value) ? value : this.reject(field, 'a number');
   }
 
+  /** A field that must hold a list of texts. @throws KvsiftError `data_malformed` */
   strings(field: string): string[] {
     const value = this.row.value[field];
     return Array.isArray(value) && value.every((item) => typeof item === 'string')

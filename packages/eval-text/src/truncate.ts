@@ -1,6 +1,8 @@
 /** What truncation and the token-length searches need of a tokenizer. Ids carry no special tokens unless a suite says so. */
 export interface TextTokenizer {
+  /** Token ids of a text. */
   encode(text: string): readonly number[] | Int32Array;
+  /** Text of token ids. */
   decode(ids: readonly number[] | Int32Array): string;
 }
 

@@ -72,9 +72,9 @@ export interface Suite {
   readonly tasks: readonly string[];
   /** Names of the scoring rules, the default first. `fixed` is ours, the others reproduce the source that they are named after. */
   readonly profiles: readonly string[];
-  /** @throws KvsiftError for missing or malformed data (with file and line) and for tasks that the suite lacks, before the first sample where possible */
+  /** Samples in a fixed order, made or read as they are asked for. @throws KvsiftError for missing or malformed data (with file and line) and for tasks that the suite lacks, before the first sample where possible */
   samples(options?: SampleOptions): AsyncIterable<Sample>;
-  /** @throws KvsiftError `config_invalid` for an unknown profile or task */
+  /** Scores a text that a model gave as the answer to a sample. @throws KvsiftError `config_invalid` for an unknown profile or task */
   score(sample: Pick<Sample, 'task' | 'expected'>, prediction: string, profile?: string): Score;
   /** One summary per task, in the order of first appearance. Without it a table shows the plain mean of the scores. */
   aggregate?(results: readonly ScoredSample[], profile?: string): TaskSummary[];

@@ -7,6 +7,7 @@ import { windowed } from './windows.js';
 export interface GgufSource {
   /** Path, for messages. */
   readonly path: string;
+  /** Value of a metadata key, or undefined. */
   value(key: string): unknown;
   /** Values of a small f32 tensor, or undefined where the file has none of that name. */
   floats(name: string): Promise<Float32Array | undefined>;

@@ -77,6 +77,7 @@ export class DecoderLayer implements Disposable {
     return this.#feedForward(attended, apart);
   }
 
+  /** Frees the weights of the layer. */
   dispose(): void {
     for (const tensor of Object.values(this.weights) as Tensor[]) tensor.dispose();
   }

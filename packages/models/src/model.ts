@@ -133,6 +133,7 @@ export class DecoderModel implements Disposable {
     return loaded;
   }
 
+  /** Frees all weights and tables; sessions of the model are of no use afterwards. */
   dispose(): void {
     for (const layer of this.layers) layer.dispose();
     for (const tables of this.#ropes.values()) for (const { inverseFrequencies } of tables.values()) inverseFrequencies.dispose();

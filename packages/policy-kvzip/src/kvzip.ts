@@ -111,6 +111,7 @@ export class KvzipRun implements PolicyRun {
     return 'all';
   }
 
+  /** As `Reread.passes`: a passage of `chunk` tokens each, asked to be repeated. */
   passes(prompt: Int32Array, encode: (text: string) => Int32Array): Int32Array[] {
     const { chunk, prefix, suffix } = this.options;
     const starts = Array.from({ length: Math.ceil((prompt.length - prefix) / chunk) }, (_, index) => prefix + index * chunk);
@@ -127,6 +128,7 @@ export class KvzipRun implements PolicyRun {
     });
   }
 
+  /** As `Reread.look`: raises the scores of the passage by the attention that its repetition pays it. */
   async look(...[pass, view]: Parameters<Reread['look']>): Promise<void> {
     const part = this.#parts[pass];
     if (part === undefined) return;
@@ -141,6 +143,7 @@ export class KvzipRun implements PolicyRun {
     }
   }
 
+  /** As `Reread.decide`: evicts the lowest scores of all layers together, or of each. */
   decide(...[backend]: Parameters<Reread['decide']>) {
     const { model, promptLength, budget, counting } = this.context;
     const { layerwise } = this.options;
@@ -159,6 +162,7 @@ export class KvzipRun implements PolicyRun {
     return evictLowest(backend, raised, model.kvHeads, { total, ...(layerwise && { perLayer }) });
   }
 
+  /** Lets go of the scores. */
   dispose(): void {
     this.scores.length = 0;
   }

@@ -18,6 +18,7 @@ export interface Subject {
 /** One invariant: `run` throws where it does not hold. */
 export interface Check {
   readonly name: string;
+  /** Runs the check. @throws Error that says what was expected and what the policy did */
   run(): Promise<void>;
 }
 

@@ -204,6 +204,7 @@ export interface PolicyRun extends Disposable {
   rollback?(tokens: number): void;
   /** What a saved session must hold of this run. Needed only with `decode`, `compensation` or `retrieval`. */
   readonly memory?: RunMemory;
+  /** Frees what the run holds. */
   dispose(): void;
 }
 
@@ -228,6 +229,6 @@ export interface EvictionPolicy {
   readonly traits?: readonly PolicyTrait[];
   /** True where the parameters alone say what is kept: such a policy may come without a budget. `definePolicy` says it of a wrapper whose wrapped policies all do. */
   readonly ignoresBudget?: boolean;
-  /** @throws KvsiftError `budget_invalid` where the budget cannot hold what the policy protects */
+  /** Starts a run for one sequence, before its prompt is read. @throws KvsiftError `budget_invalid` where the budget cannot hold what the policy protects */
   begin(context: SequenceContext): PolicyRun;
 }

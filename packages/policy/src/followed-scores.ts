@@ -23,6 +23,7 @@ export class FollowedScores {
     return this.layers.get(layer)?.shape[1] === length;
   }
 
+  /** Keeps the scores of a layer, f32 [kvHeads, length], beyond the call. */
   write({ layer, keep }: LayerView, scores: Tensor): void {
     this.layers.set(layer, keep(scores));
   }
@@ -44,6 +45,7 @@ export class FollowedScores {
     return new FollowedScores(this.layers.fork());
   }
 
+  /** Frees the scores of all layers. */
   dispose(): void {
     this.layers.dispose();
   }

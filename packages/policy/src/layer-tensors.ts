@@ -12,6 +12,7 @@ interface Shared {
 export class LayerTensors implements Disposable {
   readonly #layers = new Map<number, Shared>();
 
+  /** Tensor of a layer, owned by this. */
   get(layer: number): Tensor | undefined {
     return this.#layers.get(layer)?.tensor;
   }
@@ -69,6 +70,7 @@ export class LayerTensors implements Disposable {
     return twin;
   }
 
+  /** Gives up all tensors; those that a fork holds too stay. */
   dispose(): void {
     for (const layer of [...this.#layers.keys()]) this.#release(layer);
   }

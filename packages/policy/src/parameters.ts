@@ -77,7 +77,7 @@ export function completeParameters<S extends ParameterSchema>(
   return Object.fromEntries(values) as ParametersOf<S>;
 }
 
-/** @throws KvsiftError `policy_invalid` where a parameter names a layer that the model does not have */
+/** Checks a list of layers against the model, which is known once a run begins. @throws KvsiftError `policy_invalid` where a parameter names a layer that the model does not have */
 export function demandLayers(
   policy: string,
   parameter: string,

@@ -52,7 +52,7 @@ export function outsideVersions(policy: EvictionPolicy, registry: PolicyRegistry
   return found;
 }
 
-/** @throws KvsiftError `policy_invalid` where two policies or presets share a name */
+/** Policies and named expressions by name: what expressions are read with. @throws KvsiftError `policy_invalid` where two policies or presets share a name */
 export function createRegistry(factories: readonly AnyPolicyFactory[], presets: readonly Preset[] = []): PolicyRegistry {
   const names = [...factories.map(({ definition }) => definition.name), ...presets.map(({ name }) => name)];
   const twice = names.find((name, index) => names.indexOf(name) !== index);

@@ -40,6 +40,7 @@ export interface ExpectedTensor {
 export interface ExpectedNumbers {
   /** In words, behind "expected". */
   readonly are: string;
+  /** Whether `value`, number `at` of `data`, may be there. */
   fits(value: number, at: number, data: HostArray): boolean;
 }
 
@@ -56,7 +57,7 @@ export function hasEvicted({ model, lengths, seen }: Standing, layer: number): b
   return (lengths[layer] ?? 0) < seen && model.windows?.[layer] === undefined;
 }
 
-/** @throws KvsiftError `file_malformed` where the state has no such number, or one that cannot be */
+/** A number of a saved state, within a range that includes its ends. @throws KvsiftError `file_malformed` where the state has no such number, or one that cannot be */
 export function demandNumber(
   { numbers }: SavedState,
   name: string,
@@ -68,7 +69,7 @@ export function demandNumber(
   return malformed(name, `is ${value ?? 'missing'}`, `a ${kind} number, ${formatRange(range)}`);
 }
 
-/** @throws KvsiftError `file_malformed` where the state has no such tensor, or one that cannot be */
+/** A tensor of a saved state, of the dtype, shape and numbers that are expected. @throws KvsiftError `file_malformed` where the state has no such tensor, or one that cannot be */
 export function demandTensor({ tensors }: SavedState, name: string, expected: ExpectedTensor): SavedTensor {
   const tensor = tensors[name];
   const wanted = `${expected.dtype} [${expected.shape.map(formatRange).join(', ')}]`;
@@ -91,7 +92,7 @@ export function layersNamed(names: Readonly<Record<string, unknown>>, { model }:
   });
 }
 
-/** @throws KvsiftError `file_malformed` naming what a state holds and nobody knows */
+/** Refuses what a policy did not write. @throws KvsiftError `file_malformed` naming what a state holds and nobody knows */
 export function refuseOthers(state: SavedState, isKnown: (name: string) => boolean): void {
   const other = [...Object.keys(state.numbers), ...Object.keys(state.tensors)].find((name) => !isKnown(name));
   if (other !== undefined) malformed(other, 'is unknown', 'nothing of that name');

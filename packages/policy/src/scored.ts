@@ -34,6 +34,7 @@ export interface ScoreRun {
   fork?(): ScoreRun;
   /** Likewise, for sessions that are saved. */
   readonly memory?: RunMemory;
+  /** Frees the state, where there is some. */
   dispose?(): void;
 }
 
@@ -47,12 +48,14 @@ export interface Scoring {
   readonly protect: Protection;
   /** Which of equally scored entries are kept. Default: the earlier ones. */
   readonly ties?: Ties;
+  /** Entries that each layer keeps of the prompt. */
   allocate(context: SequenceContext): readonly LayerBudget[];
   /**
    * What an eviction while decoding leaves of a layer that holds `length` entries per head of `seen` tokens; 'all': it is not touched. Absent: what
    * `allocate` said.
    */
   remaining?(context: SequenceContext): (layer: number, length: number, seen: number) => LayerBudget | 'all';
+  /** Begins to score one sequence. */
   start(context: SequenceContext): ScoreRun;
 }
 

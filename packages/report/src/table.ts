@@ -71,6 +71,10 @@ function areMixed(rows: readonly SummaryRow[]): boolean {
 export function summaryTable(rows: readonly SummaryRow[], data?: Pick<ReportData, 'results' | 'manifests'>): Table {
   const shown = columns.filter((column) => column.shown(rows));
   const notes = ['Accuracy is the mean of n samples, its interval from 1,000 bootstrap resamples.'];
+  // Resampling equal scores gives an interval of no width, which reads as certainty. The rule of three says what it is worth.
+  if (rows.some(({ n, score }) => n > 0 && score.low === score.high)) {
+    notes.push('An interval of one number says that all n samples scored alike; the true mean may still lie about 3/n away.');
+  }
   if (rows.some(({ difference }) => difference !== undefined)) {
     notes.push('"Against full" compares sample by sample with the full cache; ~ marks what is within noise.');
   }

@@ -71,7 +71,9 @@ export interface BackendInfo {
 
 /** A recorded sequence of ops, run again with whatever its input tensors hold then. */
 export interface Program extends Disposable {
+  /** Enqueues the recorded ops again. */
   run(): void;
+  /** Frees the recording and the tensors that were made in it. */
   dispose(): void;
 }
 
@@ -100,6 +102,7 @@ export interface Backend extends AsyncDisposable {
   reshape(x: Tensor, shape: Shape): Tensor;
   /** Resolves when every op enqueued so far has run; rejects with the first error since the last call. */
   finish(): Promise<StreamMark>;
+  /** Bytes in use, and the most since the last `resetPeak`. */
   memory(): MemoryUse;
   /** Sets the peak to the bytes in use, in stream order. */
   resetPeak(): void;
@@ -180,6 +183,7 @@ export interface Backend extends AsyncDisposable {
   uniform(key: RandomKey, rows: number, columns: number): Tensor;
 
   // Algebra on f32 tensors of up to 4 axes
+  /** The op on each element. Result of the shape of x. */
   map(x: Tensor, op: UnaryOp): Tensor;
   /** Broadcasts as NumPy does. 'less' gives 1 or 0. */
   zip(a: Tensor, b: Tensor | number, op: BinaryOp): Tensor;
@@ -205,6 +209,7 @@ export interface Backend extends AsyncDisposable {
   covariance(x: Tensor, options: CovarianceOptions): Moments;
   /** Elements start … end − 1 along an axis, copied. */
   slice(x: Tensor, axis: number, start: number, end: number): Tensor;
+  /** Parts of one dtype one after the other along an axis, copied. */
   concat(parts: readonly Tensor[], axis: number): Tensor;
   /** Axes in a new order, copied. */
   transpose(x: Tensor, order: readonly number[]): Tensor;

@@ -92,6 +92,7 @@ export interface FeedForwardWeights {
   readonly downBias?: Tensor;
 }
 
+/** What `feedForward` computes besides the products: its norm, activation and residual. */
 export interface FeedForwardOptions extends NormOptions {
   readonly activation: Activation;
   /** f32 [rows, outputs], added to the result. */

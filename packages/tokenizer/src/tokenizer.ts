@@ -44,6 +44,7 @@ export interface Tokenizer {
   tokenText(id: number): string;
   /** Id of a token as the vocabulary writes it. */
   idOf(token: string): number | undefined;
+  /** Turns ids into text one by one: characters whose bytes are spread over tokens come once they are whole. */
   stream(options?: DecodeOptions): TokenStream;
   /**
    * Text of a conversation in the model's own format. Templates write BOS themselves: encode the text with `addSpecial: false`.

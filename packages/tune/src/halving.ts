@@ -9,6 +9,7 @@ export interface Measured<C> {
   readonly cost: number;
 }
 
+/** What `halve` chooses from, and how it measures. `target` is the share of the full cache’s quality that must be kept, `prompts` how many there are in all. */
 export interface HalvingOptions<C> {
   readonly candidates: readonly C[];
   readonly prompts: number;

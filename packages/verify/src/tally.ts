@@ -43,11 +43,13 @@ export class Tally {
     }
   }
 
+  /** Counts a case as failed, and says why. */
   fail(name: string, reason: string): void {
     this.#failed++;
     this.onFailure(`${name}: ${reason}`);
   }
 
+  /** Counts a case as left out, and says why. */
   skip(name: string, reason: string): void {
     this.#skipped++;
     this.onSkip(`${name}: ${reason}`);

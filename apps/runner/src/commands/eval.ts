@@ -82,7 +82,7 @@ function runCommand(): Command {
     .requiredOption('--out <folder>', 'folder of the run; results that it has are not made again')
     .option('--model <path>', 'a model; may be given several times, as the next three', collect)
     .option('--policy <expression>', 'a policy', collect)
-    .option('--budget <amount>', 'a budget', collect)
+    .option('--budget <amount>', 'a budget; may be left out where every policy ignores budgets', collect)
     .option('--suite <name>', 'a suite with its default options', collect)
     .option('--task <name>', 'a task of the suites; default: all, or what the file says', collect)
     .option('--limit <n>', 'most samples per task of the suites', whole(1))
@@ -145,7 +145,7 @@ async function configOf(file: string | undefined, flags: RunFlags): Promise<RunC
     sharePrefill: flags.sharePrefill,
   };
   const replaced = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
-  const missing = ['model', 'policy', 'budget', 'suite'].filter((name) => file === undefined && !(name in flags));
+  const missing = ['model', 'policy', 'suite'].filter((name) => file === undefined && !(name in flags));
   if (missing.length > 0) {
     const names = missing.map((name) => `--${name}`).join(', ');
     throw new KvsiftError('invalid_argument', `what shall run? Give a run file (kvsift eval init makes one) or ${names}`);

@@ -78,8 +78,9 @@ async function generate(path: string, flags: GenerateFlags): Promise<void> {
   if (flags.json) console.log(JSON.stringify(totals));
   else {
     process.stdout.write('\n');
-    const speed = totals.decodeTokensPerSecond.toFixed(1);
-    console.error(`${ids.length} tokens read in ${totals.prefillSeconds.toFixed(2)} s, ${count} generated, ${speed} tokens/s`);
+    // The first token comes with the prompt: alone it has no speed.
+    const speed = count > 1 ? `, ${totals.decodeTokensPerSecond.toFixed(1)} tokens/s` : '';
+    console.error(`${ids.length} tokens read in ${totals.prefillSeconds.toFixed(2)} s, ${count} generated${speed}`);
   }
 }
 

@@ -3,8 +3,10 @@ import { load } from '@kvsift/engine';
 import { KvsiftError } from '@kvsift/tensor';
 import { Command, InvalidArgumentError } from 'commander';
 import { type BackendChoice, backendOptions, createBackend } from '../backends.js';
+import { interruption } from '../interruption.js';
 import { modelPath } from '../model-path.js';
 import { checkWritable } from '../output-paths.js';
+import { Progress } from '../progress.js';
 import { retentionPage } from '../retention/html.js';
 import { readRetention, shares } from '../retention/retention.js';
 import { terminalText } from '../retention/terminal.js';
@@ -53,8 +55,11 @@ async function show(target: string, _: unknown, command: Command): Promise<void>
   const text = prompt ?? (await readText(file ?? '-'));
   const options = await sessionOptions(flags);
   if (flags.html !== undefined) await checkWritable(flags.html);
+  const signal = interruption();
+  using progress = new Progress(flags.json);
+  progress.step(`loading ${target}`);
   await using backend = await createBackend(flags);
-  using model = await load(modelPath(target), { backend, ...(flags.context && { contextLength: flags.context }) });
+  using model = await load(modelPath(target), { backend, signal, ...(flags.context && { contextLength: flags.context }) });
   const { layers, kvHeads } = model.decoder.config;
   for (const [name, value, count] of [
     ['--layer', layer, layers.length],
@@ -65,15 +70,16 @@ async function show(target: string, _: unknown, command: Command): Promise<void>
   }
   using session = model.session({ ...options, trackPositions: true });
   const ids = model.tokenizer?.encode(text) ?? new Int32Array();
-  await session.prefill(ids);
+  progress.step(`reading ${ids.length} tokens`);
+  await session.prefill(ids, { signal, onProgress: (done, total) => progress.share(done, total) });
+  progress.clear();
   const retention = await readRetention(model, session, ids);
   const title = `${flags.policy}${options.policy?.ignoresBudget ? '' : ` at ${flags.budget}`} of ${ids.length} tokens`;
-  if (flags.html !== undefined) {
-    await writeFile(flags.html, retentionPage(retention, title));
-    console.log(`wrote ${flags.html}`);
-  } else if (flags.json) {
+  if (flags.html !== undefined) await writeFile(flags.html, retentionPage(retention, title));
+  if (flags.json) {
     console.log(JSON.stringify({ tokens: retention.tokens, kept: retention.kept.map((heads) => heads.map((own) => [...own])) }));
-  } else {
+  } else if (flags.html !== undefined) console.log(`wrote ${flags.html}`);
+  else {
     const own = shares(retention, layer, head);
     const where = `${layer === undefined ? 'all layers' : `layer ${layer}`}, ${head === undefined ? 'all heads' : `head ${head}`}`;
     const colour = process.stdout.isTTY === true && process.env.NO_COLOR === undefined;

@@ -10,6 +10,7 @@ import { whole } from '../number-option.js';
 import { Progress } from '../progress.js';
 import { collect } from '../repeated-option.js';
 import { redisUrl } from '../run-options.js';
+import { connectionRemark } from '../shared-evaluation.js';
 import { codeFolder, version } from '../version.js';
 
 interface WorkerFlags {
@@ -79,6 +80,12 @@ async function work(flags: WorkerFlags): Promise<void> {
   console.log(json ? JSON.stringify({ answered }) : `${answered} requests answered`);
 }
 
+const remedies = {
+  likeness: '--mix works for it all the same',
+  policy: '--policy takes the folder or package of a policy',
+  model: '--models takes the folder where models lie here',
+} as const;
+
 function show(event: WorkerEvent, progress: Progress): void {
   switch (event.type) {
     case 'joined':
@@ -87,10 +94,12 @@ function show(event: WorkerEvent, progress: Progress): void {
     case 'left':
       progress.step('waiting for work');
       break;
+    case 'lost':
+    case 'back':
+      progress.remark(connectionRemark(event.type === 'back'));
+      break;
     case 'refused':
-      progress.remark(
-        `no part in run ${event.run}: ${event.reason}; ${event.mixable ? '--mix works for it all the same' : '--policy takes the folder or package of a policy'}`,
-      );
+      progress.remark(`no part in run ${event.run}: ${event.reason}; ${remedies[event.lacks]}`);
       break;
     case 'failed':
       progress.remark(`failed: ${event.message}${event.left > 0 ? `; ${event.left} more tries` : '; set aside'}`);

@@ -17,11 +17,13 @@ export function retentionPage({ tokens, kept }: Retention, title: string): strin
   const options = (name: string, count: number) =>
     `<option value="-1">all ${name}s</option>${Array.from({ length: count }, (_, index) => `<option value="${index}">${name} ${index}</option>`).join('')}`;
   return `<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>${escapeText(title)}</title>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>${escapeText(title)}</title>
 <style>
-body{font:16px/1.7 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#111;background:#fff}
+:root{color-scheme:light dark}
+body{font:16px/1.7 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#111;background:#fff;overflow-wrap:anywhere}
+h1{font-size:1.5rem}
 #text{white-space:pre-wrap}#text span{border-radius:2px}
-select{font:inherit;margin-right:1rem}
+select{font:inherit;margin-right:1rem;max-width:100%}
 @media(prefers-color-scheme:dark){body{color:#eee;background:#111}}
 </style>
 <h1>${escapeText(title)}</h1>
@@ -37,7 +39,7 @@ function show(){
     const share=rows.reduce((sum,row)=>sum+(row[i>>3]>>(i&7)&1),0)/rows.length;
     total+=share;
     span.style.background='rgba(66,133,244,'+(share*0.6).toFixed(3)+')';
-    span.style.opacity=(0.35+0.65*share).toFixed(3);
+    span.style.opacity=(0.6+0.4*share).toFixed(3);
     span.title='token '+i+': kept by '+Math.round(100*share)+' % of the heads';
   });
   document.querySelector('#count').textContent=total.toFixed(1)+' of '+spans.length+' tokens per head';

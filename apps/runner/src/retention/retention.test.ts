@@ -23,6 +23,13 @@ describe('readRetention', () => {
     await expect(readRetention(modelOf([undefined]), sessionOf(true), ids)).resolves.toBeDefined();
   });
 
+  it('shows spaces that tokens have before them, and no halves of characters', async () => {
+    const pieces = [' The', '', '日'];
+    const tokenizer = { stream: () => ({ push: () => pieces.shift() ?? '' }), decode: () => '\ufffd' };
+    const model = { ...modelOf([undefined]), tokenizer } as unknown as Arguments[0];
+    expect((await readRetention(model, sessionOf(false), ids)).tokens).toEqual([' The', '', '日', '']);
+  });
+
   it('does not take new positions for those of the text', async () => {
     await expect(readRetention(modelOf([undefined, 8]), sessionOf(true), ids)).rejects.toMatchObject({
       code: 'unsupported',

@@ -27,7 +27,9 @@ export async function readRetention(model: Reader, session: Holder, ids: Int32Ar
   }
   const kept: Int32Array[][] = [];
   for (let layer = 0; layer < model.decoder.layers.length; layer++) kept.push(await session.retained(layer));
-  return { tokens: Array.from(ids, (id) => model.tokenizer?.decode([id]) ?? ''), kept };
+  // As a stream: a token alone knows neither the space before it nor the rest of its character.
+  const stream = model.tokenizer?.stream();
+  return { tokens: Array.from(ids, (id) => stream?.push(id) ?? ''), kept };
 }
 
 /** Share of the chosen layers' heads that kept each token, 0 … 1. */

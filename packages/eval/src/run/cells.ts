@@ -9,6 +9,7 @@ import {
   type PolicyRegistry,
   parseBudget,
 } from '@kvsift/policy';
+import { KvsiftError } from '@kvsift/tensor';
 
 /** One way to treat the cache: a column of every table. */
 export interface Cell {
@@ -40,6 +41,13 @@ export function expandCells(policies: readonly string[], budgets: readonly strin
     if (policy.name === 'full') continue;
     const outside = outsideVersions(policy, registry);
     const isOutside = Object.keys(outside).length > 0;
+    if (spelt.length === 0 && policy.ignoresBudget !== true) {
+      throw new KvsiftError(
+        'budget_invalid',
+        `${shown} needs budgets: 512 (tokens), 20% (of the prompt) or 64MiB (whole cache)`,
+        { policy: label },
+      );
+    }
     for (const budget of budgetsFor(policy, spelt)) {
       const text = formatPolicy(policy);
       const key = `${text} ${budget}`;

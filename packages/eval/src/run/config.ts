@@ -45,7 +45,10 @@ const suiteSchema = z.union([
 export const runConfigSchema = z.strictObject({
   models: z.array(modelSchema).min(1),
   policies: z.array(z.string().min(1)).min(1).describe('Expressions such as snapkv or adakv(snapkv(window=32)).'),
-  budgets: z.array(budgetSchema).min(1).describe('512 (tokens), 20% (of the prompt) or 64MiB (whole cache).'),
+  budgets: z
+    .array(budgetSchema)
+    .default([])
+    .describe('512 (tokens), 20% (of the prompt) or 64MiB (whole cache). None: every policy ignores budgets.'),
   suites: z.array(suiteSchema).min(1),
   backend: z.enum(['cpu', 'reference', 'cuda']).default('cpu'),
   kvType: z.enum(kvTypes).optional(),

@@ -12,7 +12,7 @@ const resamples = 1000;
 /** Draws of `n` from `n` with replacement, the same for all values of one length: comparisons of cells do not differ by luck. */
 export type Resampler = (n: number) => readonly Uint32Array[];
 
-/** @param seed equal seeds give equal intervals */
+/** A resampler of 1,000 draws, each set drawn once and kept. @param seed equal seeds give equal intervals */
 export function createResampler(seed: number): Resampler {
   const made = new Map<number, readonly Uint32Array[]>();
   return (n) => {

@@ -65,6 +65,7 @@ export class ResultStore implements AsyncDisposable {
     return this.#failed;
   }
 
+  /** Whether the folder has a result for this sample, policy, budget and manifest, errors included. */
   has(key: ResultKey): boolean {
     return this.#keys.has(keyOf(key));
   }

@@ -54,7 +54,9 @@ export interface RunFolder {
   readonly config: string;
   readonly results: string;
   readonly lock: string;
+  /** Stores a manifest under its hash, whole or not at all. */
   writeManifest(hash: string, manifest: Manifest): Promise<void>;
+  /** Stores which tokens a sample kept, for reports. */
   writeRetention(key: ResultKey, retention: Retention): Promise<void>;
   /**
    * Hashes of older manifests whose results may count as done: none, unless `mix`, and none that another seed, another place of the question or other scoring rules

@@ -34,6 +34,12 @@ describe('summaryTable', () => {
     expect(rows[1]).toEqual(['snapkv', '20%', '0.46', '0.25 … 0.70', '20', '−0.20 ~', '205 KiB', '0.042 s', '1235']);
   });
 
+  it('says what an interval of no width is worth', () => {
+    const certain = /all n samples scored alike; the true mean may still lie about 3\/n away/;
+    expect(summaryTable([full]).notes.join()).not.toMatch(certain);
+    expect(summaryTable([full, row('x', { score: { mean: 1, low: 1, high: 1 } })]).notes.join()).toMatch(certain);
+  });
+
   it('shows what was kept where a policy ignores budgets', () => {
     const rows = [full, row('threshold', { budget: 'own', cacheShare: 0.1234 }), row('threshold', { budget: 'own' })];
     expect(summaryTable(rows).rows.map(([, budget]) => budget)).toEqual(['100%', 'own: 12%', 'own']);
@@ -107,7 +113,7 @@ describe('formats', () => {
     const [line = ''] = latexTable(summaryTable([hostile]))
       .split('\n')
       .slice(4);
-    expect(line).toMatch(/^a\|b\\_c\\&d\\%/);
+    expect(line).toMatch(/^a\\textbar\{\}b\\_c\\&d\\%.*\\textless\{\}f\\textgreater\{\}/);
     expect(line.match(/(?<!\\)&/g)).toHaveLength(summaryTable([hostile]).columns.length - 1);
   });
 

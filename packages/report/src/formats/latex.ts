@@ -21,11 +21,14 @@ const replacements: Readonly<Record<string, string>> = {
   '\\': '\\textbackslash{}',
   '~': '\\textasciitilde{}',
   '^': '\\textasciicircum{}',
+  '<': '\\textless{}',
+  '>': '\\textgreater{}',
+  '|': '\\textbar{}',
   '−': '$-$',
   '–': '--',
   '…': '\\ldots{}',
 };
 
 function escaped(text: string): string {
-  return text.replace(/[\s\p{Cc}]+/gu, ' ').replace(/[\\~^−–…]|[&%$#_{}]/g, (symbol) => replacements[symbol] ?? `\\${symbol}`);
+  return text.replace(/[\s\p{Cc}]+/gu, ' ').replace(/[\\~^<>|−–…]|[&%$#_{}]/g, (symbol) => replacements[symbol] ?? `\\${symbol}`);
 }

@@ -121,7 +121,8 @@ export function bytesChart(rows: readonly SummaryRow[]): Html {
       tickFormat: (value: number) => formatBytes(value),
       ticks: 4,
     },
-    y: { domain: [0, 1], label: 'accuracy', grid: true },
+    // Room for the names of points at both ends.
+    y: { domain: [0, 1], label: 'accuracy', grid: true, insetTop: 18, insetBottom: 18 },
     color: colorScale(rows),
     marks: [
       Plot.dot(

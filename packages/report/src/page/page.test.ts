@@ -7,6 +7,7 @@ import { type Manifest, type Result, summarize } from '@kvsift/eval';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ReportData } from '../combine.js';
+import { bytesChart } from './charts.js';
 import { drawPage } from './page.js';
 import { explorerData } from './payload.js';
 
@@ -105,6 +106,25 @@ describe('drawPage', () => {
     expect(failures.filter(({ cell }) => cell === 'snapkv 5%')).toHaveLength(250);
     expect(drawPage(many, 'many')).toContain('1000 of 2400 answers below a full score');
     expect(page).toContain('12 answers below a full score.');
+  });
+
+  it('leaves room between points and the axes for their names', () => {
+    const results = data.results.map((one) => ({ ...one, score: one.policy === 'full' ? 1 : 0 }));
+    const chart = bytesChart(summarize(results)).markup;
+    const heights = [...chart.matchAll(/cy="([\d.]+)"/g)].map(([, y]) => Number(y));
+    const height = Number(/height="(\d+)"/.exec(chart)?.[1]);
+    // Behind the margins of Plot: 20 above, 42 below.
+    expect(Math.min(...heights)).toBeGreaterThan(20 + 15);
+    expect(Math.max(...heights)).toBeLessThan(height - 42 - 15);
+  });
+
+  it('names the model of a failure where there are several', () => {
+    const other = data.results.map((one) => ({ ...one, model: 'other' }));
+    const tasks = ({ results }: ReportData) => new Set(explorerData({ ...data, results }, []).failures.map(({ task }) => task));
+    expect(tasks(data)).toEqual(new Set(['facts t']));
+    expect(tasks({ ...data, results: [...data.results, ...other] })).toEqual(
+      new Set([`demo${injection} · facts t`, 'other · facts t']),
+    );
   });
 
   it('keeps manifests apart that have samples in common', () => {
@@ -209,6 +229,13 @@ describe.skipIf(executablePath === undefined)('in a browser', () => {
         .map(({ textContent }) => textContent),
     );
     expect(cut).toEqual([]);
+  });
+
+  it('lets the keyboard reach what scrolls sideways', async () => {
+    const beyond = await page
+      .locator('.scroll')
+      .evaluateAll((parts) => parts.filter((part) => (part as HTMLElement).tabIndex < 0).length);
+    expect(beyond).toBe(0);
   });
 
   it.each([360, 1400])('does not scroll sideways at %d pixels', async (width) => {

@@ -49,7 +49,7 @@ const counted = (count: number, noun: string, nouns = `${noun}s`) => `${count} $
 
 function tableOf({ columns, rows: lines, notes }: Table, id?: string): Html {
   const side = (index: number) => (columns[index]?.align === 'right' ? 'right' : 'left');
-  return html`<div class="scroll"><table${id === undefined ? undefined : html` id="${id}"`}>
+  return html`<div class="scroll" tabindex="0" role="region" aria-label="table"><table${id === undefined ? undefined : html` id="${id}"`}>
 <thead><tr>${columns.map(({ title }, index) => html`<th class="${side(index)}" scope="col">${title}</th>`)}</tr></thead>
 <tbody>${lines.map((cells) => html`<tr>${cells.map((cell, index) => html`<td class="${side(index)}">${cell}</td>`)}</tr>`)}</tbody>
 </table></div>
@@ -75,7 +75,7 @@ function taskSection(rows: readonly SummaryRow[], results: readonly Result[]): H
   const own = results.filter(isOwn);
   const heats = heatMaps(own);
   const figure = (chart: Html, caption: string) =>
-    html`<figure><div class="scroll">${chart}</div><figcaption>${caption}</figcaption></figure>`;
+    html`<figure><div class="scroll" tabindex="0" role="region" aria-label="chart">${chart}</div><figcaption>${caption}</figcaption></figure>`;
   return html`<section>
 <h2>${model}: ${suite} ${task}${apart === undefined ? undefined : `, manifest ${apart}`}</h2>
 <ul class="legend">${budgetLegend(rows).map(({ name, color }) => html`<li><i style="background:${color}"></i>${name}</li>`)}</ul>

@@ -29,12 +29,14 @@ export function explorerData(
       layers: retention.layers.map((counts) => counts.map((count) => String.fromCharCode(48 + count)).join('')),
     };
   });
+  const severalModels = new Set(results.map(({ model }) => model)).size > 1;
   const failures = new Map<string, ExplorerFailure[]>();
   for (const result of results) {
     if (result.score !== null && result.score >= 1) continue;
     const cell = nameOf(result);
     const present = failures.get(cell) ?? [];
-    present.push(failure(result, cell));
+    const failed = failure(result, cell);
+    present.push(severalModels ? { ...failed, task: `${result.model} · ${failed.task}` } : failed);
     failures.set(cell, present);
   }
   return {

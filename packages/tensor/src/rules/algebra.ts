@@ -4,6 +4,7 @@ import { broadcastShape, elementCount, formatShape, type Shape, sameShape } from
 import type { Tensor } from '../tensor.js';
 import { alive, axisOf, demand, dtypeIs, integer, matrix } from './check.js';
 
+/** Shape of `reshape`: the one asked for, as many elements as x, at most 4 axes. @throws KvsiftError `shape_mismatch`, `invalid_argument` */
 export function checkReshape(x: Tensor, shape: Shape): Shape {
   alive('reshape', 'x', x);
   for (const size of shape) integer('reshape', 'every size', size, 0);
@@ -14,11 +15,13 @@ export function checkReshape(x: Tensor, shape: Shape): Shape {
   });
 }
 
+/** Shape of an op that takes f32 elements one by one: that of x. @throws KvsiftError `dtype_mismatch` */
 export function checkMap(op: string, x: Tensor): Shape {
   dtypeIs(op, 'x', x, 'f32');
   return x.shape;
 }
 
+/** Shape of `zip`: both operands f32, broadcast as NumPy does; b may be a number. @throws KvsiftError `shape_mismatch`, `dtype_mismatch` */
 export function checkZip(a: Tensor, b: Tensor | number): Shape {
   dtypeIs('zip', 'a', a, 'f32');
   if (typeof b === 'number') return a.shape;
@@ -44,6 +47,10 @@ export function checkLastAxis(op: string, x: Tensor): Shape {
   return x.shape;
 }
 
+/**
+ * Shape [..., rows, columns] of `matmul`: a f32 [..., rows, inner], b f32, f16 or bf16 [..., inner, columns], its last two axes swapped where `transposeB`; the
+ * leading axes broadcast. @throws KvsiftError `shape_mismatch`, `dtype_mismatch`, `invalid_argument`
+ */
 export function checkMatmul(a: Tensor, b: Tensor, transposeB: boolean): Shape {
   dtypeIs('matmul', 'a', a, 'f32');
   dtypeIs('matmul', 'b', b, 'f32', 'f16', 'bf16');
@@ -62,6 +69,10 @@ export function checkMatmul(a: Tensor, b: Tensor, transposeB: boolean): Shape {
   return [...lead, rows, columns];
 }
 
+/**
+ * Shapes of `covariance` of x, f32 [rows, heads · headDim]: mean [heads, headDim] and covariance [heads, headDim, headDim] of the rows from `first` on.
+ * @throws KvsiftError `invalid_argument` where heads do not share the columns or no row is left
+ */
 export function checkCovariance(x: Tensor, { heads, first = 0 }: CovarianceOptions): [mean: Shape, covariance: Shape] {
   const [rows, columns] = matrix('covariance', 'x', x);
   integer('covariance', 'heads', heads, 1);
@@ -75,6 +86,7 @@ export function checkCovariance(x: Tensor, { heads, first = 0 }: CovarianceOptio
   ];
 }
 
+/** Shape of `slice`, indices `start` to `end` (exclusive) of an axis, and the axis counted from the front. @throws KvsiftError `invalid_argument` */
 export function checkSlice(x: Tensor, axis: number, start: number, end: number): { shape: Shape; axis: number } {
   alive('slice', 'x', x);
   const at = axisOf('slice', x, axis);
@@ -84,6 +96,10 @@ export function checkSlice(x: Tensor, axis: number, start: number, end: number):
   return { shape: x.shape.map((own, index) => (index === at ? end - start : own)), axis: at };
 }
 
+/**
+ * Shape of `concat` and the axis counted from the front: the parts are of one dtype and differ in that axis alone.
+ * @throws KvsiftError `shape_mismatch`, `dtype_mismatch`, `invalid_argument` without parts
+ */
 export function checkConcat(parts: readonly Tensor[], axis: number): { shape: Shape; axis: number } {
   const [first] = parts;
   demand(first !== undefined, 'concat', 'needs at least one part');
@@ -105,6 +121,7 @@ export function checkConcat(parts: readonly Tensor[], axis: number): { shape: Sh
   return { shape: first.shape.map((own, place) => (place === at ? size : own)), axis: at };
 }
 
+/** Shape of `transpose`: axis i of the result is axis `order[i]` of x. @throws KvsiftError `invalid_argument` where `order` is no order of all axes */
 export function checkTranspose(x: Tensor, order: readonly number[]): Shape {
   alive('transpose', 'x', x);
   demand(

@@ -49,6 +49,10 @@ function checkSegments(
   return [kvHeads, headDim];
 }
 
+/**
+ * Rules of `kvAppend`: k and v f32 [tokens, kvHeads · headDim] and positions i32 [tokens], the rows of the segments one after the other.
+ * @throws KvsiftError `shape_mismatch`, `dtype_mismatch`, `invalid_argument`
+ */
 export function checkKvAppend(segments: readonly AttentionSegment[], k: Tensor, v: Tensor, positions: Tensor): void {
   const [rows, columns] = matrix('kvAppend', 'k', k);
   is('kvAppend', 'v', v, 'f32', k.shape);
@@ -61,11 +65,13 @@ export function checkKvAppend(segments: readonly AttentionSegment[], k: Tensor, 
   }
 }
 
+/** Rules of a selection in an op: `indices` i32 [total], `offsets` i32 [kvHeads + 1]. Their numbers are checked where the op runs. @throws KvsiftError */
 export function checkSelection(op: string, selection: Selection, kvHeads: number): void {
   is(op, 'indices', selection.indices, 'i32', [selection.total]);
   is(op, 'offsets', selection.offsets, 'i32', [kvHeads + 1]);
 }
 
+/** Rules of `kvGather`: views of equal kvHeads, headDim and dtype; a target that keeps positions needs a source that does. @throws KvsiftError `invalid_argument` */
 export function checkKvGather(from: KvView, selection: Selection | 'all', to: KvView): void {
   checkView('kvGather', from);
   checkView('kvGather', to);
@@ -82,6 +88,7 @@ export function checkKvGather(from: KvView, selection: Selection | 'all', to: Kv
   if (selection !== 'all') checkSelection('kvGather', selection, from.kvHeads);
 }
 
+/** Rules of `kvCompact`: a living view, and a selection of its heads. @throws KvsiftError */
 export function checkKvCompact(view: KvView, selection: Selection): void {
   checkView('kvCompact', view);
   checkSelection('kvCompact', selection, view.kvHeads);
@@ -92,6 +99,7 @@ function checkUniform(op: string, view: KvView): void {
   demand(view.uniform, op, 'needs heads of equal length');
 }
 
+/** Shape [kvHeads, end − start, headDim] of `kvRead`, from heads of equal length. @throws KvsiftError `invalid_argument` where they differ, or the range is none */
 export function checkKvRead(view: KvView, start: number, end: number): Shape {
   checkUniform('kvRead', view);
   integer('kvRead', 'start', start, 0, view.maxLength);
@@ -99,6 +107,7 @@ export function checkKvRead(view: KvView, start: number, end: number): Shape {
   return [view.kvHeads, end - start, view.headDim];
 }
 
+/** Rules of `kvReplace`: x f32 [kvHeads, length, headDim], heads of equal length. @throws KvsiftError `shape_mismatch`, `invalid_argument` */
 export function checkKvReplace(view: KvView, x: Tensor): void {
   checkUniform('kvReplace', view);
   is('kvReplace', 'x', x, 'f32', [view.kvHeads, view.maxLength, view.headDim]);
@@ -134,6 +143,10 @@ function checkWindow(op: string, views: readonly KvView[], rows: number, options
   );
 }
 
+/**
+ * Shape of `attention`, that of q, f32 [rows, queryHeads · headDim]: the segments have as many rows together, their views equal kvHeads and headDim; a sliding window
+ * needs positions on both sides, column sums a single segment of equal heads. @throws KvsiftError `shape_mismatch`, `dtype_mismatch`, `invalid_argument`
+ */
 export function checkAttention(q: Tensor, segments: readonly AttentionSegment[], options: AttentionOptions): Shape {
   alive('attention', 'q', q);
   const [kvHeads, headDim] = checkSegments('attention', segments, q.shape[0] ?? 0);

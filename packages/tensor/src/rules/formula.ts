@@ -18,6 +18,10 @@ export interface CheckedFormula extends Steps {
   readonly axis?: number;
 }
 
+/**
+ * Takes a formula apart into tensors and steps, each once, and finds its shape: f32 operands broadcast as NumPy does; a reduction goes along one of the last two axes.
+ * @throws KvsiftError `shape_mismatch`, `dtype_mismatch`, `invalid_argument` for an unknown op, a wrong number of operands, or more than 32 ops or tensors
+ */
 export function checkEvaluate(formula: Formula, reduction?: Reduction): CheckedFormula {
   const { tensors, steps } = flattened(formula);
   let whole: Shape = [];

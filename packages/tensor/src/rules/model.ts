@@ -17,6 +17,7 @@ function sizes(op: string, shape: Shape): void {
   demand(shape.length <= 4, op, `tensors have at most 4 axes, not ${shape.length}`);
 }
 
+/** Rules of `empty`: at most 4 axes of whole sizes, block types in whole blocks. @throws KvsiftError `invalid_argument`, `shape_mismatch` */
 export function checkEmpty(dtype: DType, shape: Shape): void {
   sizes('empty', shape);
   byteLength(dtype, shape);
@@ -42,6 +43,7 @@ function hostData(op: string, data: HostArray, dtype: DType, shape: Shape): void
   }
 }
 
+/** Rules of `upload`: the typed array that belongs to the dtype, with as many elements as the shape (bytes for block types). @throws KvsiftError `dtype_mismatch`, `shape_mismatch` */
 export function checkUpload(data: HostArray, dtype: DType, shape: Shape): void {
   sizes('upload', shape);
   byteLength(dtype, shape);
@@ -59,6 +61,7 @@ export function checkWrite(x: Tensor, data: HostArray | Tensor): data is Tensor 
   return true;
 }
 
+/** Rules of `writeRows`: data of the dtype and columns of x replace its rows from `row` on. @throws KvsiftError `shape_mismatch`, `invalid_argument` */
 export function checkWriteRows(x: Tensor, row: number, data: Tensor): void {
   dtypeIs('writeRows', 'tensor', x, 'f32', 'f16', 'bf16', 'i32', 'u8');
   const [rows, ...rest] = x.shape;
@@ -106,11 +109,13 @@ export function checkLoad(sources: readonly StoredTensor[], role: WeightRole): S
   return rank === 1 ? [rows] : [rows, first.shape[1] ?? 0];
 }
 
+/** Shape of `dequantize`: that of the weight. @throws KvsiftError `dtype_mismatch` for what is no weight */
 export function checkDequantize(weight: Tensor): Shape {
   isWeight('dequantize', 'weight', weight);
   return weight.shape;
 }
 
+/** Shape [tokens, hidden] of `embedding`: a table [vocabulary, hidden], ids i32 [tokens]. @throws KvsiftError `invalid_argument`, `dtype_mismatch` */
 export function checkEmbedding(table: Tensor, ids: Tensor): Shape {
   isWeight('embedding', 'table', table);
   demand(table.shape.length === 2, 'embedding', `table must be a matrix, not ${formatShape(table.shape)}`);
@@ -119,6 +124,7 @@ export function checkEmbedding(table: Tensor, ids: Tensor): Shape {
   return [ids.shape[0] ?? 0, table.shape[1] ?? 0];
 }
 
+/** Shape of `rmsNorm`: that of x, whose last axis is as long as the weight, f32. @throws KvsiftError `shape_mismatch`, `invalid_argument` for an epsilon below 0 */
 export function checkRmsNorm(x: Tensor, weight: Tensor, options: NormOptions): Shape {
   dtypeIs('rmsNorm', 'x', x, 'f32');
   dtypeIs('rmsNorm', 'weight', weight, 'f32');
@@ -132,6 +138,10 @@ function checkNormOptions(op: string, { epsilon, weightOffset = 0 }: NormOptions
   finite(op, 'weightOffset', weightOffset);
 }
 
+/**
+ * Shape [rows, outputs] of `linear`: x f32 [rows, inputs], weight [outputs, inputs] of any weight type; bias f32 [outputs] and residual f32 [rows, outputs] where given.
+ * @throws KvsiftError `shape_mismatch`, `dtype_mismatch`
+ */
 export function checkLinear(x: Tensor, weight: Tensor, options: LinearOptions): Shape {
   const [rows, inputs] = matrix('linear', 'x', x);
   isWeight('linear', 'weight', weight);
@@ -148,6 +158,7 @@ export function checkLinear(x: Tensor, weight: Tensor, options: LinearOptions): 
   return [rows, outputs];
 }
 
+/** Shape [rows, outputs] of `feedForward` of x, f32 [rows, hidden]; shapes of the weights as `FeedForwardWeights` says. @throws KvsiftError `shape_mismatch`, `dtype_mismatch` */
 export function checkFeedForward(x: Tensor, weights: FeedForwardWeights, options: FeedForwardOptions): Shape {
   const op = 'feedForward';
   const [rows, hidden] = matrix(op, 'x', x);
@@ -165,6 +176,10 @@ export function checkFeedForward(x: Tensor, weights: FeedForwardWeights, options
   return [rows, outputs];
 }
 
+/**
+ * Shape [queryHeads, n] of `projectedNorms`: values f32 [kvHeads, n, headDim], weight [outputs, queryHeads · headDim].
+ * @throws KvsiftError `shape_mismatch`, `dtype_mismatch`, `invalid_argument`
+ */
 export function checkProjectedNorms(values: Tensor, weight: Tensor): Shape {
   dtypeIs('projectedNorms', 'values', values, 'f32');
   isWeight('projectedNorms', 'weight', weight);
@@ -186,18 +201,21 @@ export function checkProjectedNorms(values: Tensor, weight: Tensor): Shape {
   return [queryHeads, length];
 }
 
+/** Shape [rows, columns / 2] of `gated` of x, f32 [rows, columns]. @throws KvsiftError `invalid_argument` for an odd number of columns */
 export function checkGated(x: Tensor): Shape {
   const [rows, columns] = matrix('gated', 'x', x);
   demand(columns % 2 === 0, 'gated', `x needs an even number of columns, not ${columns}`);
   return [rows, columns / 2];
 }
 
+/** Shape of `softcap`: that of x; the cap is above 0. @throws KvsiftError `invalid_argument`, `dtype_mismatch` */
 export function checkSoftcap(x: Tensor, cap: number): Shape {
   dtypeIs('softcap', 'x', x, 'f32');
   demand(cap > 0 && Number.isFinite(cap), 'softcap', `cap must be positive, not ${cap}`);
   return x.shape;
 }
 
+/** Shapes [rows, width] of `splitColumns`: the widths sum to the columns of x. @throws KvsiftError `shape_mismatch`, `invalid_argument` */
 export function checkSplitColumns(x: Tensor, widths: readonly number[]): Shape[] {
   const [rows, columns] = matrix('splitColumns', 'x', x);
   for (const width of widths) integer('splitColumns', 'width', width, 0);
@@ -209,6 +227,10 @@ export function checkSplitColumns(x: Tensor, widths: readonly number[]): Shape[]
   return widths.map((width) => [rows, width]);
 }
 
+/**
+ * Shape of `rope`, that of x, f32 [rows, heads · headDim]: positions i32 [rows], inverse frequencies f32 of at most headDim / 2 pairs.
+ * @throws KvsiftError `shape_mismatch`, `dtype_mismatch`, `invalid_argument`
+ */
 export function checkRope(x: Tensor, positions: Tensor, options: RopeOptions): Shape {
   const [rows, columns] = matrix('rope', 'x', x);
   is('rope', 'positions', positions, 'i32', [rows]);
@@ -227,6 +249,7 @@ export function checkRope(x: Tensor, positions: Tensor, options: RopeOptions): S
   return x.shape;
 }
 
+/** Rows of `sample`: one rule for each row of logits, f32 [rows, vocabulary], each number of it within its range. @throws KvsiftError `invalid_argument` */
 export function checkSample(logits: Tensor, rules: readonly SamplingRule[]): number {
   const [rows, vocabulary] = matrix('sample', 'logits', logits);
   demand(rules.length === rows, 'sample', `${rows} rows of logits need as many rules, not ${rules.length}`);

@@ -5,6 +5,7 @@ import { formatShape, type Shape } from '../shape.js';
 import type { Tensor } from '../tensor.js';
 import { demand, dtypeIs, integer, is, matrix } from './check.js';
 
+/** Shape of `pool`: that of x; windows of an odd `kernelSize` along the last axis. @throws KvsiftError `invalid_argument`, `dtype_mismatch` */
 export function checkPool(x: Tensor, kernelSize: number): Shape {
   dtypeIs('pool', 'x', x, 'f32');
   integer('pool', 'kernelSize', kernelSize, 1);
@@ -35,12 +36,14 @@ export function checkTop(scores: Tensor, options: TopOptions): { total: number; 
   return { total: keep.total, max: keep.max };
 }
 
+/** Shape [kvHeads] of `topShares` of scores, f32 [kvHeads, n]; `total` is at most kvHeads · n. @throws KvsiftError `invalid_argument` */
 export function checkTopShares(scores: Tensor, total: number): Shape {
   const [kvHeads, length] = matrix('topShares', 'scores', scores);
   integer('topShares', 'total', total, 0, kvHeads * length);
   return [kvHeads];
 }
 
+/** Shape of `roundShares`: that of the shares, f32 [n]; `total` is at most n · `cap`. @throws KvsiftError `invalid_argument`, `dtype_mismatch` */
 export function checkRoundShares(shares: Tensor, total: number, cap: number): Shape {
   dtypeIs('roundShares', 'shares', shares, 'f32');
   demand(shares.shape.length === 1, 'roundShares', `shares must be a vector, not ${formatShape(shares.shape)}`);
@@ -51,6 +54,10 @@ export function checkRoundShares(shares: Tensor, total: number, cap: number): Sh
   return shares.shape;
 }
 
+/**
+ * Entries of the longest head of a selection on the host, and `perHead` where all heads have as many: offsets run from 0 to the number of indices, the indices of a head
+ * ascend. @throws KvsiftError `invalid_argument`
+ */
 export function checkHostSelection(indices: Int32Array, offsets: Int32Array): { perHead?: number; max: number } {
   demand(
     offsets.length >= 2 && offsets[0] === 0 && offsets.at(-1) === indices.length,
@@ -77,6 +84,7 @@ export function checkHostSelection(indices: Int32Array, offsets: Int32Array): { 
   return uniform ? { perHead: max, max } : { max };
 }
 
+/** Shape [rows, columns] of `uniform`; every part of the key fits into 32 bits. @throws KvsiftError `invalid_argument` */
 export function checkUniformNumbers(key: RandomKey, rows: number, columns: number): Shape {
   for (const name of ['seed', 'sequence', 'layer', 'purpose'] as const) integer('uniform', name, key[name], 0, 2 ** 32 - 1);
   integer('uniform', 'rows', rows, 0);
