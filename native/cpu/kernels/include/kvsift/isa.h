@@ -9,7 +9,7 @@ enum class Isa {
   avx2_vnni,    // and AVX-VNNI
   avx512,       // AVX-512 F, BW, DQ, VL
   avx512_vnni,  // and AVX-512 VNNI
-  avx512_bf16,  // and AVX-512 BF16
+  avx512_bf16,  // and AVX-512 BF16 and VBMI
   avx512_amx,   // and AMX with bf16
   neon,          // 64-bit ARM
   neon_dotprod,  // and dot products of bytes of one sign
