@@ -128,7 +128,7 @@ void TileWork::pack_values(const TileContext& context, std::size_t start, std::s
 }
 
 bool TileWork::scores_bounded(const TileContext& context, std::size_t entry_count) const {
-  constexpr float most = 1 << 30;
+  constexpr float most = 1 << 29;
   const float largest_key = context.kernels.attention.largest(reinterpret_cast<const std::uint16_t*>(keys), entry_count * even(head_dim));
   return largest_query * largest_key * static_cast<float>(head_dim) < most;
 }

@@ -191,7 +191,7 @@ struct AttentionKernels {
   /** Takes a tile into the state: scores become 2^(logit − new top) in place, or in `halves` (bf16 [rows, stride]) where that is given. */
   void (*softmax)(const ScoreTile& tile, const SoftmaxState& state, std::uint16_t* halves);
   /**
-   * The same with scores of `score_steps` times the logits, each of them below 2³⁰ in magnitude, to bf16; null where there is none. The top is the largest
+   * The same with scores of `score_steps` times the logits, each of them below 2²⁹ in magnitude, to bf16; null where there is none. The top is the largest
    * logit of the first tile that a row sees, and moves only when a later one lies far above it: weights may be above 1.
    */
   void (*softmax_in_steps)(const ScoreTile& tile, const SoftmaxState& state, std::uint16_t* halves);

@@ -14,39 +14,52 @@ namespace {
 
 constexpr std::size_t pass_block = 32;  // entries
 
-/** Scores of a block into [16][32]. */
-KVSIFT_INLINE void score_block(const AttentionPass& pass, std::size_t block, float* scores) {
+/** A step of five that score a block into [16][32]. */
+template <int Step>
+KVSIFT_INLINE void score_step(const AttentionPass& pass, std::size_t block, float* scores) {
   constexpr std::size_t panel = pass_dim / 2 * 64;
-  const std::byte* keys = pass.keys + block * 2 * panel;
-  const auto* queries = reinterpret_cast<const std::byte*>(pass.queries);
-  _tile_zero(4);
-  _tile_zero(5);
-  _tile_loadd(6, queries, 2 * pass_dim);
-  _tile_loadd(7, keys, 64);
-  _tile_dpbf16ps(4, 6, 7);
-  _tile_loadd(7, keys + panel, 64);
-  _tile_dpbf16ps(5, 6, 7);
-  _tile_loadd(6, queries + 64, 2 * pass_dim);
-  _tile_loadd(7, keys + 1024, 64);
-  _tile_dpbf16ps(4, 6, 7);
-  _tile_loadd(7, keys + panel + 1024, 64);
-  _tile_dpbf16ps(5, 6, 7);
-  _tile_stored(4, scores, pass_block * 4);
-  _tile_stored(5, scores + pass_tile, pass_block * 4);
+  const std::byte* keys = pass.keys + block * 2 * panel + (Step >= 2 ? 1024 : 0);
+  if constexpr (Step == 0) {
+    _tile_zero(4);
+    _tile_zero(5);
+  }
+  if constexpr (Step == 0 || Step == 2) {
+    _tile_loadd(6, reinterpret_cast<const std::byte*>(pass.queries) + Step * 32, 2 * pass_dim);
+    _tile_loadd(7, keys, 64);
+    _tile_dpbf16ps(4, 6, 7);
+  } else if constexpr (Step == 1 || Step == 3) {
+    _tile_loadd(7, keys + panel, 64);
+    _tile_dpbf16ps(5, 6, 7);
+  } else {
+    _tile_stored(4, scores, pass_block * 4);
+    _tile_stored(5, scores + pass_tile, pass_block * 4);
+  }
 }
 
-/** Adds weights of a block times its values to tiles 0 to 3. */
+KVSIFT_INLINE void score_block(const AttentionPass& pass, std::size_t block, float* scores) {
+  score_step<0>(pass, block, scores);
+  score_step<1>(pass, block, scores);
+  score_step<2>(pass, block, scores);
+  score_step<3>(pass, block, scores);
+  score_step<4>(pass, block, scores);
+}
+
+/** A step of four that add weights of a block times its values to tiles 0 to 3. (GCC's tile operations want literal numbers.) */
+template <int Step>
+KVSIFT_INLINE void value_step(const AttentionPass& pass, std::size_t block) {
+  if constexpr (Step == 0) _tile_loadd(6, pass.weights + block * pass_block, pass.weight_stride * 2);
+  _tile_loadd(7, pass.values + block * 1024 + Step * pass.value_stride, 64);
+  if constexpr (Step == 0) _tile_dpbf16ps(0, 6, 7);
+  else if constexpr (Step == 1) _tile_dpbf16ps(1, 6, 7);
+  else if constexpr (Step == 2) _tile_dpbf16ps(2, 6, 7);
+  else _tile_dpbf16ps(3, 6, 7);
+}
+
 KVSIFT_INLINE void add_values(const AttentionPass& pass, std::size_t block) {
-  const std::byte* values = pass.values + block * 1024;
-  _tile_loadd(6, pass.weights + block * pass_block, pass.weight_stride * 2);
-  _tile_loadd(7, values, 64);
-  _tile_dpbf16ps(0, 6, 7);
-  _tile_loadd(7, values + pass.value_stride, 64);
-  _tile_dpbf16ps(1, 6, 7);
-  _tile_loadd(7, values + 2 * pass.value_stride, 64);
-  _tile_dpbf16ps(2, 6, 7);
-  _tile_loadd(7, values + 3 * pass.value_stride, 64);
-  _tile_dpbf16ps(3, 6, 7);
+  value_step<0>(pass, block);
+  value_step<1>(pass, block);
+  value_step<2>(pass, block);
+  value_step<3>(pass, block);
 }
 
 /** Sums of weights times values, in tiles 0 to 3. */
@@ -159,7 +172,6 @@ KVSIFT_INLINE AttentionPass behind(const AttentionPass& pass, std::size_t index)
 /** Passes whose rows see all of a tile of three blocks: scores are two blocks ahead of weights, products with values two behind, from pass to pass. */
 std::uint64_t run_whole(const AttentionPass& tile, std::size_t passes) {
   constexpr std::size_t blocks = 3;
-  constexpr std::size_t panel = pass_dim / 2 * 64;
   alignas(64) float scores[blocks][pass_tile * pass_block];
   alignas(64) float partial[pass_tile * lanes];
   alignas(64) float zeros[pass_tile];
@@ -181,12 +193,9 @@ std::uint64_t run_whole(const AttentionPass& tile, std::size_t passes) {
       const bool scoring = block == 0 || index + 1 < passes;
       const AttentionPass& scored = block == 0 ? pass : after;
       const std::size_t ahead = (block + 2) % blocks;
-      const std::byte* keys = tile.keys + ahead * 2 * panel;
-      const auto* queries = reinterpret_cast<const std::byte*>(scored.queries);
       const bool adding = block == 2 || index > 0;
       const AttentionPass& added = block == 2 ? pass : before;
       const std::size_t late = (block + 1) % blocks;
-      const std::byte* values = tile.values + late * 1024;
       const auto weigh = [&]<std::size_t From>() __attribute__((always_inline)) {
         settle();
         KVSIFT_UNROLL for (std::size_t row = From; row < From + 2; row++) {
@@ -195,54 +204,22 @@ std::uint64_t run_whole(const AttentionPass& tile, std::size_t passes) {
         }
         settle();
       };
-      if (scoring) {
-        _tile_zero(4);
-        _tile_zero(5);
-        _tile_loadd(6, queries, 2 * pass_dim);
-        _tile_loadd(7, keys, 64);
-        _tile_dpbf16ps(4, 6, 7);
-      }
+      if (scoring) score_step<0>(scored, ahead, scores[ahead]);
       weigh.template operator()<0>();
-      if (scoring) {
-        _tile_loadd(7, keys + panel, 64);
-        _tile_dpbf16ps(5, 6, 7);
-      }
+      if (scoring) score_step<1>(scored, ahead, scores[ahead]);
       weigh.template operator()<2>();
-      if (scoring) {
-        _tile_loadd(6, queries + 64, 2 * pass_dim);
-        _tile_loadd(7, keys + 1024, 64);
-        _tile_dpbf16ps(4, 6, 7);
-      }
+      if (scoring) score_step<2>(scored, ahead, scores[ahead]);
       weigh.template operator()<4>();
-      if (scoring) {
-        _tile_loadd(7, keys + panel + 1024, 64);
-        _tile_dpbf16ps(5, 6, 7);
-      }
+      if (scoring) score_step<3>(scored, ahead, scores[ahead]);
       weigh.template operator()<6>();
-      if (adding) {
-        _tile_loadd(6, added.weights + late * pass_block, pass.weight_stride * 2);
-        _tile_loadd(7, values, 64);
-        _tile_dpbf16ps(0, 6, 7);
-      }
+      if (adding) value_step<0>(added, late);
       weigh.template operator()<8>();
-      if (adding) {
-        _tile_loadd(7, values + tile.value_stride, 64);
-        _tile_dpbf16ps(1, 6, 7);
-      }
+      if (adding) value_step<1>(added, late);
       weigh.template operator()<10>();
-      if (adding) {
-        _tile_loadd(7, values + 2 * tile.value_stride, 64);
-        _tile_dpbf16ps(2, 6, 7);
-      }
+      if (adding) value_step<2>(added, late);
       weigh.template operator()<12>();
-      if (adding) {
-        _tile_loadd(7, values + 3 * tile.value_stride, 64);
-        _tile_dpbf16ps(3, 6, 7);
-      }
-      if (scoring) {
-        _tile_stored(4, scores[ahead], pass_block * 4);
-        _tile_stored(5, scores[ahead] + pass_tile, pass_block * 4);
-      }
+      if (adding) value_step<3>(added, late);
+      if (scoring) score_step<4>(scored, ahead, scores[ahead]);
       weigh.template operator()<14>();
       if (block == 1) {
         if (index > 0 && (done >> (index - 1) & 1) != 0) store_sums_of(before.out);
