@@ -105,6 +105,12 @@ struct ProductKernels {
   /** bf16 pairs: any number of panels [pairs][16][2] `panel_stride` bytes apart, x [rows, x_stride] of bf16. */
   void (*pair_tile)(const std::byte* panels_data, std::size_t panel_stride, std::size_t panels, std::size_t pairs, const std::uint16_t* x, std::size_t x_stride,
                     std::size_t rows, const ProductTarget& target);
+  /**
+   * sums [rows] += Σ |x · w| or (x · w)² over an even number of panels, which go nowhere else; `steps` of 16 pairs, 1 to 4, and rows in multiples of 16. Null
+   * where pair_tile and the sums of its rows are as fast.
+   */
+  void (*pair_sizes)(const std::byte* panels_data, std::size_t panel_stride, std::size_t panels, std::size_t steps, const std::uint16_t* x, std::size_t x_stride,
+                     std::size_t rows, bool squares, float* sums);
 };
 
 /** While it lives, this thread may call pair_tile. */
