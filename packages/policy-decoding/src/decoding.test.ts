@@ -17,8 +17,15 @@ function stepView(inputs: LayerInputs, seen = inputs.length) {
 }
 
 describe('decoding', () => {
-  const subject = { definition: decoding.definition, make: () => decoding({ policy: knorm() }) };
-  for (const { name, run } of conformance(subject, createReferenceBackend)) it(name, run);
+  const rules = {
+    knorm: () => decoding({ policy: knorm() }),
+    h2o: () => decoding({ policy: h2o({ window: 4 }) }),
+    'snapkv, every fourth step': () => decoding({ policy: snapkv({ window: 4 }), interval: 4 }),
+  };
+  for (const [rule, make] of Object.entries(rules)) {
+    for (const { name, run } of conformance({ definition: decoding.definition, make }, createReferenceBackend))
+      it(`${rule}: ${name}`, run);
+  }
 
   it('h2o lets the earlier of equally attended entries go (specification 5b)', async () => {
     const inputs = randomInputs(1, { length: 6 });

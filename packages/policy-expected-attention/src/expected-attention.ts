@@ -1,15 +1,5 @@
-import {
-  definePolicy,
-  filled,
-  keepBest,
-  type LayerView,
-  norms,
-  observed,
-  overEntries,
-  releasing,
-  resolveBudgets,
-} from '@kvsift/policy';
-import type { Backend, Formula, Tensor } from '@kvsift/tensor';
+import { definePolicy, filled, keepBest, type LayerView, norms, observed, overEntries, resolveBudgets } from '@kvsift/policy';
+import type { Backend, Tensor } from '@kvsift/tensor';
 import { momentsOfLayer, type QueryMoments, readMoments } from './moments.js';
 
 /** Expected Attention (specification 15). */
@@ -105,14 +95,10 @@ function expectedScores(view: LayerView, options: Options, known: QueryMoments |
   // R Σ Rᵀ: turn rows, transpose, turn rows again.
   const turned = spread && turn(backend.transpose(turn(spread), [0, 2, 1]));
   const behindSinks = length - sinks;
+  const expected = expectation(backend, centre, turned, attention.scale);
   const logits = overEntries(
     view,
-    (inner, start, end) => {
-      const keys = inner.kvRead(cache, 'keys', sinks + start, sinks + end);
-      const linear: Formula = ['mul', inner.matmul(centre, keys, { transposeB: true }), attention.scale];
-      if (turned === undefined) return inner.evaluate(linear);
-      return inner.evaluate(['add', linear, ['mul', quadratic(inner, keys, turned, group), attention.scale ** 2 / 2]]);
-    },
+    (inner, start, end) => expected(inner, inner.kvRead(cache, 'keys', sinks + start, sinks + end)),
     { length: behindSinks, axis: 2 },
   );
   let scores = backend.reduce(backend.softmax(logits), 1, 'mean');
@@ -143,18 +129,20 @@ function statistics(view: LayerView, sinks: number, covariance: boolean): QueryM
   return { mean: backend.reshape(backend.reduce(counted, 0, 'mean'), [queryHeads, headDim]) };
 }
 
-/** Kᵀ Σ K per query head, [kvHeads, group, n], one head of the groups at a time. */
-function quadratic(backend: Backend, keys: Tensor, spread: Tensor, group: number): Tensor {
-  const [kvHeads = 0, length = 0, headDim = 0] = keys.shape;
-  const grouped = backend.reshape(spread, [kvHeads, group, headDim, headDim]);
-  const parts = Array.from({ length: group }, (_, member) =>
-    releasing(backend, (inner) => {
-      const own = inner.reshape(inner.slice(grouped, 1, member, member + 1), [kvHeads, headDim, headDim]);
-      const sums = inner.evaluate(['mul', inner.matmul(keys, own, { coarse: true }), keys], { axis: 2, op: 'sum' });
-      return inner.reshape(sums, [kvHeads, 1, length]);
-    }),
-  );
-  return backend.concat(parts, 1);
+/**
+ * ln of what queries of mean `centre` [kvHeads, group, headDim] and covariance `spread` [queryHeads, headDim, headDim] are expected to say of keys
+ * [kvHeads, n, headDim]: k · (scale · centre + scale² / 2 · Σ k), f32 [kvHeads, group, n].
+ */
+function expectation(backend: Backend, centre: Tensor, spread: Tensor | undefined, scale: number) {
+  const [kvHeads = 0, group = 0, headDim = 0] = centre.shape;
+  const linear = backend.zip(centre, scale, 'mul');
+  if (spread === undefined) return (inner: Backend, keys: Tensor) => inner.matmul(linear, keys, { transposeB: true });
+  const rows = backend.reshape(linear, [kvHeads, group, 1, headDim]);
+  const half = backend.reshape(backend.zip(spread, scale ** 2 / 2, 'mul'), [kvHeads, group, headDim, headDim]);
+  return (inner: Backend, keys: Tensor) => {
+    const each = inner.reshape(keys, [kvHeads, 1, keys.shape[1] ?? 0, headDim]);
+    return inner.evaluate(['mul', ['add', inner.matmul(each, half, { coarse: true }), rows], each], { axis: 3, op: 'sum' });
+  };
 }
 
 /**

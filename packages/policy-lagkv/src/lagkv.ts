@@ -6,7 +6,6 @@ import {
   keepBest,
   type LayerView,
   overEntries,
-  releasing,
   resolveBudgets,
   type Scoring,
   type SequenceContext,
@@ -134,33 +133,28 @@ function scorePartitions(view: LayerView, options: Options): Tensor {
   const partitions = Math.floor((length - sinks) / lag);
   if (length < sinks + 2 * lag) return recency(view, options.sinks);
   const scored = (partitions - 1) * lag;
-  const scores = overEntries(
-    view,
-    (inner, start, end) => {
-      const of = (part: 'keys' | 'values') =>
-        releasing(inner, (own) => {
-          const read = (later: number) => own.kvRead(cache, part, sinks + start + later, sinks + end + later);
-          return spread(own, read(0), read(lag), lag);
-        });
-      const values = of('values');
-      const weighted = valueWeight === 1 ? values : inner.zip(values, valueWeight, 'mul');
-      const both = inner.zip(inner.zip(of('keys'), weighted, 'add'), 2, 'div');
-      const chosen = scoring === 'cross' ? both : inner.zip(inner.rank(both), lag, 'div');
-      return inner.reshape(chosen, [model.kvHeads, end - start]);
-    },
-    { length: scored, unit: lag },
-  );
+  const deviations = (part: 'keys' | 'values') => {
+    const variances = overEntries(
+      view,
+      (inner, start, end) => {
+        const read = (later: number) => inner.kvRead(cache, part, sinks + start + later, sinks + end + later);
+        return variancesOf(inner, read(0), read(lag), lag);
+      },
+      { length: scored, unit: lag },
+    );
+    return backend.softmax(backend.map(backend.reshape(variances, [model.kvHeads, partitions - 1, lag]), 'sqrt'));
+  };
+  const both = backend.evaluate(['div', ['add', deviations('keys'), ['mul', deviations('values'), valueWeight]], 2]);
+  const chosen = scoring === 'cross' ? both : backend.zip(backend.rank(both), lag, 'div');
+  const scores = backend.reshape(chosen, [model.kvHeads, scored]);
   return backend.concat(
     [filled(backend, [model.kvHeads, sinks], 1), scores, filled(backend, [model.kvHeads, length - sinks - scored], 1)],
     1,
   );
 }
 
-/**
- * Softmax inside each partition of the deviation over channels, where each channel has the range of the next partition: f32 [kvHeads, partitions, lag]
- * of both f32 [kvHeads, partitions · lag, headDim].
- */
-function spread(backend: Backend, x: Tensor, next: Tensor, lag: number): Tensor {
+/** Variance over channels, where each channel has the range of the next partition: f32 [kvHeads, n] of both f32 [kvHeads, n, headDim], n a multiple of `lag`. */
+function variancesOf(backend: Backend, x: Tensor, next: Tensor, lag: number): Tensor {
   const [heads = 0, rows = 0, headDim = 0] = x.shape;
   const parted = (tensor: Tensor) => backend.reshape(tensor, [heads, rows / lag, lag, headDim]);
   const end = (op: 'min' | 'max') => backend.reshape(backend.reduce(parted(next), 2, op), [heads, rows / lag, 1, headDim]);
@@ -168,8 +162,8 @@ function spread(backend: Backend, x: Tensor, next: Tensor, lag: number): Tensor 
   const range: Formula = ['sub', end('max'), low];
   // 1 / range, and 0 where the range is empty.
   const factor = backend.evaluate(['div', ['less', ['mul', range, 0], range], ['max', range, 1e-30]]);
-  const variance = backend.evaluate(['mul', ['sub', parted(x), low], factor], { axis: 3, op: 'variance' });
-  return backend.softmax(backend.map(variance, 'sqrt'));
+  const variances = backend.evaluate(['mul', ['sub', parted(x), low], factor], { axis: 3, op: 'variance' });
+  return backend.reshape(variances, [heads, rows]);
 }
 
 /** Too short to compare partitions: sinks first, then the latest. */

@@ -80,11 +80,11 @@ type ScaledHeads = Pick<ModelShape, 'headDim' | 'attentionScale'>;
 
 /** x / headDim^(1/4), for queries and keys alike. */
 export function scaled(x: Tensor): Formula {
-  return ['div', x, (x.shape[2] ?? 1) ** 0.25];
+  return ['mul', x, (x.shape[2] ?? 1) ** -0.25];
 }
 
 function halfSquares(z: Tensor): Formula {
-  return ['div', ['square', z], Math.SQRT2];
+  return ['mul', ['square', z], Math.SQRT1_2];
 }
 
 /** The feature that is 1 in every row of a block. */

@@ -1,9 +1,9 @@
-import { type LayerView, norms, sumOverEntries } from '@kvsift/policy';
+import { filled, type LayerView, norms, sumOverEntries } from '@kvsift/policy';
 import type { Backend, Formula, KvView, Tensor } from '@kvsift/tensor';
 import { type FeatureMap, featureRows, valuesOf } from './features.js';
 
 /** Entries whose features exist at one time: of some maps they are a hundred times as wide as a key. */
-const most = 512;
+const most = 1024;
 
 /**
  * Σ weight · φ(k) ⊗ [v, 1] over the entries of a uniform cache, all of weight 1 where no weights f32 [kvHeads, n] are given: f32
@@ -12,15 +12,13 @@ const most = 512;
 export function stateOf(view: LayerView, cache: KvView, features: FeatureMap, weights?: Tensor): Tensor {
   const sumOf = (backend: Backend, start: number, end: number) => {
     const blocks = features(backend, backend.kvRead(cache, 'keys', start, end));
-    const own = weights && backend.reshape(backend.slice(weights, 1, start, end), [cache.kvHeads, end - start, 1]);
-    // [v, 1]ᵀ φ(k): to turn the values round is half the work of turning the features.
+    // [v, 1]ᵀ φ(k): to turn the values round is half the work of turning the features, and to weigh them likewise.
     const values = backend.transpose(backend.kvRead(cache, 'values', start, end), [0, 2, 1]);
-    const parts = blocks.map((block) => {
-      const rows = valuesOf(backend, own === undefined ? block : ['mul', block, own]);
-      const [heads = 0, , width = 0] = rows.shape;
-      const sums = backend.reshape(backend.reduce(rows, 1, 'sum'), [heads, 1, width]);
-      return backend.concat([backend.matmul(values, rows), sums], 1);
-    });
+    const shape = [cache.kvHeads, 1, end - start];
+    const own = weights && backend.reshape(backend.slice(weights, 1, start, end), shape);
+    const weighted = own ? backend.evaluate(['mul', values, own]) : values;
+    const summed = backend.concat([weighted, own ?? filled(backend, shape, 1)], 1);
+    const parts = blocks.map((block) => backend.matmul(summed, valuesOf(backend, block)));
     return backend.concat(parts, 2);
   };
   return view.backend.transpose(sumOverEntries(view, sumOf, { length: cache.maxLength, most }), [0, 2, 1]);

@@ -2,6 +2,7 @@ import { deepStrictEqual, ok, rejects, strictEqual } from 'node:assert/strict';
 import { type Budget, type EvictionPolicy, isScored, type PolicyDefinition, traitsOf } from '@kvsift/policy';
 import { type Backend, isKvsiftError, scoped } from '@kvsift/tensor';
 import { costOf } from './cost.js';
+import { decodeChecks } from './decode-checks.js';
 import { contextOf, type Evicted, evict, evictIn, scoresOf, sourceOf } from './evict.js';
 import { inPasses } from './in-passes.js';
 import type { LayerInputs } from './layer-inputs.js';
@@ -192,6 +193,7 @@ export function conformance({ definition, make }: Subject, makeBackend: () => Ba
     // Four times the prompt: linear quadruples, a matrix of all pairs would take sixteen times as much.
     ok(large.extraBytes <= 7 * small.extraBytes + 4096, `${small.extraBytes} bytes at 128 tokens, ${large.extraBytes} at 512`);
   });
+  decodeChecks(make, check);
   return checks;
 }
 

@@ -144,7 +144,8 @@ export async function readSelection(selection: Selection): Promise<number[][]> {
   return Array.from({ length: offsets.length - 1 }, (_, head) => [...indices.subarray(offsets[head], offsets[head + 1])]);
 }
 
-async function readDecision(
+/** What a decision keeps, as numbers. */
+export async function readDecision(
   decision: Decision,
   source: Pick<LayerSource, 'length' | 'kvHeads'>,
   perHeadBudget: number,

@@ -13,8 +13,8 @@ namespace {
 
 /** Parts of the rows, each a task: enough for many threads, few enough that their sums take little memory. */
 constexpr std::size_t most_parts = 8;
-/** Rows whose mean is taken away from all: near enough to the mean of all that little is lost by rounding. */
-constexpr std::size_t centre_rows = 256;
+/** Rows, evenly spread, whose mean is taken away from all: near enough to the mean of all that little is lost by rounding. */
+constexpr std::size_t centre_rows = 64;
 constexpr std::size_t panel = 16;
 
 struct Rows {
@@ -25,7 +25,7 @@ struct Rows {
 
   std::size_t columns() const { return heads * dim; }
   /** Rows that are taken through a thread's memory together: they stay in the second-level cache. */
-  std::size_t step() const { return std::clamp<std::size_t>(131072 / columns(), 128, 512); }
+  std::size_t step() const { return std::clamp<std::size_t>(131072 / columns() / 32 * 32, 64, 512); }
 };
 
 /** What a thread works with. */
@@ -47,12 +47,11 @@ struct Part {
 };
 
 /** products [dim, dim] = or += those of one head of the rows in `room`. */
-void multiply_head(Context& context, std::size_t thread, bool rounded, const Rows& rows, std::size_t count, std::size_t head, const Room& room, bool add,
+void multiply_head(Context& context, const Rows& rows, std::size_t count, std::size_t head, const Room& room, bool add,
                    float* products) {
   const std::size_t dim = rows.dim;
   const float* own = room.centred + head * dim;
   transpose_matrix(own, rows.columns(), count, dim, room.turned);
-  if (rounded) return multiply_rounded(context, thread, {room.turned, count, dim, own, rows.columns(), false, dim, count, products, dim}, add);
   for (std::size_t first = 0; first < dim; first += panel) {
     const std::size_t width = std::min(panel, dim - first);
     for (std::size_t row = 0; row < count; row++) {
@@ -62,6 +61,17 @@ void multiply_head(Context& context, std::size_t thread, bool rounded, const Row
   }
 }
 
+/** What `add_moments_rounded` does, in f32. */
+void add_moments(Context& context, const Rows& rows, const float* x, std::size_t count, const float* centre, const Room& room, bool add, float* products) {
+  const std::size_t columns = rows.columns();
+  for (std::size_t row = 0; row < count; row++) {
+    float* to = room.centred + row * columns;
+    zip_row(context, BinaryOp::sub, x + row * columns, 1, centre, 1, columns, to);
+    zip_row(context, BinaryOp::add, room.sums, 1, to, 1, columns, room.sums);
+  }
+  for (std::size_t head = 0; head < rows.heads; head++) multiply_head(context, rows, count, head, room, add, products + head * rows.dim * rows.dim);
+}
+
 void add_part(Context& context, std::size_t thread, bool rounded, const Rows& rows, std::size_t begin, std::size_t end, const float* centre, const Room& room,
               const Part& part) {
   const std::size_t columns = rows.columns();
@@ -69,15 +79,10 @@ void add_part(Context& context, std::size_t thread, bool rounded, const Rows& ro
   for (std::size_t first = begin; first < end; first += rows.step()) {
     const std::size_t count = std::min(rows.step(), end - first);
     std::fill_n(room.sums, columns, 0.0F);
-    for (std::size_t row = 0; row < count; row++) {
-      float* to = room.centred + row * columns;
-      zip_row(context, BinaryOp::sub, rows.x + (first + row) * columns, 1, centre, 1, columns, to);
-      zip_row(context, BinaryOp::add, room.sums, 1, to, 1, columns, room.sums);
-    }
+    const float* x = rows.x + first * columns;
+    if (rounded) add_moments_rounded(context, thread, {x, columns, count, rows.heads, rows.dim, centre}, first > begin, room.sums, part.products);
+    else add_moments(context, rows, x, count, centre, room, first > begin, part.products);
     for (std::size_t c = 0; c < columns; c++) part.sums[c] += static_cast<double>(room.sums[c]);
-    for (std::size_t head = 0; head < rows.heads; head++) {
-      multiply_head(context, thread, rounded, rows, count, head, room, first > begin, part.products + head * rows.dim * rows.dim);
-    }
   }
 }
 
@@ -95,7 +100,7 @@ void covariance(Context& context, Compute compute, const float* x, std::size_t c
   float* centre = products + parts * heads * square;
   const std::size_t near = std::min(count, centre_rows);
   std::copy_n(x, columns, centre);
-  for (std::size_t row = 1; row < near; row++) zip_row(context, BinaryOp::add, centre, 1, x + row * columns, 1, columns, centre);
+  for (std::size_t row = 1; row < near; row++) zip_row(context, BinaryOp::add, centre, 1, x + row * count / near * columns, 1, columns, centre);
   for (std::size_t c = 0; c < columns; c++) centre[c] /= static_cast<float>(near);
 
   const bool rounded = rounds_activations(context, compute);
@@ -115,10 +120,16 @@ void covariance(Context& context, Compute compute, const float* x, std::size_t c
   context.parallel_for(columns, 64, [=](std::size_t begin, std::size_t end, std::size_t) {
     for (std::size_t row = begin; row < end; row++) {
       const double* shift = sums + row / head_dim * head_dim;
-      for (std::size_t c = 0; c < head_dim; c++) {
-        double sum = 0;
-        for (std::size_t part = 0; part < parts; part++) sum += static_cast<double>(products[part * heads * square + row * head_dim + c]);
-        out[row * head_dim + c] = static_cast<float>(sum / number - sums[row] * shift[c]);
+      // Some columns of all parts at a time: their sums stay in registers.
+      constexpr std::size_t some = 16;
+      for (std::size_t first = 0; first < head_dim; first += some) {
+        const std::size_t width = std::min(some, head_dim - first);
+        const float* from = products + row * head_dim + first;
+        double together[some] = {};
+        for (std::size_t part = 0; part < parts; part++, from += heads * square) {
+          for (std::size_t c = 0; c < width; c++) together[c] += static_cast<double>(from[c]);
+        }
+        for (std::size_t c = 0; c < width; c++) out[row * head_dim + first + c] = static_cast<float>(together[c] / number - sums[row] * shift[first + c]);
       }
     }
   });

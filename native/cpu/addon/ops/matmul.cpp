@@ -24,6 +24,9 @@ void pack(const float* b, const MatmulShape& shape, std::size_t k, std::size_t i
       const float* row = b + (column + j) * shape.inner + k;
       for (std::size_t i = 0; i < inner; i++) out[i * panel + j] = row[i];
     }
+  } else if (width == panel) {
+    // Of a length known here: a few vectors, no call.
+    for (std::size_t i = 0; i < inner; i++) std::memcpy(out + i * panel, b + (k + i) * shape.columns + column, panel * sizeof(float));
   } else {
     for (std::size_t i = 0; i < inner; i++) std::memcpy(out + i * panel, b + (k + i) * shape.columns + column, width * sizeof(float));
   }

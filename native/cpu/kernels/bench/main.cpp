@@ -206,6 +206,24 @@ void bench_attention(Bench& bench) {
   }
 }
 
+/** What CriticalKV asks of a layer of SmolLM2: norms of 4,096 projected values. */
+void bench_projection(Bench& bench) {
+  constexpr std::size_t entries = 4096;
+  constexpr std::size_t hidden = 576;
+  constexpr std::size_t kv_heads = 3;
+  constexpr std::size_t dim = 64;
+  const std::vector<float> x = values(kv_heads * entries * dim);
+  std::vector<float> out(hidden / dim * entries);
+  for (const Compute compute : {Compute::int8, Compute::f32}) {
+    const std::string name = std::string("projected norms q4_1 n4096") + (compute == Compute::f32 ? " f32" : " fast");
+    if (!bench.wants(name)) continue;
+    const Weight output = weight(bench.context, DType::q4_1, hidden, hidden, compute);
+    const double limit = compute == Compute::f32 || !bench.context.kernels().products.bf16 ? bench.limits.f32_gflops : bench.limits.bf16_gflops;
+    bench.run(name, 2.0 * entries * hidden * hidden, limit, "GFLOP/s",
+              [&] { projected_norms(bench.context, compute, output.packed, {x.data(), kv_heads, entries, dim}, Norm::l1, out.data()); });
+  }
+}
+
 void bench_rows(Bench& bench) {
   const std::size_t rows = 512;
   const std::vector<float> x = values(rows * 3072);
@@ -266,6 +284,7 @@ int main(int count, char** words) {
   bench_linear(bench);
   bench_feed_forward(bench);
   bench_attention(bench);
+  bench_projection(bench);
   bench_rows(bench);
   bench_step(bench);
   return 0;

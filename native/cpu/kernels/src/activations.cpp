@@ -39,6 +39,24 @@ void multiply_rounded(Context& context, std::size_t thread, const RoundedProduct
   kernels.products.pair_tile(tile, panel_bytes, (columns + panel_rows - 1) / panel_rows, even(depth) / 2, halves, even(depth), rows, target);
 }
 
+void add_moments_rounded(Context& context, std::size_t thread, const MomentRows& rows, bool add, float* sums, float* products) {
+  const auto& [x, stride, count, heads, dim, centre] = rows;
+  const KernelTable& kernels = context.kernels();
+  const std::size_t panels = (dim + panel_rows - 1) / panel_rows;
+  const std::size_t padded = (count + 31) / 32 * 32;
+  const std::size_t panel_bytes = padded * panel_rows * 2;
+  const std::size_t bytes = heads * panels * panel_bytes;
+  auto* packed = static_cast<std::byte*>(context.thread_scratch(thread, 2 * bytes));
+  kernels.attention.pack_centred({x, stride, count, heads, dim, centre}, sums, packed, packed + bytes);
+  const PairScope scope(kernels.products);
+  for (std::size_t head = 0; head < heads; head++) {
+    const std::size_t at = head * panels * panel_bytes;
+    float* out = products + head * dim * dim;
+    kernels.products.pair_tile(packed + at, panel_bytes, panels, padded / 2, reinterpret_cast<const std::uint16_t*>(packed + bytes + at), padded, dim,
+                               {out, dim, dim, nullptr, add ? out : nullptr});
+  }
+}
+
 namespace {
 
 /** Rows in f32 with zeros behind them up to whole vectors. */

@@ -105,6 +105,12 @@ struct ProductKernels {
   /** bf16 pairs: any number of panels [pairs][16][2] `panel_stride` bytes apart, x [rows, x_stride] of bf16. */
   void (*pair_tile)(const std::byte* panels_data, std::size_t panel_stride, std::size_t panels, std::size_t pairs, const std::uint16_t* x, std::size_t x_stride,
                     std::size_t rows, const ProductTarget& target);
+  /**
+   * sums [rows] += Σ |x · w| or (x · w)² over an even number of panels, which go nowhere else; `steps` of 16 pairs, 1 to 4, and rows in multiples of 16. Null
+   * where pair_tile and the sums of its rows are as fast.
+   */
+  void (*pair_sizes)(const std::byte* panels_data, std::size_t panel_stride, std::size_t panels, std::size_t steps, const std::uint16_t* x, std::size_t x_stride,
+                     std::size_t rows, bool squares, float* sums);
 };
 
 /** While it lives, this thread may call pair_tile. */
@@ -174,12 +180,27 @@ struct AttentionPass {
   bool turns;                    // of several passes, every other one's weights lie in the same place
 };
 
+/** Rows whose products with themselves are wanted, head by head, each column less its centre. */
+struct CentredRows {
+  const float* x;
+  std::size_t stride;
+  std::size_t rows;
+  std::size_t heads;
+  std::size_t dim;
+  const float* centre;  // [heads · dim]
+};
+
 /** Parts of attention around the matrix products. */
 struct AttentionKernels {
   /** Keys as panels of 16 for products over head_dim: f32 [panels][head_dim][16], or bf16 pairs [panels][⌈head_dim / 2⌉][16][2]; panels up to a multiple of 32 entries. */
   void (*pack_keys)(DType type, const std::byte* const* rows, std::size_t count, std::size_t head_dim, bool pairs, std::byte* scratch, std::byte* tile);
   /** Values as panels of 16 channels for products over entries: f32 [panels][entries][16], or pairs [panels][entries / 2][16][2]; `entries` at least count, even. */
   void (*pack_values)(DType type, const std::byte* const* rows, std::size_t count, std::size_t entries, std::size_t head_dim, bool pairs, std::byte* tile);
+  /**
+   * Adds the rows up and brings them into both forms that pair_tile multiplies: panels of 16 columns [heads][⌈dim / 16⌉][pairs][16][2], and turned round
+   * [heads][⌈dim / 16⌉ · 16][2 · pairs]; rows up to a multiple of 32, and columns, with zeros. Only where products.bf16.
+   */
+  void (*pack_centred)(const CentredRows& from, float* sums, std::byte* panels, std::byte* turned);
   /** Few query rows against entries, straight from the cache; head_dim a multiple of 16. q f32 [rows, head_dim], scores [rows, stride] up to a multiple of 32 columns. */
   void (*few_scores)(DType type, const EntryRows& entries, const EntryRows& upcoming, std::size_t head_dim, const float* q, std::size_t rows, float* scores,
                      std::size_t stride);

@@ -72,11 +72,19 @@ void add_panels(const Call& call, const Room& room, std::size_t count, std::size
   const auto sum = call.squares ? call.context.kernels().rows.square_sum : call.context.kernels().rows.absolute_sum;
   const std::size_t stride = call.panels() * panel_rows;
   const ProductTarget target{room.products, stride, columns, nullptr, nullptr};
-  for (std::size_t row = first; row < last; row += step_rows) {
+  std::size_t row = first;
+  const std::size_t pairs = (depth + 1) / 2;
+  if (call.halves != nullptr && call.kernels().pair_sizes != nullptr && columns == count * panel_rows && count % 2 == 0 && depth % 32 == 0 && depth <= 128) {
+    const std::size_t whole = (last - first) / 16 * 16;
+    const std::size_t value = head / (call.heads / kv_heads) * entries + row;
+    call.kernels().pair_sizes(room.pairs, pairs * panel_rows * 4, count, depth / 32, call.halves + value * call.half_stride, call.half_stride, whole,
+                              call.squares, room.sums);
+    row += whole;
+  }
+  for (; row < last; row += step_rows) {
     const std::size_t rows = std::min(step_rows, last - row);
     const std::size_t value = head / (call.heads / kv_heads) * entries + row;
     if (call.halves != nullptr) {
-      const std::size_t pairs = (depth + 1) / 2;
       call.kernels().pair_tile(room.pairs, pairs * panel_rows * 4, count, pairs, call.halves + value * call.half_stride, call.half_stride, rows, target);
     } else {
       const float* weights = room.weights + head * depth % 4 * panel_rows;

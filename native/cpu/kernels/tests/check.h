@@ -79,6 +79,7 @@ std::string shared_folder();
 void test_pool();
 void test_formats();
 void test_linear();
+void test_moments();
 void test_projection();
 void test_rows();
 void test_elementwise();

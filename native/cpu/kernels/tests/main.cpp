@@ -24,7 +24,7 @@ std::string shared_folder() {
 int main(int count, char** names) {
   using namespace kvsift::tests;
   const std::pair<const char*, void (*)()> all[] = {
-      {"pool", test_pool}, {"formats", test_formats},     {"linear", test_linear},   {"projection", test_projection}, {"rows", test_rows},
+      {"pool", test_pool}, {"formats", test_formats},     {"linear", test_linear},   {"moments", test_moments}, {"projection", test_projection}, {"rows", test_rows},
       {"kv", test_kv},     {"attention", test_attention}, {"attention steps", test_attention_steps}, {"columns", test_columns}, {"sampling", test_sampling},
       {"elementwise", test_elementwise},
       {"reduce", test_reduce},

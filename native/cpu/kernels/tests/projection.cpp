@@ -75,6 +75,10 @@ void test_projection() {
   run_plan({DType::bf16, 33, 3, 1, 80, 130});
   run_plan({DType::f16, 17, 6, 2, 5, 40});
   run_plan({DType::q8_0, 16, 1, 1, 32, 1});
+  // Heads of one, three and four steps of tiles, whole pairs of panels and what is left of rows and panels.
+  run_plan({DType::q4_1, 64, 3, 3, 32, 33});
+  run_plan({DType::bf16, 176, 2, 1, 96, 50});
+  run_plan({DType::q8_0, 96, 4, 2, 128, 70});
 }
 
 }  // namespace kvsift::tests

@@ -60,6 +60,9 @@ void test_reduce() {
           std::vector<float> out(others);
           reduce_rows(context, op, x.data(), others, size, out.data());
           check(wrong(op, out, x.data(), size, size, 1) == 0, "rows" + what);
+          std::vector<float> alone(others);
+          for (std::size_t row = 0; row < others; row++) reduce_rows(context, op, x.data() + row * size, 1, size, &alone[row]);
+          check(std::equal(out.begin(), out.end(), alone.begin(), [](float a, float b) { return a == b || (std::isnan(a) && std::isnan(b)); }), "rows alone" + what);
           reduce_columns(context, op, x.data(), size, others, others, out.data());
           check(wrong(op, out, x.data(), 1, size, others) == 0, "columns" + what);
         }

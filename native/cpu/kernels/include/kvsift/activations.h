@@ -29,6 +29,22 @@ struct RoundedProduct {
  */
 void multiply_rounded(Context& context, std::size_t thread, const RoundedProduct& product, bool add);
 
+/** Rows [rows, heads · dim], `stride` floats apart, less a centre [heads · dim]. */
+struct MomentRows {
+  const float* x;
+  std::size_t stride;
+  std::size_t rows;
+  std::size_t heads;
+  std::size_t dim;
+  const float* centre;
+};
+
+/**
+ * sums [heads · dim] += each column of the rows, and products [heads, dim, dim] = those of each head's columns with each other, rounded to bf16; with `add`,
+ * +=. On the calling thread, where `rounds_activations`. Packs four bytes a number, which should fit the second-level cache.
+ */
+void add_moments_rounded(Context& context, std::size_t thread, const MomentRows& rows, bool add, float* sums, float* products);
+
 /** Rows up to which products with the rows of another matrix are taken one by one: nothing is packed for them. */
 inline constexpr std::size_t few_product_rows = 8;
 

@@ -143,6 +143,7 @@ AttentionKernels attention_kernels() {
   kernels.columns = columns;
 #if defined(__AVX512BF16__)
   kernels.weigh_columns = weigh_columns;
+  kernels.pack_centred = pack_centred;
 #endif
   kernels.add_exactly = add_exactly;
   kernels.probabilities = probabilities;

@@ -184,6 +184,50 @@ KVSIFT_INLINE I pair_channels(DType type, const std::byte* even, const std::byte
 }
 #endif
 
+#if defined(__AVX512BF16__)
+/** Up to 32 rows of up to 16 columns less their centre, as pairs; what is missing is 0. */
+template <bool Whole>
+KVSIFT_INLINE void centre_pairs(const CentredRows& from, std::size_t row, std::size_t column, __mmask16 there, float* sums, __m512i (&words)[16]) {
+  const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+  const float* x = from.x + row * from.stride + column;
+  const __m512 centre = _mm512_maskz_loadu_ps(there, from.centre + column);
+  const auto less = [&](std::size_t i) __attribute__((always_inline)) {
+    if (!Whole && row + i >= from.rows) return _mm512_setzero_ps();
+    return _mm512_sub_ps(_mm512_maskz_loadu_ps(there, x + i * from.stride), centre);
+  };
+  __m512 sum[2] = {_mm512_maskz_loadu_ps(there, sums + column), _mm512_setzero_ps()};
+  KVSIFT_UNROLL for (std::size_t i = 0; i < 16; i++) {
+    const __m512 even = less(2 * i);
+    const __m512 odd = less(2 * i + 1);
+    sum[0] += even;
+    sum[1] += odd;
+    words[i] = _mm512_permutexvar_epi16(order, reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(odd, even)));
+  }
+  _mm512_mask_storeu_ps(sums + column, there, sum[0] + sum[1]);
+}
+
+KVSIFT_INLINE void pack_centred(const CentredRows& from, float* sums, std::byte* panels, std::byte* turned) {
+  const std::size_t row_bytes = (from.rows + 31) / 32 * 64;
+  const std::size_t panel_bytes = row_bytes * 16;
+  for (std::size_t row = 0; row < from.rows; row += 32) {
+    std::size_t at = row * 32;  // of the panel's pairs
+    for (std::size_t head = 0; head < from.heads; head++) {
+      for (std::size_t first = 0; first < from.dim; first += 16, at += panel_bytes) {
+        const std::size_t width = least(16, from.dim - first);
+        const auto there = static_cast<__mmask16>((1U << width) - 1);
+        __m512i words[16];
+        if (row + 32 <= from.rows) centre_pairs<true>(from, row, head * from.dim + first, there, sums, words);
+        else centre_pairs<false>(from, row, head * from.dim + first, there, sums, words);
+        KVSIFT_UNROLL for (std::size_t i = 0; i < 16; i++) _mm512_storeu_si512(panels + at + i * 64, words[i]);
+        turn(words);
+        std::byte* to = turned + at - row * 32 + row * 2;
+        KVSIFT_UNROLL for (std::size_t i = 0; i < 16; i++) _mm512_storeu_si512(to + i * row_bytes, words[i]);
+      }
+    }
+  }
+}
+#endif
+
 KVSIFT_INLINE void pack_values(DType type, const std::byte* const* rows, std::size_t count, std::size_t entries, std::size_t head_dim, bool pairs, std::byte* tile) {
   const std::size_t panels = (head_dim + 15) / 16;
   const std::size_t panel_bytes = entries * (pairs ? 32 : 64);

@@ -73,7 +73,14 @@ void map(UnaryOp op, const float* x, std::size_t count, float* out) {
   }
 }
 
+/** Whether a side's rows lie one behind the other, or are all one number. */
+bool goes_on(const ZipSide& side, std::size_t columns) { return side.row_step == side.step * columns; }
+
 void zip(BinaryOp op, const ZipSide& a, const ZipSide& b, std::size_t rows, std::size_t columns, float* out) {
+  if (goes_on(a, columns) && goes_on(b, columns)) {
+    columns *= rows;
+    rows = 1;
+  }
   const auto all = [&](auto apply) __attribute__((always_inline)) {
     for (std::size_t row = 0; row < rows; row++) pairs(a.x + row * a.row_step, a.step, b.x + row * b.row_step, b.step, columns, out + row * columns, apply);
   };

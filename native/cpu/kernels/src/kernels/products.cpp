@@ -1,6 +1,7 @@
 #include "byte_sums.h"
 #include "finish_row.h"
 #include "panel_codes.h"
+#include "tile_sizes.h"
 #include "tiles.h"
 
 namespace kvsift::KVSIFT_NS {
@@ -325,6 +326,7 @@ ProductKernels product_kernels() {
   kernels.pair_pass = 16;
   kernels.pair_entries = 96;
   kernels.unpack_pairs = unpack_pairs;
+  kernels.pair_sizes = pair_sizes;
   kernels.begin_pairs = begin_pairs;
   kernels.end_pairs = end_pairs;
 #endif
