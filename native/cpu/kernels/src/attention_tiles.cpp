@@ -165,8 +165,8 @@ ScoreTile TileWork::score(const TileContext& context, std::size_t start, std::si
 
 AttentionPass TileWork::pass_at(const TileContext& context, const PlacedTile& placed, std::size_t row, std::uint16_t* weights, bool turns) const {
   const auto* query = reinterpret_cast<const std::uint16_t*>(queries) + row * query_stride;
-  return {query,       keys,        values,    placed.stride * 32,   placed.start, whole_width(placed.count), first + row, last + row,
-          top + row,   sum + row,   out + row * head_dim, weights, context.entries, turns};
+  return {query,     keys,      values,    placed.stride * 32,   placed.start, whole_width(placed.count), first + row,
+          last + row, top + row, sum + row, out + row * head_dim, weights,      context.entries,           turns};
 }
 
 std::size_t TileWork::attend_rows(const TileContext& context, const PlacedTile& placed, std::size_t row, std::size_t row_count, bool with_values,
