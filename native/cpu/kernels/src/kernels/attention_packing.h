@@ -171,16 +171,21 @@ KVSIFT_INLINE void channels(DType type, const std::byte* row, std::size_t first,
 }
 
 #if defined(__AVX512BF16__)
+/** Puts 16 numbers and the 16 behind them side by side. */
+KVSIFT_INLINE __m512i paired(__m512i x) {
+  const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+  return _mm512_permutexvar_epi16(order, x);
+}
+
 /** 16 channels of two entries as pairs. */
 KVSIFT_INLINE I pair_channels(DType type, const std::byte* even, const std::byte* odd, std::size_t first) {
-  const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
   if (type == DType::bf16) {
     const __m256i low = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(even + 2 * first));
     const __m256i high = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(odd + 2 * first));
-    return reinterpret_cast<I>(_mm512_permutexvar_epi16(order, _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1)));
+    return reinterpret_cast<I>(paired(_mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1)));
   }
   const __m512bh both = _mm512_cvtne2ps_pbh(load_element(type, odd, first), load_element(type, even, first));
-  return reinterpret_cast<I>(_mm512_permutexvar_epi16(order, reinterpret_cast<__m512i>(both)));
+  return reinterpret_cast<I>(paired(reinterpret_cast<__m512i>(both)));
 }
 #endif
 
@@ -188,7 +193,6 @@ KVSIFT_INLINE I pair_channels(DType type, const std::byte* even, const std::byte
 /** Up to 32 rows of up to 16 columns less their centre, as pairs; what is missing is 0. */
 template <bool Whole>
 KVSIFT_INLINE void centre_pairs(const CentredRows& from, std::size_t row, std::size_t column, __mmask16 there, float* sums, __m512i (&words)[16]) {
-  const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
   const float* x = from.x + row * from.stride + column;
   const __m512 centre = _mm512_maskz_loadu_ps(there, from.centre + column);
   const auto less = [&](std::size_t i) __attribute__((always_inline)) {
@@ -201,7 +205,7 @@ KVSIFT_INLINE void centre_pairs(const CentredRows& from, std::size_t row, std::s
     const __m512 odd = less(2 * i + 1);
     sum[0] += even;
     sum[1] += odd;
-    words[i] = _mm512_permutexvar_epi16(order, reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(odd, even)));
+    words[i] = paired(reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(odd, even)));
   }
   _mm512_mask_storeu_ps(sums + column, there, sum[0] + sum[1]);
 }

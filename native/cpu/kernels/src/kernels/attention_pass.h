@@ -92,8 +92,7 @@ KVSIFT_INLINE __m512i seen_in(const AttentionPass& pass, std::size_t block) {
 /** The largest logit among the first block's for rows that have no top; false where one of them sees only what is behind the block. */
 KVSIFT_INLINE bool find_tops(const AttentionPass& pass, const float* scores) {
   alignas(64) std::uint32_t seen[pass_tile];
-  alignas(64) float partial[pass_tile * lanes];
-  alignas(64) float here[pass_tile];
+  F largest_of[pass_tile];
   const __m512i bits = seen_in(pass, 0);
   _mm512_store_si512(seen, bits);
   const F before = load(pass.top);
@@ -102,10 +101,9 @@ KVSIFT_INLINE bool find_tops(const AttentionPass& pass, const float* scores) {
   KVSIFT_UNROLL for (std::size_t row = 0; row < pass_tile; row++) {
     const float* own = scores + row * pass_block;
     const F low = _mm512_mask_mov_ps(splat(nothing), static_cast<__mmask16>(seen[row]), load(own));
-    store(partial + row * lanes, _mm512_mask_max_ps(low, static_cast<__mmask16>(seen[row] >> lanes), low, load(own + lanes)));
+    largest_of[row] = _mm512_mask_max_ps(low, static_cast<__mmask16>(seen[row] >> lanes), low, load(own + lanes));
   }
-  join_16<true>(partial, here);
-  store(pass.top, _mm512_mask_mul_ps(before, fresh, load(here), splat(1 / score_steps)));
+  store(pass.top, _mm512_mask_mul_ps(before, fresh, across_16<true>(largest_of), splat(1 / score_steps)));
   return true;
 }
 
@@ -116,7 +114,6 @@ enum class Sight : std::uint8_t { first, part, whole };
 template <Sight Seen>
 bool run_pass(const AttentionPass& pass) {
   alignas(64) float scores[2][pass_tile * pass_block];
-  alignas(64) float partial[pass_tile * lanes];
   const __m512i table = _mm512_loadu_si512(bits_above);
   alignas(64) float zeros[pass_tile];
   alignas(64) std::uint32_t seen[pass_tile];
@@ -148,10 +145,7 @@ bool run_pass(const AttentionPass& pass) {
   add_values(pass, blocks - 1);
   store_sums_of(pass.out);
   settle();
-  KVSIFT_UNROLL for (std::size_t row = 0; row < pass_tile; row++) store(partial + row * lanes, sums[row]);
-  alignas(64) float here[pass_tile];
-  join_16(partial, here);
-  store(pass.sum, load(pass.sum) + load(here));
+  store(pass.sum, load(pass.sum) + across_16(sums));
   return true;
 }
 
@@ -173,9 +167,7 @@ KVSIFT_INLINE AttentionPass behind(const AttentionPass& pass, std::size_t index)
 std::uint64_t run_whole(const AttentionPass& tile, std::size_t passes) {
   constexpr std::size_t blocks = 3;
   alignas(64) float scores[blocks][pass_tile * pass_block];
-  alignas(64) float partial[pass_tile * lanes];
   alignas(64) float zeros[pass_tile];
-  alignas(64) float here[pass_tile];
   const __m512i table = _mm512_loadu_si512(bits_above);
   std::uint64_t done = 0;
   settle();
@@ -229,9 +221,7 @@ std::uint64_t run_whole(const AttentionPass& tile, std::size_t passes) {
     }
     if (too_far(most)) continue;
     done |= std::uint64_t{1} << index;
-    KVSIFT_UNROLL for (std::size_t row = 0; row < pass_tile; row++) store(partial + row * lanes, sums[row]);
-    join_16(partial, here);
-    store(pass.sum, load(pass.sum) + load(here));
+    store(pass.sum, load(pass.sum) + across_16(sums));
   }
   const AttentionPass pass = behind(tile, passes - 1);
   add_values(pass, 1);

@@ -2,6 +2,7 @@
 
 // Scores of a tile become weights. Part of attention.cpp, compiled with it once per instruction set.
 
+#include "across.h"
 #include "attention_columns.h"
 
 namespace kvsift::KVSIFT_NS {
@@ -12,21 +13,9 @@ namespace {
 template <bool Maximum = false>
 KVSIFT_INLINE void join_16(const float* vectors, float* out) {
 #if defined(__AVX512F__)
-  const auto join = [](F a, F b) __attribute__((always_inline)) { return Maximum ? max_of(a, b) : a + b; };
-  F level[16];
-  KVSIFT_UNROLL for (int i = 0; i < 16; i++) level[i] = load(vectors + i * 16);
-  KVSIFT_UNROLL for (int i = 0; i < 8; i++) {
-    level[i] = join(_mm512_unpacklo_ps(level[2 * i], level[2 * i + 1]), _mm512_unpackhi_ps(level[2 * i], level[2 * i + 1]));
-  }
-  KVSIFT_UNROLL for (int i = 0; i < 4; i++) {
-    const __m512d a = _mm512_castps_pd(level[2 * i]);
-    const __m512d b = _mm512_castps_pd(level[2 * i + 1]);
-    level[i] = join(_mm512_castpd_ps(_mm512_unpacklo_pd(a, b)), _mm512_castpd_ps(_mm512_unpackhi_pd(a, b)));
-  }
-  KVSIFT_UNROLL for (int i = 0; i < 2; i++) {
-    level[i] = join(_mm512_shuffle_f32x4(level[2 * i], level[2 * i + 1], 0x88), _mm512_shuffle_f32x4(level[2 * i], level[2 * i + 1], 0xdd));
-  }
-  store(out, join(_mm512_shuffle_f32x4(level[0], level[1], 0x88), _mm512_shuffle_f32x4(level[0], level[1], 0xdd)));
+  F x[16];
+  KVSIFT_UNROLL for (int i = 0; i < 16; i++) x[i] = load(vectors + i * 16);
+  store(out, across_16<Maximum>(x));
 #elif defined(__AVX2__)
   const auto join = [](F a, F b) __attribute__((always_inline)) { return Maximum ? max_of(a, b) : a + b; };
   KVSIFT_UNROLL for (int half = 0; half < 16; half += 8) {

@@ -4,6 +4,7 @@
 
 #if defined(__AMX_TILE__)
 
+#include "across.h"
 #include "tiles.h"
 
 namespace kvsift::KVSIFT_NS {
@@ -41,23 +42,6 @@ KVSIFT_INLINE void two_panels(const std::byte* weights, std::size_t stride) {
   }
 }
 
-/** What each of 16 vectors sums up to. */
-KVSIFT_INLINE __m512 sums_across(const F (&x)[16]) {
-  __m512 pairs[8];
-  KVSIFT_UNROLL for (int i = 0; i < 8; i++) pairs[i] = _mm512_unpacklo_ps(x[2 * i], x[2 * i + 1]) + _mm512_unpackhi_ps(x[2 * i], x[2 * i + 1]);
-  __m512 fours[4];
-  KVSIFT_UNROLL for (int i = 0; i < 4; i++) {
-    const __m512d a = _mm512_castps_pd(pairs[2 * i]);
-    const __m512d b = _mm512_castps_pd(pairs[2 * i + 1]);
-    fours[i] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b)) + _mm512_castpd_ps(_mm512_unpackhi_pd(a, b));
-  }
-  __m512 eights[2];
-  KVSIFT_UNROLL for (int i = 0; i < 2; i++) {
-    eights[i] = _mm512_shuffle_f32x4(fours[2 * i], fours[2 * i + 1], 0x88) + _mm512_shuffle_f32x4(fours[2 * i], fours[2 * i + 1], 0xdd);
-  }
-  return _mm512_shuffle_f32x4(eights[0], eights[1], 0x88) + _mm512_shuffle_f32x4(eights[0], eights[1], 0xdd);
-}
-
 /** While tiles multiply two panels, vectors sum up the sizes of the two before. */
 template <int Steps, bool Squares>
 KVSIFT_INLINE void add_sizes(const std::byte* weights, std::size_t weight_stride, std::size_t panels, const std::byte* x, std::size_t x_bytes, std::size_t rows,
@@ -83,7 +67,7 @@ KVSIFT_INLINE void add_sizes(const std::byte* weights, std::size_t weight_stride
         }
       }
     }
-    _mm512_storeu_ps(sums + row, _mm512_loadu_ps(sums + row) + sums_across(sizes));
+    _mm512_storeu_ps(sums + row, _mm512_loadu_ps(sums + row) + across_16(sizes));
   }
 }
 
